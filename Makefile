@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists the targets. ./run and ./test install what is missing and call `make run`, `make test`.
+
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= gcc
+# Each kind of build has a folder of its own: make BUILD=build-asan SANITIZE=address,undefined
+BUILD   ?= build
+SANITIZE ?=
+Q := $(if $(V),,@)
+WERROR  ?= $(if $(CI),-Werror)
+
+PACKAGES := libnghttp2 libzstd libdeflate libprotobuf-c openssl yaml-0.1 libcares jansson
+FOLDERS  := base wire conf storage exporters receivers relay
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
+	-Wwrite-strings -Wcast-qual -Wformat=2 -Wimplicit-fallthrough $(WERROR)
+HARDEN := -fPIE -fstack-protector-strong -fno-strict-aliasing $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+OPT    ?= -O2 -g
+CPPFLAGS += -I. -I$(BUILD)/proto -D_GNU_SOURCE -DSPANRELAY_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES))
+CFLAGS   += -std=c17 $(OPT) -pthread $(HARDEN) -MMD -MP $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+LDFLAGS  += -pie -pthread -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+LDLIBS   += -lev -llmdb -lhttp_parser $(shell pkg-config --libs $(PACKAGES))
+
+PROTOS   := $(shell cd wire/proto && find . -name '*.proto' | sed 's|^\./||')
+PROTO_C  := $(PROTOS:%.proto=$(BUILD)/proto/%.pb-c.c)
+PROTO_O  := $(PROTO_C:.c=.o)
+SOURCES  := $(wildcard $(FOLDERS:%=%/*.c))
+OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
+PARTS    := $(filter-out $(BUILD)/relay/main.o,$(OBJECTS)) $(PROTO_O)
+UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+
+.DEFAULT_GOAL := all
+.SECONDARY:
+.PHONY: all help run test unit e2e asan tsan fuzz crash interop bench bench-peer layers tidy format install clean
+
+all: $(BUILD)/spanrelay ## builds build/spanrelay
+
+help: ## lists the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+$(BUILD)/spanrelay: $(OBJECTS) $(PROTO_O)
+	@echo LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Generated: our warnings are not for it. It is made before anything else is compiled.
+$(BUILD)/proto/%.pb-c.c: wire/proto/%.proto
+	@mkdir -p $(BUILD)/proto
+	$(Q)protoc-c --proto_path=wire/proto --c_out=$(BUILD)/proto $<
+$(BUILD)/proto/%.o: $(BUILD)/proto/%.c
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -w -c -o $@ $<
+
+$(BUILD)/%.o: %.c | $(PROTO_C)
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -include base/banned.h $(CFLAGS) $(WARNINGS) -c -o $@ $<
+
+$(BUILD)/unit/%: tests/unit/%.c tests/check.h $(PARTS)
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $< $(PARTS) $(LDFLAGS) $(LDLIBS)
+
+run: all ## builds and starts the relay with the sample configuration
+	$(BUILD)/spanrelay run -c conf/spanrelay.yaml
+
+test: unit e2e layers ## all tests of a change: unit, end to end, layers
+
+unit: $(UNIT) ## unit tests
+	@tests/run-unit $(UNIT)
+
+-include $(OBJECTS:.o=.d) $(PROTO_O:.o=.d) $(UNIT:=.d)
+
+clean: ## removes what was built
+	rm -rf build build-*

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/block.h"
+
+#include <endian.h>
+
+#include "base/crc32c.h"
+
+enum { AT_CRC = 36, SIGNAL_TRACES = 1 };
+
+const char *const DROP_REASON_NAMES[DROP_REASONS] = {"refused", "oversize", "damaged", "exporter_removed"};
+
+static uint32_t get32(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, p, 4);
+	return le32toh(v);
+}
+
+static uint64_t get64(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, 8);
+	return le64toh(v);
+}
+
+static void put16(uint8_t *p, uint16_t v)
+{
+	v = htole16(v);
+	memcpy(p, &v, 2);
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+	v = htole32(v);
+	memcpy(p, &v, 4);
+}
+
+static void put64(uint8_t *p, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, 8);
+}
+
+/* Over the header as if its crc field were zero, then the records. */
+static uint32_t block_crc(const uint8_t *bytes, size_t len)
+{
+	uint8_t header[BLOCK_HEADER];
+	memcpy(header, bytes, sizeof(header));
+	memset(header + AT_CRC, 0, 4);
+	return crc32c(crc32c(0, header, sizeof(header)), bytes + BLOCK_HEADER, len - BLOCK_HEADER);
+}
+
+int block_open(struct block *b, struct slice bytes, uint64_t expected_id)
+{
+	const uint8_t *h = bytes.data;
+	if (bytes.len < BLOCK_HEADER || memcmp(h, "RLB1\1\0\0\0", 8) != 0)
+		return BLOCK_BAD;
+	b->id = get64(h + 8);
+	b->unix_ms = get64(h + 16);
+	b->n_records = get32(h + 24);
+	b->first_seq = get64(h + 40);
+	b->n_spans = get32(h + 48);
+	uint32_t raw_len = get32(h + 28), stored_len = get32(h + 32);
+	if (b->id != expected_id || raw_len != stored_len || stored_len != bytes.len - BLOCK_HEADER)
+		return BLOCK_BAD;
+	b->records = slice_of(h + BLOCK_HEADER, stored_len);
+	return get32(h + AT_CRC) == block_crc(h, bytes.len) ? 0 : BLOCK_BAD;
+}
+
+uint32_t block_record(const struct block *b, uint32_t offset, struct record *out)
+{
+	if (offset > b->records.len || b->records.len - offset < RECORD_HEADER)
+		return 0;
+	const uint8_t *r = b->records.data + offset;
+	uint32_t len = get32(r);
+	if (r[4] != SIGNAL_TRACES || r[5] != 0 || len > b->records.len - offset - RECORD_HEADER)
+		return 0;
+	out->seq = get64(r + 8);
+	out->payload = slice_of(r + RECORD_HEADER, len);
+	return offset + record_size(len);
+}
+
+uint32_t record_size(uint32_t payload_len)
+{
+	return RECORD_HEADER + ((payload_len + 7) & ~7u);
+}
+
+uint32_t record_write(uint8_t *at, uint64_t seq, struct slice payload)
+{
+	uint32_t len = (uint32_t)payload.len, size = record_size(len);
+	put32(at, len);
+	at[4] = SIGNAL_TRACES;
+	at[5] = 0;
+	put16(at + 6, 0);
+	put64(at + 8, seq);
+	if (len != 0)
+		memcpy(at + RECORD_HEADER, payload.data, len);
+	memset(at + RECORD_HEADER + len, 0, size - RECORD_HEADER - len);
+	return size;
+}
+
+void block_seal(uint8_t *bytes, const struct block *b)
+{
+	uint32_t len = (uint32_t)b->records.len;
+	memset(bytes, 0, BLOCK_HEADER);
+	memcpy(bytes, "RLB1", 4);
+	put16(bytes + 4, 1);
+	put64(bytes + 8, b->id);
+	put64(bytes + 16, b->unix_ms);
+	put32(bytes + 24, b->n_records);
+	put32(bytes + 28, len);
+	put32(bytes + 32, len);
+	put64(bytes + 40, b->first_seq);
+	put32(bytes + 48, b->n_spans);
+	put32(bytes + AT_CRC, block_crc(bytes, (size_t)BLOCK_HEADER + len));
+}
+
+int cursor_compare(struct cursor a, struct cursor b)
+{
+	if (a.block_id != b.block_id)
+		return a.block_id < b.block_id ? -1 : 1;
+	if (a.offset != b.offset)
+		return a.offset < b.offset ? -1 : 1;
+	return a.span < b.span ? -1 : a.span > b.span;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * wire/block.h - a journal block: a header and whole requests, each a record, in arrival order.
+ *
+ * Little endian. Block header, 64 bytes:
+ *   magic "RLB1" | u16 version | u16 codec (0: stored as is) | u64 block_id | u64 unix_ms |
+ *   u32 n_records | u32 raw_len | u32 stored_len | u32 crc32c | u64 first_batch_seq | u32 n_spans |
+ *   zeros
+ * crc32c is over the header with its crc field zero, then the stored bytes. Record:
+ *   u32 len | u8 signal (1: traces) | u8 encoding (0: OTLP protobuf) | u16 n/a, 0 | u64 batch_seq |
+ *   payload | zeros to a multiple of 8
+ * No I/O here, so the store writes it, the exporters read it, and a fuzzer can try it. */
+#ifndef WIRE_BLOCK_H
+#define WIRE_BLOCK_H
+
+#include <stdint.h>
+
+#include "base/slice.h"
+
+enum {
+	BLOCK_HEADER = 64,
+	BLOCK_TARGET = 262128,        /* 64 pages less LMDB's 16-byte overflow header */
+	BLOCK_MAX_PAYLOAD = 16 << 20, /* one request; (block id, offset) fits 40 + 24 bits */
+	RECORD_HEADER = 16,
+	BLOCK_BAD = 1
+};
+
+struct block {
+	uint64_t id, unix_ms, first_seq;
+	uint32_t n_records, n_spans;
+	struct slice records; /* borrows what block_open() was given */
+};
+
+struct record {
+	uint64_t seq;
+	struct slice payload; /* an ExportTraceServiceRequest that the index has vetted */
+};
+
+/* 0, or BLOCK_BAD for anything that is not a whole block with this id and a right checksum. */
+int block_open(struct block *b, struct slice bytes, uint64_t expected_id);
+
+/* Reads the record at `offset` (0 is the first) and returns the next one's offset, or 0 when there is
+ * no record at `offset`: the end, or bytes that are no record. */
+uint32_t block_record(const struct block *b, uint32_t offset, struct record *out);
+
+/* Writing: space for a header, then the records one after the other, then the header over them.
+ * A record's size in the block; and writing it, which returns that size. */
+uint32_t record_size(uint32_t payload_len);
+uint32_t record_write(uint8_t *at, uint64_t seq, struct slice payload);
+void block_seal(uint8_t *bytes, const struct block *b); /* b->records.len tells the stored length */
+
+/* A place in the journal: everything before it is done. Ids start at 1; {0, 0, 0} is before all. */
+struct cursor {
+	uint64_t block_id;
+	uint32_t offset; /* of a record within the block's records */
+	uint32_t span;   /* spans of that record that are done */
+};
+int cursor_compare(struct cursor a, struct cursor b); /* <0, 0, >0 */
+
+/* What an exporter got done since it last said so. The counts belong to the spans between the old
+ * cursor and `done`, exactly, so that the ledger stays exact over a crash. */
+enum drop_reason { DROP_REFUSED, DROP_OVERSIZE, DROP_DAMAGED, DROP_EXPORTER_REMOVED, DROP_REASONS };
+extern const char *const DROP_REASON_NAMES[DROP_REASONS];
+struct progress {
+	struct cursor done;
+	uint64_t sent;                  /* the backend said OK and did not count them as rejected */
+	uint64_t backend_rejected;      /* its partial success */
+	uint64_t dropped[DROP_REASONS]; /* we gave up, loudly */
+};
+
+#endif

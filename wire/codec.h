@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * wire/codec.h - gzip, deflate and zstd of whole messages, with a hard limit on what comes out.
+ * One codec a room; it owns the libraries' working memory and is used by one thread at a time. */
+#ifndef WIRE_CODEC_H
+#define WIRE_CODEC_H
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+enum coding { CODING_IDENTITY, CODING_GZIP, CODING_DEFLATE, CODING_ZSTD, CODING_UNKNOWN };
+enum { CODEC_TOO_LARGE = 1, CODEC_CORRUPT = 2, CODEC_NO_MEMORY = 3 };
+
+/* "gzip", "x-gzip", "deflate", "zstd", "identity", ""; case is ignored. */
+enum coding coding_parse(struct slice name);
+extern const char *const CODING_NAMES[];
+
+struct codec;
+struct codec *codec_create(void); /* NULL: no memory */
+void codec_destroy(struct codec *c);
+
+/* Appends the decompressed `in` to out, at most `limit` bytes: over it, CODEC_TOO_LARGE, having held no
+ * more than limit + 64 KiB. Refuses: several members or frames, trailing bytes, a zstd window over
+ * 8 MiB. deflate is the zlib format (RFC 9110 8.4.1.2). An empty gzip body is CODEC_CORRUPT. */
+int codec_decompress(struct codec *c, enum coding coding, struct slice in, size_t limit, struct buf *out);
+
+/* Appends the compressed `in` at the level that is cheapest in CPU (libdeflate 1, zstd 1). */
+int codec_compress(struct codec *c, enum coding coding, struct slice in, struct buf *out);
+
+#endif

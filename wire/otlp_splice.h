@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * wire/otlp_splice.h - many vetted requests become one, merged by resource and scope.
+ * Spans are copied as bytes, once; equal resource headers (everything of a ResourceSpans but its
+ * scope_spans) and, under them, equal scope headers are written once. Unknown fields stay. The
+ * output has what protobuf calls the same content; order within a scope is the order of arrival.
+ * Keyed by a hash and compared byte for byte. Not for bytes that the index has not vetted. */
+#ifndef WIRE_OTLP_SPLICE_H
+#define WIRE_OTLP_SPLICE_H
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+enum { SPLICE_FULL = 1 };
+
+struct splice;
+struct splice *splice_create(size_t max_bytes); /* of output; NULL: no memory */
+void splice_destroy(struct splice *s);
+void splice_reset(struct splice *s, size_t max_bytes);
+
+/* Adds the spans of `request` from the `*span`-th on (0-based, document order), borrowing its bytes
+ * until the next reset. 0: all of them are in, *span is the number of spans in the request. SPLICE_FULL:
+ * max_bytes is reached, *span is the first that is not in; where nothing was in before and one span
+ * alone is too large, it is taken all the same. Negative: no memory. */
+int splice_add(struct splice *s, struct slice request, uint32_t *span);
+
+uint32_t splice_spans(const struct splice *s);
+size_t splice_size(const struct splice *s);             /* bytes that write() will append */
+int splice_write(const struct splice *s, struct buf *out); /* 0 or BUF_FULL */
+
+#endif
