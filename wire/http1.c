@@ -181,6 +181,7 @@ static bool has_folded_line(struct http1 *h, struct slice head)
  * either head or not. */
 int http1_feed(struct http1 *h, struct slice bytes)
 {
+	h->unread = 0;
 	for (;;) {
 		bool was_head = h->in_head || h->idle;
 		size_t n =
@@ -203,7 +204,8 @@ int http1_feed(struct http1 *h, struct slice bytes)
 				return HTTP1_STOPPED;
 		}
 		bytes = slice_of(bytes.data + n, bytes.len - n);
-		if (bytes.len == 0)
+		h->unread = h->idle && h->one_at_a_time ? bytes.len : 0;
+		if (bytes.len == 0 || h->unread != 0)
 			return 0;
 	}
 }

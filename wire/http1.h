@@ -41,8 +41,10 @@ struct http1 {
 	uint32_t text_len, fields;
 	uint32_t name_at, value_at; /* in text, of the header under way */
 	bool in_value, in_head, stopped, too_large;
-	uint8_t last; /* byte of the head, to see a folded line across two feeds */
-	bool idle;    /* between messages: nothing of the next one has come */
+	uint8_t last;	    /* byte of the head, to see a folded line across two feeds */
+	bool idle;	    /* between messages: nothing of the next one has come */
+	bool one_at_a_time; /* http1_feed() returns after each message ... */
+	size_t unread;	    /* ... having left so many bytes for the next call */
 };
 
 enum { HTTP1_STOPPED = -1, HTTP1_MALFORMED = -2, HTTP1_TOO_LARGE = -3 };

@@ -9,8 +9,8 @@
 bool utf8_is_ascii(struct slice s);
 bool utf8_is_valid(struct slice s);
 
-/* The length of `s` with each ill-formed part (Unicode 3.9, maximal subpart) replaced by U+FFFD; and
- * writing that to `out`. */
+/* The length of `s` with each ill-formed part (Unicode 3.9, maximal subpart) replaced by U+FFFD;
+ * and writing that to `out`. */
 size_t utf8_repaired_len(struct slice s);
 void utf8_repair(struct slice s, uint8_t *out);
 
