@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * receivers/conn.h - one client connection: its socket, its protocol, its requests. Private to
+ * receivers/: room.c has the list of them, conn.c the socket, exchange.c the requests. */
+#ifndef RECEIVERS_CONN_H
+#define RECEIVERS_CONN_H
+
+#include "base/list.h"
+#include "receivers/room.h"
+#include "wire/h2.h"
+#include "wire/http1.h"
+
+enum { READ_BYTES = 65536, SNIFF_BYTES = 4 };
+
+struct receivers {
+	struct receivers_options o;
+	struct codec *codec;
+	struct ev_timer sweep;
+	struct list conns;   /* conn.link */
+	struct list touched; /* conn.touched_link: have answers to write */
+	uint32_t n_conns, n_exchanges;
+	uint64_t now_ms;
+	bool draining;
+	struct buf scratch; /* bodies of answers */
+	uint8_t input[READ_BYTES];
+};
+
+/* One request and its answer to be. */
+struct exchange {
+	struct conn *conn;
+	struct list link;	  /* conn.exchanges */
+	struct h2_stream *stream; /* NULL: HTTP/1.1 */
+	struct batch *batch;	  /* NULL: never had one, or it was answered */
+	bool away;		  /* the batch is in other rooms */
+	uint64_t begun_ms, received, timeout_ms;
+};
+
+enum conn_state { CONN_SNIFF, CONN_HTTP1, CONN_H2, CONN_LINGER };
+
+struct conn {
+	struct receivers *room;
+	struct list link, touched_link;
+	struct list exchanges; /* exchange.link */
+	struct ev_io io;
+	int fd;
+	enum port port;
+	enum conn_state state;
+	bool closing;  /* close when `out` is written */
+	bool at_end;   /* the client sends no more */
+	bool keep;     /* HTTP/1.1: after this answer the connection stays */
+	bool was_used; /* has carried a request */
+	uint8_t sniffed[SNIFF_BYTES];
+	uint8_t n_sniffed;
+	struct h2 *h2;
+	struct http1 http1;
+	struct exchange *current; /* HTTP/1.1: the one request under way */
+	enum answer early;	  /* ... which will get this answer, whatever its body is */
+	struct buf pending;	  /* HTTP/1.1: pipelined bytes behind a request that waits */
+	struct buf out;
+	uint64_t active_ms,
+	    stalled_ms; /* last byte read or written; since when `out` does not move */
+};
+
+struct conn *conn_create(struct receivers *r, int fd, enum port port);
+void conn_destroy(struct conn *c);
+void conn_flush(struct conn *c);		  /* writes what can be written; may destroy c */
+void conn_touch(struct conn *c);		  /* to be flushed at the end of the round */
+void conn_sweep(struct conn *c, uint64_t now_ms); /* deadlines; may destroy c */
+void conn_refuse(struct conn *c, enum metric why,
+		 const char *reason); /* counts; closes after writing */
+
+/* exchange.c. begin gives NULL when memory is out. */
+struct exchange *exchange_begin(struct conn *c, struct h2_stream *stream);
+enum answer exchange_head(struct exchange *x, const struct request_head *head);
+enum answer exchange_body(struct exchange *x, struct slice piece);
+enum answer exchange_end(struct exchange *x);		 /* ANSWER_NONE: the batch is on its way */
+void exchange_answer(struct exchange *x, enum answer a); /* answers with the batch it has */
+void exchange_free(struct exchange *x);
+
+/* http1.c and h2.c of receivers: the protocol's side of an answer. */
+void conn_http1_start(struct conn *c);
+void conn_http1_feed(struct conn *c, struct slice bytes);
+void conn_http1_respond(struct conn *c, const struct response *r);
+bool conn_h2_start(struct conn *c);
+void conn_h2_feed(struct conn *c, struct slice bytes);
+
+#endif
