@@ -45,7 +45,8 @@ void store_lock_close(struct store_lock *l);
  * renamed to *.bad-<unix time> with a loud log line and a new one is started; each block's checksum is
  * verified, bad ones are skipped, counted and charged to the ledger as DROP_DAMAGED; exporters that
  * are configured no more give up what they had left as DROP_EXPORTER_REMOVED; new ones begin at the
- * oldest block held. 0 or negative. */
+ * oldest block held, one that comes back where it had stood: what is held behind that enters its
+ * account again. 0 or negative. */
 struct store;
 int store_open(struct store **out, const struct store_options *o);
 void store_close(struct store *s); /* commits what store_progress() left over; NULL is fine */
@@ -74,8 +75,8 @@ struct store_txn {
 void store_begin(struct store_txn *t, struct store *s, uint64_t now_unix_ms);
 
 /* Queues one vetted request for the block in the making; borrows `payload` until commit. `rejected`
- * spans were received with it and refused; they are in the ledger and not in the payload. A payload of
- * length 0 changes the ledger only. */
+ * spans were received with it and refused; they are in the ledger and not in the payload. A payload
+ * without spans, or of length 0, changes the ledger only. */
 void store_append(struct store_txn *t, struct slice payload, uint32_t spans, uint32_t rejected);
 
 /* Writes blocks, ledger, cursors, deletes head blocks that every exporter is past (at most 64), with
@@ -100,13 +101,15 @@ struct ledger_exporter {
 };
 struct ledger {
 	uint64_t received, rejected, accepted;
-	unsigned n_exporters;
+	unsigned n_exporters; /* configured, in the order of store_options */
+	unsigned n_removed;   /* after them: configured once, and what became of their spans */
 	struct ledger_exporter exporter[STORE_MAX_EXPORTERS];
 };
 void store_ledger(const struct store *s, struct ledger *out);
 
 /* Reader: any room, one reader a room. Between begin and end the slices given stay valid; at most
- * 100 ms, for the file grows meanwhile. */
+ * 100 ms, for the file grows meanwhile. A begin fails, negative, while the store room waits to map
+ * the journal anew after a failed write: try again later. Closed before the store. */
 struct store_reader;
 int store_reader_open(struct store_reader **out, struct store *s);
 void store_reader_close(struct store_reader *r);
