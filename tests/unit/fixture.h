@@ -54,7 +54,8 @@ static inline void drop_dir(void)
 static inline struct store *open_store(const char *const *exporters, unsigned n)
 {
 	struct store *s = NULL;
-	struct store_options o = {.dir = test_dir, .limit_bytes = 16 << 20, .metrics = &test_metrics};
+	struct store_options o = {
+	    .dir = test_dir, .limit_bytes = 16 << 20, .metrics = &test_metrics};
 	o.exporters = exporters;
 	o.n_exporters = n;
 	CHECK_EQ(store_open(&s, &o), 0);
@@ -80,7 +81,8 @@ static inline int try_put(struct store *s, uint64_t first_id, uint32_t spans, si
 	return rc;
 }
 
-static inline struct store_block put(struct store *s, uint64_t first_id, uint32_t spans, size_t bytes)
+static inline struct store_block put(struct store *s, uint64_t first_id, uint32_t spans,
+				     size_t bytes)
 {
 	struct store_block b = {0};
 	CHECK_EQ(try_put(s, first_id, spans, bytes, &b), 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tests/unit/request.h - makes OTLP requests field by field, so that a test can put them in any order. */
+ * tests/unit/request.h - makes OTLP requests field by field, so that a test can put them in any
+ * order. */
 #ifndef TESTS_UNIT_REQUEST_H
 #define TESTS_UNIT_REQUEST_H
 
@@ -42,7 +43,8 @@ static inline void put_span(struct buf *scope, uint64_t id, size_t name_bytes)
 }
 
 /* One resource, one scope, spans first_id, first_id + 1, ... */
-static inline void put_request(struct buf *out, uint64_t first_id, uint32_t spans, size_t name_bytes)
+static inline void put_request(struct buf *out, uint64_t first_id, uint32_t spans,
+			       size_t name_bytes)
 {
 	struct buf scope = {0}, resource = {0};
 	put_field(&scope, 1, "\x0a\x03lib", 5);

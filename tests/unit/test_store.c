@@ -84,8 +84,8 @@ static void test_second_process_is_locked_out(void)
 }
 
 /* A child commits as fast as it can and tells each acknowledged request's first span id through a
- * pipe. Exporter a is told to be somewhere in the newest block, also in the middle of a record; b never
- * moves, so nothing is retired and every request can be looked for. */
+ * pipe. Exporter a is told to be somewhere in the newest block, also in the middle of a record; b
+ * never moves, so nothing is retired and every request can be looked for. */
 struct ack {
 	uint64_t first_id;
 	uint32_t spans;
@@ -107,7 +107,8 @@ static void commit_for_ever(int pipe_fd, uint64_t next_id, unsigned seed)
 		for (long i = 0; i < n; i++) {
 			acks[i] = (struct ack){next_id, 1 + (uint32_t)random() % 4};
 			next_id += acks[i].spans;
-			put_request(&request[i], acks[i].first_id, acks[i].spans, (size_t)random() % 700);
+			put_request(&request[i], acks[i].first_id, acks[i].spans,
+				    (size_t)random() % 700);
 			store_append(&t, buf_slice(&request[i]), acks[i].spans, 1);
 		}
 		store_ledger(s, &l);
@@ -131,7 +132,8 @@ static void commit_for_ever(int pipe_fd, uint64_t next_id, unsigned seed)
 static bool is_held(struct store_reader *r, uint64_t last_block, struct ack ack)
 {
 	char needle[40];
-	int len = snprintf(needle, sizeof(needle), "span-%" PRIu64 "-", ack.first_id + ack.spans - 1);
+	int len =
+	    snprintf(needle, sizeof(needle), "span-%" PRIu64 "-", ack.first_id + ack.spans - 1);
 	for (uint64_t id = last_block; id != 0; id--) {
 		struct slice bytes;
 		if (store_reader_block(r, id, &bytes) == 0 &&
@@ -203,7 +205,8 @@ static void test_head_leaves_when_all_exporters_are_past(void)
 	CHECK(store_is_dirty(s));
 	CHECK_EQ(commit_nothing(s), 0);
 	CHECK_EQ(held_blocks(s), 2);
-	sent(s, 1, (struct cursor){first.id, first.bytes - BLOCK_HEADER, 0}, 3); /* the end of the first */
+	sent(s, 1, (struct cursor){first.id, first.bytes - BLOCK_HEADER, 0},
+	     3); /* the end of the first */
 	CHECK_EQ(commit_nothing(s), 0);
 	CHECK_EQ(held_blocks(s), 1);
 	sent(s, 1, (struct cursor){second.id, 0, 1}, 1); /* within the second */
@@ -220,6 +223,29 @@ static void test_head_leaves_when_all_exporters_are_past(void)
 	drop_dir();
 }
 
+static void test_block_stays_while_its_last_record_is_open(void)
+{
+	struct store_txn t;
+	struct store_block b;
+	struct buf request = {0};
+	new_dir();
+	struct store *s = open_store(ONE, 1);
+	put_request(&request, 1, 2, 3000);
+	store_begin(&t, s, 1);
+	store_append(&t, buf_slice(&request), 2, 0);
+	store_append(&t, buf_slice(&request), 2, 0);
+	CHECK_EQ(store_commit(&t, remember_block, &b), 0);
+	sent(s, 0, (struct cursor){b.id, record_size((uint32_t)request.len), 1}, 3);
+	CHECK_EQ(commit_nothing(s), 0);
+	CHECK_EQ(held_blocks(s), 1);
+	sent(s, 0, (struct cursor){b.id, 2 * record_size((uint32_t)request.len), 0}, 1);
+	CHECK_EQ(commit_nothing(s), 0);
+	CHECK_EQ(held_blocks(s), 0);
+	store_close(s);
+	buf_finish(&request);
+	drop_dir();
+}
+
 static uint64_t file_bytes(void)
 {
 	struct stat st;
@@ -227,8 +253,8 @@ static uint64_t file_bytes(void)
 	return (uint64_t)st.st_size;
 }
 
-/* Full sync on a real disk would take a minute for 10^4 cycles of 256 KiB; the structure of the file
- * shows as well with less in it. */
+/* Full sync on a real disk would take a minute for 10^4 cycles of 256 KiB; the structure of the
+ * file shows as well with less in it. */
 static void test_fifo_keeps_the_file_small(void)
 {
 	enum { CYCLES = 10000, LIVE = 60 };
@@ -322,10 +348,11 @@ static void test_failed_commit_acks_nothing_and_loses_nothing(void)
 
 int main(int argc, char **argv)
 {
-	CHECK_MAIN(TEST(test_requests_come_back_byte_for_byte), TEST(test_small_requests_share_a_block),
-		   TEST(test_second_process_is_locked_out), TEST(test_acked_request_survives_kill),
-		   TEST(test_head_leaves_when_all_exporters_are_past),
-		   TEST(test_fifo_keeps_the_file_small),
-		   TEST(test_full_journal_refuses_and_still_deletes),
-		   TEST(test_failed_commit_acks_nothing_and_loses_nothing));
+	CHECK_MAIN(
+	    TEST(test_requests_come_back_byte_for_byte), TEST(test_small_requests_share_a_block),
+	    TEST(test_second_process_is_locked_out), TEST(test_acked_request_survives_kill),
+	    TEST(test_head_leaves_when_all_exporters_are_past),
+	    TEST(test_block_stays_while_its_last_record_is_open),
+	    TEST(test_fifo_keeps_the_file_small), TEST(test_full_journal_refuses_and_still_deletes),
+	    TEST(test_failed_commit_acks_nothing_and_loses_nothing));
 }
