@@ -10,6 +10,8 @@
 #include <time.h>
 
 #undef alloca
+#undef sprintf /* with _FORTIFY_SOURCE clang's headers make macros of these */
+#undef vsprintf
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok gmtime localtime alloca atoi
 
 #endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * storage/journal.h - the LMDB environment under the store: one file, `<dir>/journal.mdb`.
+ * Private to storage/. Two named databases:
+ *   blk   block id (u64, native) -> block (wire/block.h); appended at the end, deleted from the
+ * front meta  name -> little-endian u64 words and their CRC-32C Default flags mean two flushes a
+ * commit and survive power cuts; the faster ones do not. Never WRITEMAP (SIGBUS on a full disk),
+ * NOSYNC, NOMETASYNC, NOMEMINIT (heap leaks into the file), NORDAHEAD, DUPSORT. Nothing but FIFO
+ * deletes: scattered frees stall later puts. */
+#ifndef STORAGE_JOURNAL_H
+#define STORAGE_JOURNAL_H
+
+#include <lmdb.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+enum {
+	JOURNAL_BAD = 1,  /* not ours, cut short or corrupt */
+	JOURNAL_FULL = 2, /* at its limit: nothing was written */
+	JOURNAL_NONE = 3, /* no such block or name */
+	JOURNAL_MAX_WORDS = 24,
+	JOURNAL_PATH_MAX = 4096
+};
+
+struct journal {
+	MDB_env *env; /* NULL while closed */
+	MDB_dbi blk, meta;
+	uint32_t page_bytes;
+	uint64_t limit_bytes;
+	char path[JOURNAL_PATH_MAX];
+};
+
+/* Opens or creates `<dir>/journal.mdb` and takes the disk space up to the limit. 0, JOURNAL_BAD
+ * (closed again, the file untouched) or negative. */
+int journal_open(struct journal *j, const char *dir, uint64_t limit_bytes);
+int journal_reopen(struct journal *j); /* after a close, with the same path and limit */
+void journal_close(struct journal *j);
+
+/* Renames a bad file, and its lock file, to *.bad-<unix time>. The journal is closed. */
+int journal_set_aside(const struct journal *j);
+
+/* Makes directory entries durable. */
+int journal_sync_dir(const char *path_inside);
+
+/* A transaction remembers its first failure: calls after it do nothing and journal_commit() returns
+ * it. Reading calls need no commit but journal_abort(). */
+struct journal_txn {
+	struct journal *journal;
+	MDB_txn *txn;
+	int rc; /* LMDB's code or JOURNAL_FULL */
+};
+void journal_begin(struct journal_txn *t, struct journal *j);
+void journal_begin_read(struct journal_txn *t, struct journal *j);
+int journal_commit(
+    struct journal_txn *t); /* 0, JOURNAL_FULL, or negative: logged, nothing happened */
+void journal_abort(struct journal_txn *t);
+
+/* Room for a block: fill it before the next call. NULL after a failure. */
+uint8_t *journal_reserve(struct journal_txn *t, uint64_t block_id, size_t len);
+void journal_delete_through(struct journal_txn *t, uint64_t last_id); /* from the front */
+void journal_delete_from(struct journal_txn *t, uint64_t first_id);   /* to the end */
+void journal_delete_one(struct journal_txn *t, uint64_t block_id);
+
+/* The first block with an id of at least *id; sets it. 0, JOURNAL_NONE, JOURNAL_BAD or negative. */
+int journal_next(struct journal_txn *t, uint64_t *id, struct slice *block);
+
+void journal_put_words(struct journal_txn *t, const char *name, const uint64_t *words, size_t n);
+void journal_delete_words(struct journal_txn *t, const char *name);
+/* 0, JOURNAL_NONE, JOURNAL_BAD (checksum or length) or negative. */
+int journal_get_words(struct journal_txn *t, const char *name, uint64_t *words, size_t n);
+
+/* The first name that begins with `prefix` and is greater than `name`, which it replaces. */
+int journal_next_name(struct journal_txn *t, const char *prefix, char *name, size_t cap);
+
+/* What LMDB's code means here: JOURNAL_BAD, JOURNAL_FULL, JOURNAL_NONE, 0 or negative. */
+int journal_meaning(int rc);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The journal's file: opened only when it is whole and ours. LMDB 0.9 trusts what it maps, so what
+ * it would die of (a file cut short, a page size of 0) is looked for first. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "storage/journal.h"
+
+#if MDB_VERSION_FULL < MDB_VERINT(0, 9, 24) || MDB_VERSION_MAJOR > 0
+#error "LMDB 0.9.24 or newer, below 1.0: the file format changed there"
+#endif
+_Static_assert(sizeof(size_t) == 8, "LMDB's meta page is read as 64-bit programs write it");
+
+enum { FORMAT = 1, META_PAGES = 2, META_BYTES = 152, MIN_PAGE = 4096, MAX_PAGE = 65536 };
+
+/* A meta page: 16 bytes of page header with flags at 10, then magic, version, address, map size,
+ * and the first database record, whose first word holds the page size (mdb.c, MDB_meta). */
+static uint32_t meta_page_bytes(const uint8_t *page)
+{
+	uint16_t flags;
+	uint32_t magic, version, page_bytes;
+	memcpy(&flags, page + 10, 2);
+	memcpy(&magic, page + 16, 4);
+	memcpy(&version, page + 20, 4);
+	memcpy(&page_bytes, page + 40, 4);
+	bool ours = (flags & 8) != 0 && magic == 0xbeefc0de && version == 1 &&
+		    page_bytes >= MIN_PAGE && page_bytes <= MAX_PAGE &&
+		    (page_bytes & (page_bytes - 1)) == 0;
+	return ours ? page_bytes : 0;
+}
+
+/* 0, JOURNAL_NONE when there is no file yet, JOURNAL_BAD or negative. */
+static int check_head(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? JOURNAL_NONE
+				       : fail(-errno, "journal: cannot open %s", path);
+	uint8_t first[META_BYTES], second[META_BYTES];
+	int rc = JOURNAL_BAD;
+	if (pread(fd, first, sizeof(first), 0) == META_BYTES) {
+		uint32_t page_bytes = meta_page_bytes(first);
+		if (page_bytes != 0 &&
+		    pread(fd, second, sizeof(second), page_bytes) == META_BYTES &&
+		    meta_page_bytes(second) == page_bytes)
+			rc = 0;
+	}
+	close(fd);
+	return rc;
+}
+
+static int map_file(struct journal *j)
+{
+	uint64_t reserve = j->limit_bytes / 8;
+	if (reserve < 256u << 20)
+		reserve =
+		    256u << 20; /* where deletes find pages to copy to when the rest is full */
+	uint64_t map_bytes = (j->limit_bytes + reserve) & ~(uint64_t)(MAX_PAGE - 1);
+	int rc = mdb_env_create(&j->env);
+	if (rc == 0)
+		rc = mdb_env_set_maxdbs(j->env, 8);
+	if (rc == 0)
+		rc = mdb_env_set_maxreaders(j->env, 32);
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(j->env, map_bytes);
+	if (rc == 0)
+		rc = mdb_env_open(j->env, j->path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
+	return rc;
+}
+
+/* Whether every page that LMDB believes in is within the file: reading past its end is SIGBUS. */
+static bool is_whole(struct journal *j)
+{
+	struct stat st;
+	MDB_envinfo info;
+	MDB_stat tree;
+	int fd;
+	if (mdb_env_get_fd(j->env, &fd) != 0 || fstat(fd, &st) != 0 ||
+	    mdb_env_info(j->env, &info) != 0 || mdb_env_stat(j->env, &tree) != 0)
+		return false;
+	j->page_bytes = tree.ms_psize;
+	return (uint64_t)st.st_size / j->page_bytes > info.me_last_pgno;
+}
+
+static void open_databases(struct journal_txn *t, unsigned flags)
+{
+	struct journal *j = t->journal;
+	if (t->rc == 0)
+		t->rc = mdb_dbi_open(t->txn, "meta", flags, &j->meta);
+	if (t->rc == 0)
+		t->rc = mdb_dbi_open(t->txn, "blk", flags | MDB_INTEGERKEY, &j->blk);
+}
+
+/* A new file gets its databases and its format in one transaction; any other must have them. */
+static int adopt(struct journal *j)
+{
+	struct journal_txn t;
+	MDB_dbi root;
+	MDB_stat stat;
+	uint64_t format = FORMAT, library = MDB_VERINT(0, 0, 0);
+	unsigned flags = 0;
+	int major, minor, patch;
+	mdb_version(&major, &minor, &patch);
+	library = (uint64_t)MDB_VERINT(major, minor, patch);
+
+	journal_begin(&t, j);
+	if (t.rc == 0)
+		t.rc = mdb_dbi_open(t.txn, NULL, 0, &root);
+	if (t.rc == 0)
+		t.rc = mdb_stat(t.txn, root, &stat);
+	bool fresh = t.rc == 0 && stat.ms_entries == 0;
+	open_databases(&t, fresh ? MDB_CREATE : 0);
+	if (t.rc == 0)
+		t.rc = mdb_dbi_flags(t.txn, j->blk, &flags);
+	if (fresh)
+		journal_put_words(&t, "format", &format, 1);
+	int rc = journal_get_words(&t, "format", &format, 1);
+	if (rc == JOURNAL_NONE || (rc == 0 && (format != FORMAT || flags != MDB_INTEGERKEY)))
+		rc = JOURNAL_BAD;
+	if (rc != 0) {
+		journal_abort(&t);
+		return rc;
+	}
+	journal_put_words(&t, "lmdb", &library,
+			  1); /* which library wrote here last, for a rescue */
+	rc = journal_commit(&t);
+	return rc == JOURNAL_FULL ? fail(-ENOSPC, "journal: no page left in %s", j->path) : rc;
+}
+
+/* Takes the space now, so that a full disk shows at the start and not in the middle of a night. The
+ * file's size stays: it tells truncation. */
+static int take_space(struct journal *j)
+{
+	struct statfs fs;
+	MDB_envinfo info;
+	int fd;
+	if (mdb_env_get_fd(j->env, &fd) != 0 || mdb_env_info(j->env, &info) != 0 ||
+	    fstatfs(fd, &fs) != 0)
+		return fail(-errno, "journal: cannot look at %s", j->path);
+	if ((uint64_t)fs.f_type == TMPFS_MAGIC) {
+		log_warn("journal lives in memory and will not survive a reboot", "path=%s",
+			 j->path);
+		return 0;
+	}
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)j->limit_bytes) == 0)
+		return 0;
+	int error = errno;
+	if (error != ENOSPC && error != EDQUOT)
+		return 0; /* a file system that cannot promise space, or a file size limit */
+	struct stat st;
+	if (fstat(fd, &st) == 0 &&
+	    ftruncate(fd, st.st_size) != 0) /* gives back what was got of it */
+		log_warn("journal cannot give space back", "path=%s code=%d", j->path, errno);
+	unsigned long long wanted = j->limit_bytes >> 20;
+	unsigned long long free_mib = ((uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize) >> 20;
+	if (info.me_last_pgno * j->page_bytes > 1 << 20) { /* it may hold spans: those come first */
+		log_warn("disk has less space than the journal's limit",
+			 "limit_mib=%llu free_mib=%llu", wanted, free_mib);
+		return 0;
+	}
+	return fail(-error, "journal: its limit is %llu MiB but the disk of %s has %llu MiB",
+		    wanted, j->path, free_mib);
+}
+
+static int open_file(struct journal *j)
+{
+	int head = check_head(j->path), dead;
+	if (head != 0 && head != JOURNAL_NONE)
+		return head;
+	int rc = journal_meaning(map_file(j));
+	if (rc < 0)
+		return fail(rc, "journal: cannot map %s: %s", j->path, mdb_strerror(rc));
+	if (rc != 0 || !is_whole(j))
+		return JOURNAL_BAD;
+	if (head == JOURNAL_NONE && (rc = journal_sync_dir(j->path)) != 0)
+		return rc;
+	mdb_reader_check(j->env, &dead);
+	rc = adopt(j);
+	return rc != 0 ? rc : take_space(j);
+}
+
+int journal_reopen(struct journal *j)
+{
+	int rc = open_file(j);
+	if (rc != 0)
+		journal_close(j);
+	return rc;
+}
+
+int journal_open(struct journal *j, const char *dir, uint64_t limit_bytes)
+{
+	j->env = NULL;
+	j->limit_bytes = limit_bytes;
+	int len = snprintf(j->path, sizeof(j->path), "%s/journal.mdb", dir);
+	if (len < 0 || (size_t)len >= sizeof(j->path))
+		return fail(-ENAMETOOLONG, "journal: folder name too long");
+	return journal_reopen(j);
+}
+
+void journal_close(struct journal *j)
+{
+	if (j->env != NULL)
+		mdb_env_close(j->env);
+	j->env = NULL;
+}
+
+int journal_sync_dir(const char *path_inside)
+{
+	const char *slash = strrchr(path_inside, '/');
+	char dir[JOURNAL_PATH_MAX];
+	snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path_inside) + 1 : 1,
+		 slash != NULL ? path_inside : ".");
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc =
+	    fd >= 0 && fsync(fd) == 0 ? 0 : fail(-errno, "journal: cannot sync folder %s", dir);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+int journal_set_aside(const struct journal *j)
+{
+	char lock[JOURNAL_PATH_MAX + 8], aside[JOURNAL_PATH_MAX + 32],
+	    aside_lock[JOURNAL_PATH_MAX + 40];
+	uint64_t stamp = clock_wall_ms() / 1000;
+	do
+		snprintf(aside, sizeof(aside), "%s.bad-%llu", j->path, (unsigned long long)stamp++);
+	while (access(aside, F_OK) == 0); /* an earlier one is evidence as well */
+	snprintf(lock, sizeof(lock), "%s-lock", j->path);
+	snprintf(aside_lock, sizeof(aside_lock), "%s-lock", aside);
+	if (rename(j->path, aside) != 0)
+		return fail(-errno, "journal: cannot rename the bad %s", j->path);
+	if (rename(lock, aside_lock) != 0 && errno != ENOENT)
+		return fail(-errno, "journal: cannot rename the bad %s", lock);
+	log_error("journal is not usable, a new one is started; spans in the old one were not sent",
+		  "path=%s kept_as=%s", j->path, aside);
+	return journal_sync_dir(j->path);
+}

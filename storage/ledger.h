@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * storage/ledger.h - the account and where everybody stands, as it is written with each commit.
+ * Private to storage/. `meta` holds "state" and one "exporter <name>" each; an exporter that is
+ * configured no more keeps its record, so that it can go on from its cursor when it comes back. */
+#ifndef STORAGE_LEDGER_H
+#define STORAGE_LEDGER_H
+
+#include "storage/held.h"
+#include "storage/journal.h"
+#include "storage/store.h"
+
+struct state {
+	uint64_t next_block, next_seq; /* ids start at 1 and are never used again */
+	bool clean;		       /* the last process closed the store */
+	struct ledger ledger; /* the configured exporters, in their order, then removed ones */
+};
+
+/* 0, JOURNAL_BAD (tree) or negative. A damaged record is reported and begins anew. */
+int state_load(struct state *st, struct journal_txn *t);
+void state_put(const struct state *st, struct journal_txn *t);
+
+void ledger_enter(struct ledger *l, uint64_t received, uint64_t rejected);
+void ledger_apply(struct ledger_exporter *e, const struct progress *p);
+uint64_t ledger_settled(const struct ledger_exporter *e); /* sent, rejected or dropped */
+
+/* The place of a configured or removed exporter, -1 for none. */
+int ledger_find(const struct ledger *l, const char *name);
+
+/* Under which name an exporter's record stands in `meta`. */
+#define LEDGER_PREFIX "exporter "
+enum { LEDGER_NAME_CAP = sizeof(LEDGER_PREFIX) - 1 + STORE_NAME_MAX };
+
+#endif

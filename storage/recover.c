@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The blocks have checksums and the account has one more; LMDB's tree has none. So the blocks are
+ * believed first: what the account says beyond them was lost, and is said and counted. */
+#include "storage/recover.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "wire/otlp_walk.h"
+
+/* One pass over the blocks. */
+struct scan {
+	struct held *held;
+	struct state *st;
+	uint64_t spans, bytes, bad_blocks;
+	uint64_t after[STORE_MAX_EXPORTERS]; /* spans behind each one's cursor */
+};
+
+/* Spans of `b` that lie before the cursor within it. A cursor that points at no record cannot be
+ * trusted: the block is sent again, once too often rather than never. */
+static uint32_t spans_before(const struct block *b, struct cursor *c)
+{
+	uint32_t at = 0, spans = 0, next;
+	struct record r;
+	while (at < c->offset && (next = block_record(b, at, &r)) != 0) {
+		spans += otlp_walk_spans(r.payload);
+		at = next;
+	}
+	uint64_t done = (uint64_t)spans + c->span;
+	if (at == c->offset && done <= b->n_spans)
+		return (uint32_t)done;
+	log_error("cursor points at no record, its block is sent again",
+		  "block=%llu offset=%u span=%u", (unsigned long long)b->id, c->offset, c->span);
+	c->offset = c->span = 0;
+	return 0;
+}
+
+static int take_block(struct scan *sc, const struct block *b, size_t len)
+{
+	struct ledger *l = &sc->st->ledger;
+	sc->spans += b->n_spans;
+	sc->bytes += len;
+	for (unsigned i = 0; i < l->n_exporters + l->n_removed; i++) {
+		struct cursor *c = &l->exporter[i].cursor;
+		if (c->block_id < b->id)
+			sc->after[i] += b->n_spans;
+		else if (c->block_id == b->id)
+			sc->after[i] += b->n_spans - spans_before(b, c);
+	}
+	if (sc->st->next_block <= b->id)
+		sc->st->next_block = b->id + 1;
+	if (sc->st->next_seq < b->first_seq + b->n_records)
+		sc->st->next_seq = b->first_seq + b->n_records;
+	return held_add(sc->held, (struct store_block){b->id, b->n_spans, (uint32_t)len});
+}
+
+static int scan_blocks(struct scan *sc, struct journal_txn *t)
+{
+	uint64_t id = 0;
+	struct slice bytes;
+	int rc;
+	for (; (rc = journal_next(t, &id, &bytes)) == 0; id++) {
+		struct block b;
+		if (block_open(&b, bytes, id) != 0) {
+			sc->bad_blocks++;
+			log_error("block is damaged and skipped", "block=%llu bytes=%zu",
+				  (unsigned long long)id, bytes.len);
+			continue;
+		}
+		rc = take_block(sc, &b, bytes.len);
+		if (rc != 0)
+			return rc;
+	}
+	return rc == JOURNAL_NONE ? 0 : rc;
+}
+
+/* entered - settled is what the account thinks is left. */
+static void reconcile(struct ledger_exporter *e, uint64_t held_spans)
+{
+	uint64_t settled = ledger_settled(e);
+	e->buffered = held_spans;
+	if (e->entered == settled + held_spans)
+		return;
+	log_error("account and blocks differ, the blocks are believed",
+		  "exporter=%s account_spans=%lld block_spans=%llu", e->name,
+		  (long long)(e->entered - settled), (unsigned long long)held_spans);
+	if (e->entered > settled + held_spans)
+		e->dropped[DROP_DAMAGED] += e->entered - settled - held_spans;
+	else
+		e->entered = settled + held_spans;
+}
+
+/* Those that are configured, in their order. A new one enters all that is held, one that comes back
+ * what is held behind its cursor. */
+static void keep_configured(struct scan *sc, const struct ledger *old,
+			    const struct store_options *o)
+{
+	struct ledger *l = &sc->st->ledger;
+	for (unsigned i = 0; i < o->n_exporters; i++) {
+		struct ledger_exporter *e = &l->exporter[l->n_exporters++];
+		int was = ledger_find(old, o->exporters[i]);
+		memset(e, 0, sizeof(*e));
+		snprintf(e->name, sizeof(e->name), "%s", o->exporters[i]);
+		e->buffered = sc->spans;
+		if (was >= 0)
+			*e = old->exporter[was];
+		if (was >= 0 && (unsigned)was < old->n_exporters)
+			continue;
+		e->entered += e->buffered;
+		log_info("exporter begins", "exporter=%s spans=%" PRIu64, e->name, e->buffered);
+	}
+}
+
+static void give_up_others(struct scan *sc, const struct ledger *old)
+{
+	struct ledger *l = &sc->st->ledger;
+	for (unsigned i = 0; i < old->n_exporters + old->n_removed; i++) {
+		struct ledger_exporter e = old->exporter[i];
+		if (ledger_find(l, e.name) >= 0)
+			continue;
+		if (i < old->n_exporters) {
+			e.dropped[DROP_EXPORTER_REMOVED] += e.buffered;
+			log_warn("exporter is configured no more",
+				 "exporter=%s dropped_spans=%" PRIu64, e.name, e.buffered);
+		}
+		e.buffered = 0;
+		if (l->n_exporters + l->n_removed < STORE_MAX_EXPORTERS)
+			l->exporter[l->n_exporters + l->n_removed++] = e;
+	}
+}
+
+static void configure(struct scan *sc, const struct store_options *o)
+{
+	struct ledger old = sc->st->ledger;
+	for (unsigned i = 0; i < old.n_exporters + old.n_removed; i++) {
+		if (i < old.n_exporters)
+			reconcile(&old.exporter[i], sc->after[i]);
+		old.exporter[i].buffered = sc->after[i];
+	}
+	sc->st->ledger.n_exporters = sc->st->ledger.n_removed = 0;
+	keep_configured(sc, &old, o);
+	give_up_others(sc, &old);
+}
+
+/* An id may not be given twice, also when the record that counts them was lost. */
+static void never_go_back(struct state *st)
+{
+	for (unsigned i = 0; i < st->ledger.n_exporters + st->ledger.n_removed; i++)
+		if (st->next_block < st->ledger.exporter[i].cursor.block_id)
+			st->next_block = st->ledger.exporter[i].cursor.block_id;
+}
+
+static void delete_bad_blocks(struct journal_txn *t, const struct held *held)
+{
+	size_t i = 0;
+	uint64_t id = 0;
+	struct slice bytes;
+	for (; journal_next(t, &id, &bytes) == 0; id++) {
+		if (i < held_count(held) && held_at(held, i).id == id)
+			i++;
+		else
+			journal_delete_one(t, id);
+	}
+}
+
+static void delete_forgotten(struct journal_txn *t, const struct ledger *l)
+{
+	char name[LEDGER_NAME_CAP] = "";
+	while (journal_next_name(t, LEDGER_PREFIX, name, sizeof(name)) == 0)
+		if (ledger_find(l, name + strlen(LEDGER_PREFIX)) < 0)
+			journal_delete_words(t, name);
+}
+
+int recover(struct journal *j, const struct store_options *o, struct held *held, struct state *st)
+{
+	struct scan sc = {.held = held, .st = st};
+	struct journal_txn t;
+	uint64_t start = clock_mono_ms();
+	journal_begin_read(&t, j);
+	int rc = state_load(st, &t);
+	if (rc == 0)
+		rc = scan_blocks(&sc, &t);
+	journal_abort(&t);
+	if (rc < 0)
+		return fail(rc, "journal: cannot read %s", j->path);
+	if (rc != 0)
+		return rc;
+	never_go_back(st);
+	configure(&sc, o);
+	log_info("journal opened",
+		 "path=%s blocks=%zu spans=%" PRIu64 " bytes=%" PRIu64 " bad_blocks=%" PRIu64
+		 " clean=%d ms=%" PRIu64,
+		 j->path, held_count(held), sc.spans, sc.bytes, sc.bad_blocks, st->clean,
+		 clock_mono_ms() - start);
+	metric_add(o->metrics, METRIC_JOURNAL_BAD_BLOCKS, sc.bad_blocks);
+
+	st->clean = false;
+	journal_begin(&t, j);
+	if (sc.bad_blocks != 0)
+		delete_bad_blocks(&t, held);
+	delete_forgotten(&t, &st->ledger);
+	state_put(st, &t);
+	rc = journal_commit(&t);
+	return rc == JOURNAL_FULL ? fail(-ENOSPC, "journal: no page left in %s", j->path) : rc;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * storage/recover.h - what a journal holds, found out when it is opened. Private to storage/. */
+#ifndef STORAGE_RECOVER_H
+#define STORAGE_RECOVER_H
+
+#include "storage/ledger.h"
+
+/* Reads every block, brings ledger and blocks into agreement, and commits what had to be corrected.
+ * Gives `held` and `st`. 0, JOURNAL_BAD (the file is to be set aside) or negative. */
+int recover(struct journal *j, const struct store_options *o, struct held *held, struct state *st);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Writes that fail under LMDB. What it calls is found here first, as the program's own symbols are.
+ */
+#include <errno.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "fixture.h"
+
+enum { META_MAX = 200 }; /* a write this small is of a meta page, the commit's last step */
+
+static enum { NO_FAULT, DATA_EIO, SYNC_EIO, META_EIO, META_EIO_AND_WRITTEN } fault;
+static int faults_left;
+
+static bool fails(void)
+{
+	if (faults_left == 0)
+		return false;
+	faults_left--;
+	errno = EIO;
+	return true;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
+{
+	bool meta = len < META_MAX && at < 8192;
+	if (meta && fault == META_EIO_AND_WRITTEN && faults_left == 2) /* but not the one back */
+		syscall(SYS_pwrite64, fd, data, len, at);
+	if (meta ? fault >= META_EIO && fails() : fault == DATA_EIO && fails())
+		return -1;
+	return syscall(SYS_pwrite64, fd, data, len, at);
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+	return fault == DATA_EIO && fails() ? -1 : syscall(SYS_writev, fd, iov, n);
+}
+
+int fdatasync(int fd)
+{
+	return fault == SYNC_EIO && fails() ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+static void set_fault(int which, int times)
+{
+	fault = which;
+	faults_left = times;
+}
+
+static void expect_whole(uint64_t accepted, uint64_t sent_spans)
+{
+	struct store *s = open_store(ONE, 1);
+	struct ledger l = balanced(s);
+	uint64_t held[2] = {0, 0};
+	store_each_block(s, count_block, held);
+	CHECK_EQ(l.accepted, accepted);
+	CHECK_EQ(l.exporter[0].sent, sent_spans);
+	CHECK_EQ(l.exporter[0].buffered, held[1]);
+	CHECK_EQ(l.exporter[0].dropped[DROP_DAMAGED], 0);
+	store_close(s);
+}
+
+/* The head write counts twice: LMDB tries to put the old one back. */
+static void test_commit_goes_on_after_each_kind_of_failed_write(void)
+{
+	for (int kind = DATA_EIO; kind <= META_EIO_AND_WRITTEN; kind++) {
+		struct store_block b;
+		new_dir();
+		struct store *s = open_store(ONE, 1);
+		struct store_block first = put(s, 1, 4, 30000);
+		sent(s, 0, (struct cursor){first.id + 1, 0, 0}, 4);
+		set_fault(kind, kind >= META_EIO ? 2 : 1);
+		CHECK(try_put(s, 5, 2, 30000, &b) < 0);
+		set_fault(NO_FAULT, 0);
+		CHECK_EQ(balanced(s).accepted, 4);
+		b = put(s, 7, 8, 30000);
+		CHECK_EQ(b.id, first.id + 1);
+		CHECK_EQ(held_blocks(s), 1);
+		CHECK_EQ(balanced(s).accepted, 12);
+		put(s, 15, 1, 30000);
+		store_close(s);
+		expect_whole(13, 4);
+		drop_dir();
+	}
+}
+
+static void test_reader_is_never_under_a_journal_that_is_mapped_anew(void)
+{
+	struct store_block b;
+	struct store_reader *r, *other;
+	struct slice bytes;
+	struct block open;
+	new_dir();
+	struct store *s = open_store(ONE, 1);
+	b = put(s, 1, 4, 30000);
+	CHECK_EQ(store_reader_open(&r, s), 0);
+	CHECK_EQ(store_reader_open(&other, s), 0);
+	CHECK_EQ(store_reader_begin(other), 0);
+	store_reader_end(other);
+	CHECK_EQ(store_reader_begin(r), 0);
+	CHECK_EQ(store_reader_block(r, b.id, &bytes), 0);
+	set_fault(META_EIO_AND_WRITTEN, 2);
+	CHECK(try_put(s, 5, 2, 30000, &b) < 0);
+	set_fault(NO_FAULT, 0);
+	CHECK(try_put(s, 5, 2, 30000, &b) < 0);	  /* r is inside */
+	CHECK(store_reader_begin(other) < 0);	  /* and nobody else comes in */
+	CHECK_EQ(block_open(&open, bytes, 1), 0); /* what r has is still there */
+	store_reader_end(r);
+	b = put(s, 5, 2, 30000);
+	CHECK_EQ(store_reader_begin(r), 0);
+	CHECK_EQ(store_reader_begin(other), 0);
+	CHECK_EQ(store_reader_block(r, b.id, &bytes), 0);
+	CHECK_EQ(block_open(&open, bytes, b.id), 0);
+	store_reader_end(other);
+	store_reader_end(r);
+	store_close(s);
+	expect_whole(6, 0);
+	drop_dir();
+}
+
+int main(int argc, char **argv)
+{
+	CHECK_MAIN(TEST(test_commit_goes_on_after_each_kind_of_failed_write),
+		   TEST(test_reader_is_never_under_a_journal_that_is_mapped_anew));
+}

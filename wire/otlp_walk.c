@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/otlp_walk.h"
+
+/* Gives the byte after the varint, or NULL. */
+static const uint8_t *varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+	uint64_t v = 0;
+	for (unsigned shift = 0; p < end && shift < 70; shift += 7) {
+		uint8_t byte = *p++;
+		v |= (uint64_t)(byte & 0x7f) << (shift & 63);
+		if (byte < 0x80) {
+			*out = v;
+			return p;
+		}
+	}
+	return NULL;
+}
+
+bool field_next(struct slice *rest, struct field *f)
+{
+	const uint8_t *start = rest->data, *end = start + rest->len, *p;
+	uint64_t tag, len = 0;
+	if (rest->len == 0 || (p = varint(start, end, &tag)) == NULL)
+		return false;
+	f->number = (uint32_t)(tag >> 3);
+	f->type = tag & 7;
+	switch (f->type) {
+	case WIRE_VARINT:
+		p = varint(p, end, &len);
+		len = 0;
+		break;
+	case WIRE_BYTES:
+		p = varint(p, end, &len);
+		break;
+	case WIRE_FIXED64:
+		len = 8;
+		break;
+	case WIRE_FIXED32:
+		len = 4;
+		break;
+	default:
+		return false;
+	}
+	if (p == NULL || len > (uint64_t)(end - p))
+		return false;
+	f->value = slice_of(p, len);
+	p += len;
+	f->whole = slice_of(start, (size_t)(p - start));
+	*rest = slice_of(p, (size_t)(end - p));
+	return true;
+}
+
+uint32_t otlp_walk_spans(struct slice request)
+{
+	struct field resource, scope, span;
+	uint32_t n = 0;
+	while (field_next(&request, &resource)) {
+		if (!field_is(&resource, REQUEST_RESOURCE_SPANS))
+			continue;
+		while (field_next(&resource.value, &scope)) {
+			if (!field_is(&scope, RESOURCE_SPANS_SCOPE_SPANS))
+				continue;
+			while (field_next(&scope.value, &span))
+				n += field_is(&span, SCOPE_SPANS_SPANS);
+		}
+	}
+	return n;
+}
