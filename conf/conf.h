@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * conf/conf.h - the configuration: one YAML file, read into one struct that never changes again.
  * The option table (conf/option.c) is the only place that knows an option: its key, type, default,
- * range and help text. `spanrelay options`, docs/configuration.md and the checks all come from it. */
+ * range and help text. `spanrelay options`, docs/configuration.md and the checks all come from it.
+ */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
 
@@ -14,6 +15,7 @@
 enum { CONF_MAX_EXPORTERS = 16, CONF_FAULTY = 1 };
 
 enum conf_protocol { PROTOCOL_GRPC, PROTOCOL_HTTP, PROTOCOL_TERMINAL };
+enum conf_preset { PRESET_NONE, PRESET_LIGHTSTEP };
 enum conf_compression { COMPRESSION_GZIP, COMPRESSION_ZSTD, COMPRESSION_NONE };
 
 struct conf_header {
@@ -22,23 +24,24 @@ struct conf_header {
 };
 
 struct conf_exporter {
-	char *name;     /* letters, digits, - and _; unique; at most 63 */
-	char *preset;   /* "" or "lightstep" */
+	char *name; /* letters, digits, - and _; unique; at most 63 */
+	enum conf_preset preset;
 	enum conf_protocol protocol;
 	char *endpoint; /* http://host:port or https://host:port, gRPC too; "" for terminal */
-	char *path;     /* OTLP/HTTP only: default /v1/traces */
+	char *path;	/* OTLP/HTTP only: default /v1/traces */
 	enum conf_compression compression;
 	struct conf_header *headers;
 	size_t n_headers;
-	char *ca_file;          /* "": the system's roots */
-	char *server_name;      /* "": the endpoint's host; for SNI, verification and :authority */
-	uint64_t timeout_ms;    /* one request, from sending to its answer */
-	uint64_t linger_ms;     /* waits this long for a fuller request */
-	uint64_t batch_bytes;   /* sends at once when this much waits */
+	char *ca_file;		/* "": the system's roots */
+	char *server_name;	/* "": the endpoint's host; for SNI, verification and :authority */
+	uint64_t timeout_ms;	/* one request, from sending to its answer */
+	uint64_t linger_ms;	/* waits this long for a fuller request */
+	uint64_t batch_bytes;	/* sends at once when this much waits */
 	uint64_t request_bytes; /* never more than this in one request, uncompressed */
-	uint64_t concurrency;   /* requests in flight */
+	uint64_t concurrency;	/* requests in flight */
 	uint64_t retry_initial_ms, retry_max_ms;
-	const char *chosen_by;  /* why this exporter exists, for the log: "configuration", "OTEL_..." */
+	const char
+	    *chosen_by; /* why this exporter exists, for the log: "configuration", "OTEL_..." */
 };
 
 struct conf {
@@ -47,10 +50,11 @@ struct conf {
 		char *listen; /* host:port, [v6]:port; "off" for none */
 	} grpc, http, admin;
 	struct {
-		uint64_t request_bytes; /* one request, before and after decompression; at most 16 MiB */
+		uint64_t
+		    request_bytes; /* one request, before and after decompression; at most 16 MiB */
 		uint64_t connections;
 		uint64_t memory_bytes; /* all that is held for clients */
-		uint64_t spans;        /* in one request */
+		uint64_t spans;	       /* in one request */
 	} limits;
 	struct {
 		uint64_t linger_ms, group_bytes, limit_bytes;
@@ -65,11 +69,14 @@ struct conf {
 	size_t n_exporters;
 };
 
-/* Reads `path`, or, for NULL, takes the defaults and an exporter from the environment. Where the file
- * names no exporter, the environment chooses too. 0, or CONF_FAULTY with every fault as one line
- * `file:line:column: what was expected and the nearest valid key` in `faults`; negative only for no
- * memory. Environment values never stand in `faults`. */
-int conf_load(struct conf *c, const char *path, struct buf *faults);
+/* Reads `path`, or, for NULL, takes the defaults and an exporter from the environment. Where the
+ * file names no exporter, the environment chooses too. Everything wrong is told in one go: each
+ * finding is a line `file:line:column: what was wanted` (about a variable: `environment: NAME:
+ * ...`) appended to `findings`. Gives 0, where there may be lines that say `warning:`; CONF_FAULTY;
+ * negative only for no memory. Unless it gives 0, `c` holds nothing. Values of the environment
+ * never stand in `findings`. */
+int conf_load(struct conf *c, const char *path, struct buf *findings);
+int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *findings);
 void conf_finish(struct conf *c); /* wipes header values */
 
 /* The option table for people: plain text for the terminal, Markdown for docs/configuration.md. */
