@@ -16,7 +16,8 @@ static uint32_t crc_table(uint32_t crc, const uint8_t *p, size_t len)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_sse(uint32_t crc, const uint8_t *p, size_t len)
+__attribute__((target("sse4.2"))) static uint32_t crc_sse(uint32_t crc, const uint8_t *p,
+							  size_t len)
 {
 	uint64_t c = crc;
 	for (; len >= 8; p += 8, len -= 8) {
@@ -35,7 +36,8 @@ static void choose(void)
 	for (uint32_t i = 0; i < 256; i++) {
 		uint32_t c = i;
 		for (int k = 0; k < 8; k++)
-			c = (c & 1) ? 0x82f63b78u ^ (c >> 1) : c >> 1; /* the polynomial, bits reversed */
+			c = (c & 1) ? 0x82f63b78u ^ (c >> 1)
+				    : c >> 1; /* the polynomial, bits reversed */
 		table[i] = c;
 	}
 	chosen = crc_table;

@@ -12,7 +12,7 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Walks heads of the list; the member in `pos` may be removed, its successor may not. */
 #define list_for_each_safe(pos, tmp, head)                                                         \

@@ -4,8 +4,8 @@
  * gives `2026-01-01T00:00:00.000Z info msg="journal opened" path=... blocks=3`, or one JSON object.
  * The second argument is key=value pairs parted by single spaces; a value that may hold spaces is
  * written as key=\"%s\". Never a span's content, an attribute value, a header or a token. Bytes
- * outside printable ASCII and quotes inside values are replaced by '?', so a peer cannot forge a line.
- * Any room may call; a line is one write(2). */
+ * outside printable ASCII and quotes inside values are replaced by '?', so a peer cannot forge a
+ * line. Any room may call; a line is one write(2). */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -21,8 +21,8 @@ void log_line(enum log_level level, const char *message, const char *fields, ...
     __attribute__((format(printf, 3, 4)));
 
 #define log_error(message, ...) log_line(LOG_ERROR, message, __VA_ARGS__)
-#define log_warn(message, ...)  log_line(LOG_WARN, message, __VA_ARGS__)
-#define log_info(message, ...)  log_line(LOG_INFO, message, __VA_ARGS__)
+#define log_warn(message, ...)	log_line(LOG_WARN, message, __VA_ARGS__)
+#define log_info(message, ...)	log_line(LOG_INFO, message, __VA_ARGS__)
 #define log_debug(message, ...) log_line(LOG_DEBUG, message, __VA_ARGS__)
 
 /* For events that can repeat with every request: at most one line a second per place; the next

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define COUNTER "counter"
-#define GAUGE   "gauge"
+#define GAUGE	"gauge"
 
 static const struct {
 	const char *kind, *name, *labels, *help;
@@ -15,8 +15,8 @@ static const struct {
 };
 
 /* Dense around the promises: ack p99 of 12 and 20 ms, a 5 ms linger, fsyncs from 0.2 ms. */
-static const uint32_t BOUND_US[HISTOGRAM_BUCKETS] = {250,   500,   1000,  2500,   5000,   7500,    10000,
-						     15000, 20000, 50000, 100000, 500000, 1000000, 5000000};
+static const uint32_t BOUND_US[HISTOGRAM_BUCKETS] = {
+    250, 500, 1000, 2500, 5000, 7500, 10000, 15000, 20000, 50000, 100000, 500000, 1000000, 5000000};
 
 void histogram_observe(struct histogram *h, uint64_t us)
 {
@@ -50,14 +50,15 @@ int metrics_render(const struct metrics *m, struct buf *out)
 	int rc = 0;
 	for (unsigned i = 0; i < METRIC_COUNT; i++) {
 		if (i == 0 || strcmp(TABLE[i].name, TABLE[i - 1].name) != 0)
-			rc |= buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", TABLE[i].name, TABLE[i].help,
-					 TABLE[i].name, TABLE[i].kind);
-		const char *open = *TABLE[i].labels ? "{" : "", *close = *TABLE[i].labels ? "}" : "";
-		rc |= buf_printf(out, "%s%s%s%s %llu\n", TABLE[i].name, open, TABLE[i].labels, close,
-				 (unsigned long long)metric_get(m, (enum metric)i));
+			rc |= buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", TABLE[i].name,
+					 TABLE[i].help, TABLE[i].name, TABLE[i].kind);
+		const char *open = *TABLE[i].labels ? "{" : "",
+			   *close = *TABLE[i].labels ? "}" : "";
+		rc |= buf_printf(out, "%s%s%s%s %llu\n", TABLE[i].name, open, TABLE[i].labels,
+				 close, (unsigned long long)metric_get(m, (enum metric)i));
 	}
-	rc |= render_histogram(&m->ack, "spanrelay_ack_seconds", "From a complete request to its answer.",
-			       out);
+	rc |= render_histogram(&m->ack, "spanrelay_ack_seconds",
+			       "From a complete request to its answer.", out);
 	rc |= render_histogram(&m->commit, "spanrelay_journal_commit_seconds",
 			       "Journal transactions, begin to durable.", out);
 	return rc;

@@ -14,7 +14,8 @@ static void scrub(char *text)
 			*text = '?';
 }
 
-static void add(struct report *r, struct finding f, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void add(struct report *r, struct finding f,
+						      const char *fmt, va_list ap)
 {
 	r->faults += !f.warning;
 	if (r->n == REPORT_MAX_FINDINGS) {

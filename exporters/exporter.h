@@ -13,26 +13,26 @@
 
 /* What a backend made of one request, by the classes of docs/architecture.md ("Answers"). */
 enum verdict {
-	SENT,           /* taken; `rejected` spans of it were not (partial success) */
-	RETRY,          /* passing fault: wait, then again */
-	HOLD_AUTH,      /* the credential was refused: keep, probe rarely, for ever */
-	HOLD_UPSTREAM,  /* wrong path or protocol: keep, probe rarely, for ever, warn */
-	SPLIT,          /* too large for this backend */
-	REFUSED         /* the backend calls the data bad */
+	SENT,	       /* taken; `rejected` spans of it were not (partial success) */
+	RETRY,	       /* passing fault: wait, then again */
+	HOLD_AUTH,     /* the credential was refused: keep, probe rarely, for ever */
+	HOLD_UPSTREAM, /* wrong path or protocol: keep, probe rarely, for ever, warn */
+	SPLIT,	       /* too large for this backend */
+	REFUSED	       /* the backend calls the data bad */
 };
 
 struct outcome {
 	enum verdict verdict;
-	uint64_t rejected;    /* SENT: spans the backend counted as rejected */
-	uint64_t retry_ms;    /* RETRY: the server's own wish, 0 if none; at most 5 min */
-	int status;           /* gRPC or HTTP status for the log, -1: none came */
-	const char *reason;   /* static text of ours, never the backend's words */
+	uint64_t rejected;  /* SENT: spans the backend counted as rejected */
+	uint64_t retry_ms;  /* RETRY: the server's own wish, 0 if none; at most 5 min */
+	int status;	    /* gRPC or HTTP status for the log, -1: none came */
+	const char *reason; /* static text of ours, never the backend's words */
 };
 
 /* One request under way. The sender embeds it and owns it. */
 struct export_call {
-	struct slice body; /* as it goes on the wire but for framing; compressed already; borrowed until
-			      on_done */
+	struct slice body; /* as it goes on the wire but for framing; compressed already; borrowed
+			      until on_done */
 	uint32_t spans;
 	void (*on_done)(struct export_call *call, struct outcome outcome);
 };
@@ -45,7 +45,8 @@ struct exporter_ops {
 	 * connection or the timeout. At most conf->concurrency calls are under way. */
 	void (*send)(void *exporter, struct export_call *call);
 	void (*destroy)(void *exporter); /* calls still under way end with RETRY first */
-	/* Whether the body is compressed as conf->compression says (terminal: no, it wants plain OTLP). */
+	/* Whether the body is compressed as conf->compression says (terminal: no, it wants plain
+	 * OTLP). */
 	bool compresses;
 };
 

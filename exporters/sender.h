@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * exporters/sender.h - one exporter's way through the journal: from its cursor it gathers spans into
- * requests, keeps a bounded number of them in flight, sends again what must be sent again, and tells
- * the store how far everything is done, in order. The export room owns it and calls everything. */
+ * exporters/sender.h - one exporter's way through the journal: from its cursor it gathers spans
+ * into requests, keeps a bounded number of them in flight, sends again what must be sent again, and
+ * tells the store how far everything is done, in order. The export room owns it and calls
+ * everything. */
 #ifndef EXPORTERS_SENDER_H
 #define EXPORTERS_SENDER_H
 
@@ -20,15 +21,15 @@ extern const char *const SENDER_STATE_NAMES[];
 
 /* Written by the export room, read by any room. */
 struct sender_stats {
-	_Atomic int state;         /* enum sender_state */
-	_Atomic int last_status;   /* of the last failure, -1: none came */
+	_Atomic int state;	 /* enum sender_state */
+	_Atomic int last_status; /* of the last failure, -1: none came */
 	_Atomic uint64_t requests, retries, sent_bytes, body_bytes; /* on the wire; uncompressed */
 	_Atomic uint64_t connects, inflight;
 	_Atomic uint64_t next_try_unix_ms; /* 0: not waiting */
 };
 
-/* `room` is for the doors of relay/path.h, `index` names this exporter there. Borrows conf. Gives NULL
- * when the exporter cannot be made (logged). */
+/* `room` is for the doors of relay/path.h, `index` names this exporter there. Borrows conf. Gives
+ * NULL when the exporter cannot be made (logged). */
 struct sender *sender_create(const struct conf_exporter *conf, unsigned index, struct cursor from,
 			     struct ev_loop *loop, struct export *room);
 void sender_destroy(struct sender *s);

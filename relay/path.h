@@ -18,17 +18,18 @@ struct export;
 struct progress;
 struct slice;
 
-/* Intake room; takes b, whose request has been vetted and is ready for the disk. Its answer comes back
- * through b->on_answer() in the same room. */
+/* Intake room; takes b, whose request has been vetted and is ready for the disk. Its answer comes
+ * back through b->on_answer() in the same room. */
 void path_received(struct intake *in, struct batch *b);
 
-/* Export room: reading the journal. Slices stay valid until path_read_end(); keep that under 100 ms.
- * path_read_block gives 0, or positive when the block is gone. */
+/* Export room: reading the journal. Slices stay valid until path_read_end(); keep that under 100
+ * ms. path_read_block gives 0, or positive when the block is gone. */
 int path_read_begin(struct export *room);
 int path_read_block(struct export *room, uint64_t block_id, struct slice *out);
 void path_read_end(struct export *room);
 
-/* Export room: an exporter tells what it got done; the store makes it durable with its next commit. */
+/* Export room: an exporter tells what it got done; the store makes it durable with its next commit.
+ */
 void path_progress(struct export *room, unsigned exporter, const struct progress *p);
 
 #endif

@@ -7,7 +7,8 @@
 
 enum { AT_CRC = 36, SIGNAL_TRACES = 1 };
 
-const char *const DROP_REASON_NAMES[DROP_REASONS] = {"refused", "oversize", "damaged", "exporter_removed"};
+const char *const DROP_REASON_NAMES[DROP_REASONS] = {"refused", "oversize", "damaged",
+						     "exporter_removed"};
 
 static uint32_t get32(const uint8_t *p)
 {

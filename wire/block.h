@@ -18,7 +18,7 @@
 
 enum {
 	BLOCK_HEADER = 64,
-	BLOCK_TARGET = 262128,        /* 64 pages less LMDB's 16-byte overflow header */
+	BLOCK_TARGET = 262128,	      /* 64 pages less LMDB's 16-byte overflow header */
 	BLOCK_MAX_PAYLOAD = 16 << 20, /* one request; (block id, offset) fits 40 + 24 bits */
 	RECORD_HEADER = 16,
 	BLOCK_BAD = 1
@@ -38,8 +38,8 @@ struct record {
 /* 0, or BLOCK_BAD for anything that is not a whole block with this id and a right checksum. */
 int block_open(struct block *b, struct slice bytes, uint64_t expected_id);
 
-/* Reads the record at `offset` (0 is the first) and returns the next one's offset, or 0 when there is
- * no record at `offset`: the end, or bytes that are no record. */
+/* Reads the record at `offset` (0 is the first) and returns the next one's offset, or 0 when there
+ * is no record at `offset`: the end, or bytes that are no record. */
 uint32_t block_record(const struct block *b, uint32_t offset, struct record *out);
 
 /* Writing: space for a header, then the records one after the other, then the header over them.
@@ -52,7 +52,7 @@ void block_seal(uint8_t *bytes, const struct block *b); /* b->records.len tells 
 struct cursor {
 	uint64_t block_id;
 	uint32_t offset; /* of a record within the block's records */
-	uint32_t span;   /* spans of that record that are done */
+	uint32_t span;	 /* spans of that record that are done */
 };
 int cursor_compare(struct cursor a, struct cursor b); /* <0, 0, >0 */
 
@@ -62,8 +62,8 @@ enum drop_reason { DROP_REFUSED, DROP_OVERSIZE, DROP_DAMAGED, DROP_EXPORTER_REMO
 extern const char *const DROP_REASON_NAMES[DROP_REASONS];
 struct progress {
 	struct cursor done;
-	uint64_t sent;                  /* the backend said OK and did not count them as rejected */
-	uint64_t backend_rejected;      /* its partial success */
+	uint64_t sent;			/* the backend said OK and did not count them as rejected */
+	uint64_t backend_rejected;	/* its partial success */
 	uint64_t dropped[DROP_REASONS]; /* we gave up, loudly */
 };
 

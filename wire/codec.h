@@ -18,10 +18,12 @@ struct codec;
 struct codec *codec_create(void); /* NULL: no memory */
 void codec_destroy(struct codec *c);
 
-/* Appends the decompressed `in` to out, at most `limit` bytes: over it, CODEC_TOO_LARGE, having held no
- * more than limit + 64 KiB. Refuses: several members or frames, trailing bytes, a zstd window over
- * 8 MiB. deflate is the zlib format (RFC 9110 8.4.1.2). An empty gzip body is CODEC_CORRUPT. */
-int codec_decompress(struct codec *c, enum coding coding, struct slice in, size_t limit, struct buf *out);
+/* Appends the decompressed `in` to out, at most `limit` bytes: over it, CODEC_TOO_LARGE, having
+ * held no more than limit + 64 KiB. Refuses: several members or frames, trailing bytes, a zstd
+ * window over 8 MiB. deflate is the zlib format (RFC 9110 8.4.1.2). An empty gzip body is
+ * CODEC_CORRUPT. */
+int codec_decompress(struct codec *c, enum coding coding, struct slice in, size_t limit,
+		     struct buf *out);
 
 /* Appends the compressed `in` at the level that is cheapest in CPU (libdeflate 1, zstd 1). */
 int codec_compress(struct codec *c, enum coding coding, struct slice in, struct buf *out);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * wire/http1.h - HTTP/1.1 messages out of a byte stream, strictly framed (RFC 9112), by libhttp-parser.
- * Requests for receivers and the admin page, responses for exporters. Refuses what smugglers use: two
- * or differing Content-Length, Content-Length with Transfer-Encoding, bare CR, folded headers. No I/O;
- * pipelined messages come one after the other. `Upgrade: h2c` is ignored. */
+ * wire/http1.h - HTTP/1.1 messages out of a byte stream, strictly framed (RFC 9112), by
+ * libhttp-parser. Requests for receivers and the admin page, responses for exporters. Refuses what
+ * smugglers use: two or differing Content-Length, Content-Length with Transfer-Encoding, bare CR,
+ * folded headers. No I/O; pipelined messages come one after the other. `Upgrade: h2c` is ignored.
+ */
 #ifndef WIRE_HTTP1_H
 #define WIRE_HTTP1_H
 
@@ -17,7 +18,7 @@ enum { HTTP1_HEADER_BYTES = 16384, HTTP1_HEADER_FIELDS = 64 };
 /* Valid until the message is complete. Absent headers are empty slices. */
 struct http1_head {
 	struct slice method, target; /* requests */
-	unsigned status;             /* responses */
+	unsigned status;	     /* responses */
 	bool keep_alive, expect_continue;
 	int64_t content_length; /* -1: none was given */
 	struct slice content_type, content_encoding, retry_after, user_agent;
@@ -36,11 +37,12 @@ struct http1 {
 	const struct http1_events *events;
 	void *ctx;
 	struct http1_head head;
-	char *text; /* HTTP1_HEADER_BYTES: names and values of this message, allocated at its first byte */
+	char *text; /* target, then name and value by turns; only while a message is under way */
 	uint32_t text_len, fields;
-	uint32_t name_at, name_len, value_at; /* of the header under way */
-	bool in_value, stopped, too_large;
-	bool idle; /* between messages: nothing of the next one has come */
+	uint32_t name_at, value_at; /* in text, of the header under way */
+	bool in_value, in_head, stopped, too_large;
+	uint8_t last; /* byte of the head, to see a folded line across two feeds */
+	bool idle;    /* between messages: nothing of the next one has come */
 };
 
 enum { HTTP1_STOPPED = -1, HTTP1_MALFORMED = -2, HTTP1_TOO_LARGE = -3 };
@@ -48,8 +50,8 @@ enum { HTTP1_STOPPED = -1, HTTP1_MALFORMED = -2, HTTP1_TOO_LARGE = -3 };
 void http1_init(struct http1 *h, bool responses, const struct http1_events *events, void *ctx);
 void http1_finish(struct http1 *h);
 
-/* Eats all of `bytes`: 0 or one of the above, after which the connection is only good for closing. An
- * empty slice says that the peer closed: a response without length ends so. */
+/* Eats all of `bytes`: 0 or one of the above, after which the connection is only good for closing.
+ * An empty slice says that the peer closed: a response without length ends so. */
 int http1_feed(struct http1 *h, struct slice bytes);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "check.h"
 #include "base/crc32c.h"
+#include "check.h"
 #include "wire/block.h"
 
 static size_t make_block(uint8_t *out, uint64_t id)
 {
-	struct slice a = slice_str("first"), b = slice_str("second request"), none = slice_of("", 0);
+	struct slice a = slice_str("first"), b = slice_str("second request"),
+		     none = slice_of("", 0);
 	uint32_t at = BLOCK_HEADER;
 	at += record_write(out + at, 7, a);
 	at += record_write(out + at, 8, none);
@@ -57,6 +58,6 @@ static void test_every_flipped_bit_is_seen(void)
 
 int main(int argc, char **argv)
 {
-	CHECK_MAIN(TEST(test_crc_matches_the_published_vector), TEST(test_records_come_back_in_order),
-		   TEST(test_every_flipped_bit_is_seen));
+	CHECK_MAIN(TEST(test_crc_matches_the_published_vector),
+		   TEST(test_records_come_back_in_order), TEST(test_every_flipped_bit_is_seen));
 }
