@@ -15,6 +15,7 @@
 enum { CONF_MAX_EXPORTERS = 16, CONF_FAULTY = 1 };
 
 enum conf_protocol { PROTOCOL_GRPC, PROTOCOL_HTTP, PROTOCOL_TERMINAL };
+enum conf_preset { PRESET_NONE, PRESET_LIGHTSTEP };
 enum conf_compression { COMPRESSION_GZIP, COMPRESSION_ZSTD, COMPRESSION_NONE };
 
 struct conf_header {
@@ -23,8 +24,8 @@ struct conf_header {
 };
 
 struct conf_exporter {
-	char *name;   /* letters, digits, - and _; unique; at most 63 */
-	char *preset; /* "" or "lightstep" */
+	char *name; /* letters, digits, - and _; unique; at most 63 */
+	enum conf_preset preset;
 	enum conf_protocol protocol;
 	char *endpoint; /* http://host:port or https://host:port, gRPC too; "" for terminal */
 	char *path;	/* OTLP/HTTP only: default /v1/traces */
@@ -69,10 +70,13 @@ struct conf {
 };
 
 /* Reads `path`, or, for NULL, takes the defaults and an exporter from the environment. Where the
- * file names no exporter, the environment chooses too. 0, or CONF_FAULTY with every fault as one
- * line `file:line:column: what was expected and the nearest valid key` in `faults`; negative only
- * for no memory. Environment values never stand in `faults`. */
-int conf_load(struct conf *c, const char *path, struct buf *faults);
+ * file names no exporter, the environment chooses too. Everything wrong is told in one go: each
+ * finding is a line `file:line:column: what was wanted` (about a variable: `environment: NAME:
+ * ...`) appended to `findings`. Gives 0, where there may be lines that say `warning:`; CONF_FAULTY;
+ * negative only for no memory. Unless it gives 0, `c` holds nothing. Values of the environment
+ * never stand in `findings`. */
+int conf_load(struct conf *c, const char *path, struct buf *findings);
+int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *findings);
 void conf_finish(struct conf *c); /* wipes header values */
 
 /* The option table for people: plain text for the terminal, Markdown for docs/configuration.md. */

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf/conf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "conf/address.h"
+#include "conf/discovery.h"
+#include "conf/exporter.h"
+#include "conf/option.h"
+#include "conf/report.h"
+#include "conf/yaml.h"
+
+enum { KEY_MAX = 160 };
+
+static void report_unknown(const char *section, const struct node *n, struct report *r)
+{
+	struct buf hint = {.data = NULL};
+	option_suggest(section, n->key, &hint);
+	report_fault(r, n->key_at, "unknown key \"%.64s\"%s%s; %.*s", n->key,
+		     *section != '\0' ? " in " : "", section, (int)hint.len,
+		     hint.data != NULL ? (const char *)hint.data : "");
+	buf_finish(&hint);
+}
+
+/* Reads a map whose keys belong to `section` into `base`, sections within it included. */
+static void read_section(const char *section, const struct node *map, void *base, struct report *r)
+{
+	if (map->bad || map->empty)
+		return; /* a section whose keys are all commented out */
+	if (map->kind != NODE_MAP) {
+		report_fault(r, map->at, "%s: wanted a map of keys and values",
+			     *section != '\0' ? section : "the file");
+		return;
+	}
+	for (const struct node *n = map->first; n != NULL; n = n->next) {
+		char key[KEY_MAX];
+		int len = snprintf(key, sizeof(key), "%s%s%s", section, *section != '\0' ? "." : "",
+				   n->key);
+		const struct option *o = option_find(key);
+		if (n->bad)
+			continue;
+		if (o != NULL)
+			option_set(o, base, n, r);
+		else if (*n->key != '\0' && len < KEY_MAX && option_is_section(key))
+			read_section(key, n, base, r);
+		else if (option_list_find(key) == NULL) /* lists: read_exporters() */
+			report_unknown(section, n, r);
+	}
+}
+
+static struct conf_exporter *add_exporter(struct conf *c, struct report *r)
+{
+	struct conf_exporter *more = reallocarray(c->exporters, c->n_exporters + 1, sizeof(*more));
+	if (more == NULL) {
+		r->no_memory = true;
+		return NULL;
+	}
+	c->exporters = more;
+	struct conf_exporter *e = &more[c->n_exporters++];
+	*e = (struct conf_exporter){.chosen_by = "configuration"};
+	options_default("exporters[]", e, r);
+	return e;
+}
+
+/* Defaults, then the preset, then what the file says. */
+static void read_exporter(struct conf *c, const struct node *item, struct report *r)
+{
+	struct conf_exporter *e = add_exporter(c, r);
+	if (e == NULL || r->no_memory)
+		return;
+	const struct node *preset = node_child(item, "preset");
+	struct report unheard = {.n = REPORT_MAX_FINDINGS}; /* read_section() says it again */
+	if (preset != NULL)
+		option_set(option_find("exporters[].preset"), e, preset, &unheard);
+	exporter_apply_preset(e, r);
+	read_section("exporters[]", item, e, r);
+	if (item->kind == NODE_MAP)
+		exporter_complete(e, item, r);
+}
+
+static void read_exporters(struct conf *c, const struct node *list, struct report *r)
+{
+	const struct option_list *l = option_list_find("exporters");
+	if (list->bad)
+		return;
+	if (list->kind != NODE_LIST) {
+		report_fault(r, list->at,
+			     "exporters: wanted a list, each one a map: - { name: ... }");
+		return;
+	}
+	for (const struct node *item = list->first; item != NULL; item = item->next) {
+		if (c->n_exporters == l->max) {
+			report_fault(r, item->at, "exporters: at most %zu", l->max);
+			return;
+		}
+		read_exporter(c, item, r);
+	}
+}
+
+static void choose_exporter(struct conf *c, struct report *r)
+{
+	struct conf_exporter *e = add_exporter(c, r);
+	if (e == NULL || r->no_memory)
+		return;
+	discover_exporter(e, r);
+	exporter_apply_preset(e, r);
+	exporter_complete(e, NULL, r);
+}
+
+static struct place place_in(const struct node *root, const char *section, const char *key)
+{
+	const struct node *n = node_child(node_child(root, section), key);
+	return n != NULL ? n->at : (struct place){0, 0};
+}
+
+static void check_listeners(const struct conf *c, const struct node *root, struct report *r)
+{
+	const struct node *receivers = node_child(root, "receivers");
+	const struct {
+		const char *key, *listen;
+		struct place at;
+	} doors[] = {
+	    {"receivers.otlp_grpc.listen", c->grpc.listen,
+	     place_in(receivers, "otlp_grpc", "listen")},
+	    {"receivers.otlp_http.listen", c->http.listen,
+	     place_in(receivers, "otlp_http", "listen")},
+	    {"admin.listen", c->admin.listen, place_in(root, "admin", "listen")},
+	};
+	for (size_t i = 0; i < 3; i++)
+		for (size_t j = 0; j < i; j++) {
+			struct address a, b;
+			if (address_read(&a, doors[i].listen) != NULL ||
+			    address_read(&b, doors[j].listen) != NULL || !address_overlaps(&a, &b))
+				continue;
+			struct place at = doors[i].at.line != 0 ? doors[i].at : doors[j].at;
+			report_fault(r, at, "%s: the same port as %s", doors[i].key, doors[j].key);
+		}
+	if (strcmp(c->grpc.listen, "off") == 0 && strcmp(c->http.listen, "off") == 0)
+		report_warning(r, doors[0].at,
+			       "every receiver is off: only what the journal holds will be sent");
+}
+
+/* Limits that are fine each by itself and shut a request out together. */
+static void check_limits(const struct conf *c, const struct node *root, struct report *r)
+{
+	if (c->journal.limit_bytes / 10 * 9 < c->limits.request_bytes)
+		report_warning(
+		    r, place_in(root, "journal", "limit"),
+		    "journal.limit: a request as large as limits.request will never fit");
+	if (c->limits.memory_bytes / 2 < c->limits.request_bytes)
+		report_warning(
+		    r, place_in(root, "limits", "memory"),
+		    "limits.memory: less than twice limits.request: the largest requests may "
+		    "never fit");
+}
+
+static void read_all(struct conf *c, struct slice text, struct report *r)
+{
+	struct document d;
+	options_default("", c, r);
+	bool whole = document_init(&d, text, r) && !r->no_memory;
+	if (whole && d.root != NULL)
+		read_section("", d.root, c, r);
+	const struct node *list = whole ? node_child(d.root, "exporters") : NULL;
+	if (list != NULL && !list->empty && (list->kind != NODE_LIST || list->first != NULL))
+		read_exporters(c, list, r);
+	else if (whole)
+		choose_exporter(c, r);
+	if (whole && !r->no_memory) {
+		check_listeners(c, d.root, r);
+		check_limits(c, d.root, r);
+		exporters_check(c, list, r);
+	}
+	document_finish(&d);
+}
+
+static int finish_report(struct conf *c, struct report *r, const char *name, struct buf *findings)
+{
+	int rc = report_write(r, name, findings);
+	if (rc != 0)
+		conf_finish(c);
+	free(r);
+	return rc;
+}
+
+int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *findings)
+{
+	*c = (struct conf){.data_dir = NULL};
+	struct report *r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return -ENOMEM;
+	read_all(c, text, r);
+	return finish_report(c, r, name, findings);
+}
+
+/* The whole file: 0, or the errno. One byte more than allowed tells a file that is too large. */
+static int read_file(const char *path, struct buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	int rc = 0;
+	ssize_t n = 1;
+	while (n > 0 && out->len <= YAML_MAX_BYTES) {
+		if (buf_reserve(out, 4096) != 0) {
+			rc = ENOMEM;
+			break;
+		}
+		n = read(fd, out->data + out->len, 4096);
+		if (n > 0)
+			out->len += (size_t)n;
+		else if (n < 0 && errno != EINTR)
+			rc = errno;
+		else if (n < 0)
+			n = 1;
+	}
+	close(fd);
+	return rc == 0 && out->len > YAML_MAX_BYTES ? EFBIG : rc;
+}
+
+int conf_load(struct conf *c, const char *path, struct buf *findings)
+{
+	struct buf text = {.data = NULL};
+	int error = path != NULL ? read_file(path, &text) : 0;
+	int rc;
+	if (error == 0) {
+		rc = conf_parse(c, path != NULL ? path : "defaults", buf_slice(&text), findings);
+	} else {
+		*c = (struct conf){.data_dir = NULL};
+		rc = error == ENOMEM || buf_printf(findings, "%s: cannot be read: %s\n", path,
+						   error == EFBIG ? "larger than 1 MiB"
+								  : strerrordesc_np(error)) != 0
+			 ? -ENOMEM
+			 : CONF_FAULTY;
+	}
+	buf_finish(&text);
+	return rc;
+}
+
+void conf_finish(struct conf *c)
+{
+	for (size_t i = 0; i < c->n_exporters; i++)
+		options_free("exporters[]", &c->exporters[i]);
+	free(c->exporters);
+	options_free("", c);
+	*c = (struct conf){.data_dir = NULL};
+}
