@@ -53,9 +53,9 @@ enum metric answer_metric(enum answer a)
 	return WORDS[a].metric;
 }
 
-bool answer_is_refusal(enum answer a)
+const char *answer_text(const struct batch *b)
 {
-	return WORDS[a].http != 200;
+	return b->why != NULL ? b->why : WORDS[b->answer].text;
 }
 
 #define Reply	     Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceResponse
@@ -148,7 +148,7 @@ static void http_words(const struct batch *b, const struct words *w, const char 
 void answer_words(const struct batch *b, struct response *r, struct buf *scratch)
 {
 	const struct words *w = &WORDS[b->answer];
-	const char *text = b->why != NULL ? b->why : w->text;
+	const char *text = answer_text(b);
 	*r = (struct response){.status = w->http, .retry_after_s = w->retry ? RETRY_S : 0};
 	scratch->len = 0;
 	if (b->answer == BAD_METHOD)

@@ -94,8 +94,8 @@ static void count(struct receivers *r, const struct batch *b)
 	enum metric refused = answer_metric(b->answer);
 	if (refused != METRIC_COUNT) {
 		metric_add(r->o.metrics, refused, 1);
-		log_limited(LOG_WARN, "request refused", "receiver=%s answer=%u why=\"%s\"",
-			    b->receiver->name, (unsigned)b->answer, b->why != NULL ? b->why : "");
+		log_limited(LOG_WARN, "request refused", "receiver=%s why=\"%s\"", b->receiver->name,
+			    answer_text(b));
 	} else if (b->answer == ACCEPTED) {
 		metric_add(r->o.metrics, METRIC_ACCEPTED_SPANS, b->index.spans);
 		metric_add(r->o.metrics, METRIC_REJECTED_SPANS, b->index.rejected);
