@@ -22,7 +22,7 @@ enum header {
 	HEADERS
 };
 static const char *const HEADER_NAMES[HEADERS] = {
-    ":method",	      ":path",	       "content-type", "content-encoding",
+    ":method",        ":path",         "content-type", "content-encoding",
     "content-length", "grpc-encoding", "grpc-timeout",
 };
 

@@ -24,7 +24,7 @@ void splice_reset(struct splice *s, size_t max_bytes);
 int splice_add(struct splice *s, struct slice request, uint32_t *span);
 
 uint32_t splice_spans(const struct splice *s);
-size_t splice_size(const struct splice *s);		   /* bytes that write() will append */
+size_t splice_size(const struct splice *s);                /* bytes that write() will append */
 int splice_write(const struct splice *s, struct buf *out); /* 0 or BUF_FULL */
 
 #endif
