@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * wire/otlp_splice.h - many vetted requests become one, merged by resource and scope.
  * Spans are copied as bytes, once; equal resource headers (everything of a ResourceSpans but its
- * scope_spans) and, under them, equal scope headers are written once. Unknown fields stay. The
- * output has what protobuf calls the same content; order within a scope is the order of arrival.
- * Keyed by a hash and compared byte for byte. Not for bytes that the index has not vetted. */
+ * scope_spans) and, under them, equal scope headers are written once. Unknown fields stay, but for
+ * those of the request itself. The output has what protobuf calls the same content; order within a
+ * scope is the order of arrival. Keyed by a hash and compared byte for byte. Not for bytes that the
+ * index has not vetted. */
 #ifndef WIRE_OTLP_SPLICE_H
 #define WIRE_OTLP_SPLICE_H
 
@@ -24,7 +25,7 @@ void splice_reset(struct splice *s, size_t max_bytes);
 int splice_add(struct splice *s, struct slice request, uint32_t *span);
 
 uint32_t splice_spans(const struct splice *s);
-size_t splice_size(const struct splice *s);		   /* bytes that write() will append */
+size_t splice_size(const struct splice *s);                /* bytes that write() will append */
 int splice_write(const struct splice *s, struct buf *out); /* 0 or BUF_FULL */
 
 #endif
