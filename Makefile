@@ -56,13 +56,15 @@ $(BUILD)/%.o: %.c | $(PROTO_C)
 	@echo CC $<
 	$(Q)$(CC) $(CPPFLAGS) -include base/banned.h $(CFLAGS) $(WARNINGS) -c -o $@ $<
 
-# A test links all parts, but for what it stands in for: here, the doors of relay/path.h.
-LINKS_test_sender := $(filter-out $(BUILD)/relay/% $(BUILD)/receivers/%,$(PARTS))
-.SECONDEXPANSION:
-$(BUILD)/unit/%: tests/unit/%.c tests/check.h $$(or $$(LINKS_$$*),$(PARTS))
+# All but main(), for tests: each links what it calls and no more.
+$(BUILD)/parts.a: $(PARTS)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcsT $@ $^
+
+$(BUILD)/unit/%: tests/unit/%.c tests/check.h $(BUILD)/parts.a
 	@mkdir -p $(@D)
 	@echo CC $<
-	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $< $(filter %.o,$^) $(LDFLAGS) $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
 run: all ## builds and starts the relay with the sample configuration
 	$(BUILD)/spanrelay run -c conf/spanrelay.yaml

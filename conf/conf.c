@@ -38,12 +38,13 @@ static void read_section(const char *section, const struct node *map, void *base
 		char key[KEY_MAX];
 		int len = snprintf(key, sizeof(key), "%s%s%s", section, *section != '\0' ? "." : "",
 				   n->key);
-		const struct option *o = option_find(key);
+		bool word = *n->key != '\0' && strpbrk(n->key, ".[") == NULL && len < KEY_MAX;
+		const struct option *o = word ? option_find(key) : NULL;
 		if (n->bad)
 			continue;
 		if (o != NULL)
 			option_set(o, base, n, r);
-		else if (*n->key != '\0' && len < KEY_MAX && option_is_section(key))
+		else if (word && option_is_section(key))
 			read_section(key, n, base, r);
 		else if (option_list_find(key) == NULL) /* lists: read_exporters() */
 			report_unknown(section, n, r);

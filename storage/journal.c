@@ -25,9 +25,8 @@ int journal_meaning(int rc)
 	case MDB_INCOMPATIBLE:
 	case MDB_BAD_VALSIZE:
 		return JOURNAL_BAD;
-	default:
-		return rc > 0 ? -rc
-			      : rc; /* LMDB gives errnos as they are, its own codes below zero */
+	default: /* errnos come as they are, LMDB's own codes are below zero */
+		return rc > 0 ? -rc : rc;
 	}
 }
 

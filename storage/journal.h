@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * storage/journal.h - the LMDB environment under the store: one file, `<dir>/journal.mdb`.
  * Private to storage/. Two named databases:
- *   blk   block id (u64, native) -> block (wire/block.h); appended at the end, deleted from the
- * front meta  name -> little-endian u64 words and their CRC-32C Default flags mean two flushes a
- * commit and survive power cuts; the faster ones do not. Never WRITEMAP (SIGBUS on a full disk),
- * NOSYNC, NOMETASYNC, NOMEMINIT (heap leaks into the file), NORDAHEAD, DUPSORT. Nothing but FIFO
- * deletes: scattered frees stall later puts. */
+ *   blk   block id (u64, native) -> block (wire/block.h), put at the end, deleted from the front
+ *   meta  name -> little-endian u64 words and their CRC-32C
+ *
+ * Default flags mean two flushes a commit and survive power cuts; the faster ones do not. Never
+ * WRITEMAP (SIGBUS on a full disk), NOSYNC, NOMETASYNC, NOMEMINIT (heap leaks into the file),
+ * NORDAHEAD, DUPSORT. Nothing but FIFO deletes: scattered frees stall later puts. */
 #ifndef STORAGE_JOURNAL_H
 #define STORAGE_JOURNAL_H
 
@@ -53,8 +54,7 @@ struct journal_txn {
 };
 void journal_begin(struct journal_txn *t, struct journal *j);
 void journal_begin_read(struct journal_txn *t, struct journal *j);
-int journal_commit(
-    struct journal_txn *t); /* 0, JOURNAL_FULL, or negative: logged, nothing happened */
+int journal_commit(struct journal_txn *t); /* 0, JOURNAL_FULL, or negative (logged) */
 void journal_abort(struct journal_txn *t);
 
 /* Room for a block: fill it before the next call. NULL after a failure. */

@@ -180,7 +180,7 @@ static unsigned varint_write(uint8_t *out, uint64_t v)
 	return n;
 }
 
-/* At most ten bytes, all before `end`. */
+/* At most ten bytes, all before `end`; a tag has at most five. */
 static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
 {
 	const uint8_t *p = *at;
@@ -585,7 +585,7 @@ static enum index_verdict one_field(struct walk *w)
 	else if (!read_varint(&w->p, f->end, &tag))
 		return INDEX_MALFORMED;
 	uint64_t number = tag >> 3;
-	if (number == 0 || number >= 1u << 29) /* the range of field numbers */
+	if (number == 0 || number >= 1u << 29 || offset_of(w, w->p) - tag_at > 5)
 		return INDEX_MALFORMED;
 	struct field field = {UNKNOWN, 0};
 	if (number <= MAX_FIELD)

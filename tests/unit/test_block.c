@@ -23,6 +23,31 @@ static void test_crc_matches_the_published_vector(void)
 	CHECK_EQ(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283u);
 }
 
+/* Byte by byte, as the standard defines it. */
+static uint32_t slow_crc(const uint8_t *p, size_t len)
+{
+	uint32_t crc = ~0u;
+	for (size_t i = 0; i < len; i++) {
+		crc ^= p[i];
+		for (int k = 0; k < 8; k++)
+			crc = (crc & 1) ? 0x82f63b78u ^ (crc >> 1) : crc >> 1;
+	}
+	return ~crc;
+}
+
+static void test_crc_of_any_length_and_cut_is_the_same(void)
+{
+	static uint8_t bytes[10000];
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 2654435761u >> 11);
+	for (size_t len = 0; len < sizeof(bytes); len += len < 100 ? 1 : 97) {
+		uint32_t crc = slow_crc(bytes, len);
+		CHECK_EQ(crc32c(0, bytes, len), crc);
+		size_t cut = len * 2 / 3;
+		CHECK_EQ(crc32c(crc32c(0, bytes, cut), bytes + cut, len - cut), crc);
+	}
+}
+
 static void test_records_come_back_in_order(void)
 {
 	uint8_t bytes[512];
@@ -59,5 +84,6 @@ static void test_every_flipped_bit_is_seen(void)
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_crc_matches_the_published_vector),
+		   TEST(test_crc_of_any_length_and_cut_is_the_same),
 		   TEST(test_records_come_back_in_order), TEST(test_every_flipped_bit_is_seen));
 }
