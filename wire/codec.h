@@ -20,8 +20,9 @@ void codec_destroy(struct codec *c);
 
 /* Appends the decompressed `in` to out, at most `limit` bytes: over it, CODEC_TOO_LARGE, having
  * held no more than limit + 64 KiB. Refuses: several members or frames, trailing bytes, a zstd
- * window over 8 MiB. deflate is the zlib format (RFC 9110 8.4.1.2). An empty gzip body is
- * CODEC_CORRUPT. */
+ * window over 8 MiB (RFC 9659; a frame that is its own window is bounded by the limit). deflate is
+ * the zlib format (RFC 9110 8.4.1.2). No bytes at all are CODEC_CORRUPT. After a refusal what is
+ * behind out->len is of no worth. */
 int codec_decompress(struct codec *c, enum coding coding, struct slice in, size_t limit,
 		     struct buf *out);
 
