@@ -56,10 +56,15 @@ $(BUILD)/%.o: %.c | $(PROTO_C)
 	@echo CC $<
 	$(Q)$(CC) $(CPPFLAGS) -include base/banned.h $(CFLAGS) $(WARNINGS) -c -o $@ $<
 
-$(BUILD)/unit/%: tests/unit/%.c tests/check.h $(PARTS)
+# All but main(), for tests: each links what it calls and no more.
+$(BUILD)/parts.a: $(PARTS)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcsT $@ $^
+
+$(BUILD)/unit/%: tests/unit/%.c tests/check.h $(BUILD)/parts.a
 	@mkdir -p $(@D)
 	@echo CC $<
-	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $< $(PARTS) $(LDFLAGS) $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
 run: all ## builds and starts the relay with the sample configuration
 	$(BUILD)/spanrelay run -c conf/spanrelay.yaml

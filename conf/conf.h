@@ -28,17 +28,17 @@ struct conf_exporter {
 	enum conf_preset preset;
 	enum conf_protocol protocol;
 	char *endpoint; /* http://host:port or https://host:port, gRPC too; "" for terminal */
-	char *path;	/* OTLP/HTTP only: default /v1/traces */
+	char *path;     /* OTLP/HTTP only: default /v1/traces */
 	enum conf_compression compression;
 	struct conf_header *headers;
 	size_t n_headers;
-	char *ca_file;		/* "": the system's roots */
-	char *server_name;	/* "": the endpoint's host; for SNI, verification and :authority */
-	uint64_t timeout_ms;	/* one request, from sending to its answer */
-	uint64_t linger_ms;	/* waits this long for a fuller request */
-	uint64_t batch_bytes;	/* sends at once when this much waits */
+	char *ca_file;          /* "": the system's roots */
+	char *server_name;      /* "": the endpoint's host; for SNI, verification and :authority */
+	uint64_t timeout_ms;    /* one request, from sending to its answer */
+	uint64_t linger_ms;     /* waits this long for a fuller request */
+	uint64_t batch_bytes;   /* sends at once when this much waits */
 	uint64_t request_bytes; /* never more than this in one request, uncompressed */
-	uint64_t concurrency;	/* requests in flight */
+	uint64_t concurrency;   /* requests in flight */
 	uint64_t retry_initial_ms, retry_max_ms;
 	const char
 	    *chosen_by; /* why this exporter exists, for the log: "configuration", "OTEL_..." */
@@ -54,7 +54,7 @@ struct conf {
 		    request_bytes; /* one request, before and after decompression; at most 16 MiB */
 		uint64_t connections;
 		uint64_t memory_bytes; /* all that is held for clients */
-		uint64_t spans;	       /* in one request */
+		uint64_t spans;        /* in one request */
 	} limits;
 	struct {
 		uint64_t linger_ms, group_bytes, limit_bytes;
@@ -78,6 +78,13 @@ struct conf {
 int conf_load(struct conf *c, const char *path, struct buf *findings);
 int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *findings);
 void conf_finish(struct conf *c); /* wipes header values */
+
+/* One exporter without a file: `settings` are keys and values by turns as they stand in an item of
+ * `exporters`, up to a NULL; the key "header" adds one, as `name=value`. Otherwise as conf_parse().
+ */
+int conf_exporter_init(struct conf_exporter *e, const char *const *settings, const char *name,
+		       struct buf *findings);
+void conf_exporter_finish(struct conf_exporter *e);
 
 /* The option table for people: plain text for the terminal, Markdown for docs/configuration.md. */
 int conf_options_text(struct buf *out);

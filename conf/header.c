@@ -28,9 +28,9 @@ static bool is_ours(const char *name)
 {
 	static const char *const OURS[] = {"connection",       "content-encoding",
 					   "content-length",   "content-type",
-					   "expect",	       "host",
+					   "expect",           "host",
 					   "keep-alive",       "te",
-					   "trailer",	       "upgrade",
+					   "trailer",          "upgrade",
 					   "transfer-encoding"};
 	for (size_t i = 0; i < sizeof(OURS) / sizeof(OURS[0]); i++)
 		if (strcasecmp(name, OURS[i]) == 0)

@@ -13,17 +13,17 @@
 #include "conf/yaml.h"
 
 enum option_type {
-	OPTION_TEXT,	 /* char *; min and max are its length */
-	OPTION_NAME,	 /* char *; letters, digits, - and _ */
-	OPTION_HOST,	 /* char *; a DNS name, or empty */
-	OPTION_LISTEN,	 /* char *; an address and a port, or off */
+	OPTION_TEXT,     /* char *; min and max are its length */
+	OPTION_NAME,     /* char *; letters, digits, - and _ */
+	OPTION_HOST,     /* char *; a DNS name, or empty */
+	OPTION_LISTEN,   /* char *; an address and a port, or off */
 	OPTION_ENDPOINT, /* char *; a URL, or empty */
 	OPTION_URL_PATH, /* char * */
-	OPTION_SIZE,	 /* uint64_t, bytes */
-	OPTION_TIME,	 /* uint64_t, ms */
-	OPTION_COUNT,	 /* uint64_t */
-	OPTION_CHOICE,	 /* an integer of any size: the index into choices */
-	OPTION_HEADERS	 /* the headers of a struct conf_exporter, which is the row's base */
+	OPTION_SIZE,     /* uint64_t, bytes */
+	OPTION_TIME,     /* uint64_t, ms */
+	OPTION_COUNT,    /* uint64_t */
+	OPTION_CHOICE,   /* an integer of any size: the index into choices */
+	OPTION_HEADERS   /* the headers of a struct conf_exporter, which is the row's base */
 };
 
 struct option {

@@ -65,7 +65,7 @@ static void set_number(const struct value *v, void *field)
 {
 	const struct option *o = v->option;
 	uint64_t n = 0;
-	int rc = o->type == OPTION_SIZE	  ? unit_size(v->text, &n)
+	int rc = o->type == OPTION_SIZE   ? unit_size(v->text, &n)
 		 : o->type == OPTION_TIME ? unit_time(v->text, &n)
 					  : unit_count(v->text, &n);
 	const char *wanted =

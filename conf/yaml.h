@@ -23,11 +23,11 @@ struct node {
 	enum node_kind kind;
 	struct place at, key_at;
 	const char *key; /* in a map; else NULL */
-	char *text;	 /* of a scalar; never NULL there */
-	bool empty;	 /* nothing, ~ or null: all of a section's keys may be commented out */
-	bool from_env;	 /* some of the text came out of the environment: it is never shown */
-	bool literal;	 /* some of the text stands in the file */
-	bool bad;	 /* reported already: nobody need look at it again */
+	char *text;      /* of a scalar; never NULL there */
+	bool empty;      /* nothing, ~ or null: all of a section's keys may be commented out */
+	bool from_env;   /* some of the text came out of the environment: it is never shown */
+	bool literal;    /* some of the text stands in the file */
+	bool bad;        /* reported already: nobody need look at it again */
 	struct node *first, *last, *next, *parent;
 };
 

@@ -6,26 +6,30 @@
 #define EXPORTERS_EXPORTER_H
 
 #include <ev.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "base/slice.h"
 #include "conf/conf.h"
+#include "wire/codec.h"
 
 /* What a backend made of one request, by the classes of docs/architecture.md ("Answers"). */
 enum verdict {
-	SENT,	       /* taken; `rejected` spans of it were not (partial success) */
-	RETRY,	       /* passing fault: wait, then again */
+	SENT,          /* taken; `rejected` spans of it were not (partial success) */
+	RETRY,         /* passing fault: wait, then again */
 	HOLD_AUTH,     /* the credential was refused: keep, probe rarely, for ever */
 	HOLD_UPSTREAM, /* wrong path or protocol: keep, probe rarely, for ever, warn */
-	SPLIT,	       /* too large for this backend */
-	REFUSED	       /* the backend calls the data bad */
+	SPLIT,         /* too large for this backend */
+	REFUSED        /* the backend calls the data bad */
 };
 
 struct outcome {
 	enum verdict verdict;
 	uint64_t rejected;  /* SENT: spans the backend counted as rejected */
 	uint64_t retry_ms;  /* RETRY: the server's own wish, 0 if none; at most 5 min */
-	int status;	    /* gRPC or HTTP status for the log, -1: none came */
+	int status;         /* gRPC or HTTP status for the log, -1: none came */
 	const char *reason; /* static text of ours, never the backend's words */
 };
 
@@ -34,13 +38,16 @@ struct export_call {
 	struct slice body; /* as it goes on the wire but for framing; compressed already; borrowed
 			      until on_done */
 	uint32_t spans;
+	struct list link; /* for the exporter's use, from send to on_done */
 	void (*on_done)(struct export_call *call, struct outcome outcome);
 };
 
 struct exporter_ops {
 	const char *name;
-	/* Export room. create gives a connection-less exporter or NULL (logged); nothing blocks. */
-	void *(*create)(const struct conf_exporter *conf, struct ev_loop *loop);
+	/* Export room. create gives a connection-less exporter or NULL (logged); nothing blocks. It
+	 * borrows conf and counts its connection attempts in *connects. */
+	void *(*create)(const struct conf_exporter *conf, struct ev_loop *loop,
+			_Atomic uint64_t *connects);
 	/* Starts `call`; on_done follows later, never from within, and always, also after a lost
 	 * connection or the timeout. At most conf->concurrency calls are under way. */
 	void (*send)(void *exporter, struct export_call *call);
@@ -51,6 +58,8 @@ struct exporter_ops {
 };
 
 extern const struct exporter_ops EXPORTER_GRPC, EXPORTER_HTTP, EXPORTER_TERMINAL;
-const struct exporter_ops *exporter_find(enum conf_protocol protocol); /* exporters/registry.c */
+/* exporters/registry.c */
+const struct exporter_ops *exporter_find(enum conf_protocol protocol);
+enum coding exporter_coding(const struct conf_exporter *conf); /* of the bodies on the wire */
 
 #endif

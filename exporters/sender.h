@@ -21,7 +21,7 @@ extern const char *const SENDER_STATE_NAMES[];
 
 /* Written by the export room, read by any room. */
 struct sender_stats {
-	_Atomic int state;	 /* enum sender_state */
+	_Atomic int state;       /* enum sender_state */
 	_Atomic int last_status; /* of the last failure, -1: none came */
 	_Atomic uint64_t requests, retries, sent_bytes, body_bytes; /* on the wire; uncompressed */
 	_Atomic uint64_t connects, inflight;

@@ -58,10 +58,10 @@ const char *answer_text(const struct batch *b)
 	return b->why != NULL ? b->why : WORDS[b->answer].text;
 }
 
-#define Reply	     Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceResponse
+#define Reply        Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceResponse
 #define reply_init   opentelemetry__proto__collector__trace__v1__export_trace_service_response__init
 #define reply_pack   opentelemetry__proto__collector__trace__v1__export_trace_service_response__pack
-#define Partial	     Opentelemetry__Proto__Collector__Trace__V1__ExportTracePartialSuccess
+#define Partial      Opentelemetry__Proto__Collector__Trace__V1__ExportTracePartialSuccess
 #define partial_init opentelemetry__proto__collector__trace__v1__export_trace_partial_success__init
 
 enum { REPLY_MAX = 256 }; /* one number and one of our own sentences */

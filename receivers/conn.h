@@ -27,10 +27,10 @@ struct receivers {
 /* One request and its answer to be. */
 struct exchange {
 	struct conn *conn;
-	struct list link;	  /* conn.exchanges */
+	struct list link;         /* conn.exchanges */
 	struct h2_stream *stream; /* NULL: HTTP/1.1 */
-	struct batch *batch;	  /* NULL: never had one, or it was answered */
-	bool away;		  /* the batch is in other rooms */
+	struct batch *batch;      /* NULL: never had one, or it was answered */
+	bool away;                /* the batch is in other rooms */
 	uint64_t begun_ms, received, timeout_ms;
 };
 
@@ -45,6 +45,7 @@ struct conn {
 	enum port port;
 	enum conn_state state;
 	bool closing;  /* close when `out` is written */
+	bool abuse;    /* ... and read no more of it */
 	bool at_end;   /* the client sends no more */
 	bool keep;     /* HTTP/1.1: after this answer the connection stays */
 	bool was_used; /* has carried a request */
@@ -53,8 +54,8 @@ struct conn {
 	struct h2 *h2;
 	struct http1 http1;
 	struct exchange *current; /* HTTP/1.1: the one request under way */
-	enum answer early;	  /* ... which will get this answer, whatever its body is */
-	struct buf pending;	  /* HTTP/1.1: pipelined bytes behind a request that waits */
+	enum answer early;        /* ... which will get this answer, whatever its body is */
+	struct buf pending;       /* HTTP/1.1: pipelined bytes behind a request that waits */
 	struct buf out;
 	uint64_t active_ms,
 	    stalled_ms; /* last byte read or written; since when `out` does not move */
@@ -62,17 +63,18 @@ struct conn {
 
 struct conn *conn_create(struct receivers *r, int fd, enum port port);
 void conn_destroy(struct conn *c);
-void conn_flush(struct conn *c);		  /* writes what can be written; may destroy c */
-void conn_touch(struct conn *c);		  /* to be flushed at the end of the round */
+void conn_flush(struct conn *c);                  /* writes what can be written; may destroy c */
+void conn_touch(struct conn *c);                  /* to be flushed at the end of the round */
 void conn_sweep(struct conn *c, uint64_t now_ms); /* deadlines; may destroy c */
-void conn_refuse(struct conn *c, enum metric why,
+/* Counts, logs the reason if one is given, and closes after writing. */
+void conn_refuse(struct conn *c, enum metric why, const char *reason);
 		 const char *reason); /* counts; closes after writing */
 
 /* exchange.c. begin gives NULL when memory is out. */
 struct exchange *exchange_begin(struct conn *c, struct h2_stream *stream);
 enum answer exchange_head(struct exchange *x, const struct request_head *head);
 enum answer exchange_body(struct exchange *x, struct slice piece);
-enum answer exchange_end(struct exchange *x);		 /* ANSWER_NONE: the batch is on its way */
+enum answer exchange_end(struct exchange *x);            /* ANSWER_NONE: the batch is on its way */
 void exchange_answer(struct exchange *x, enum answer a); /* answers with the batch it has */
 void exchange_free(struct exchange *x);
 
@@ -82,5 +84,6 @@ void conn_http1_feed(struct conn *c, struct slice bytes);
 void conn_http1_respond(struct conn *c, const struct response *r);
 bool conn_h2_start(struct conn *c);
 void conn_h2_feed(struct conn *c, struct slice bytes);
+void conn_h2_sweep(struct conn *c); /* opens windows again when there is memory */
 
 #endif

@@ -42,7 +42,7 @@ enum answer exchange_head(struct exchange *x, const struct request_head *head)
 {
 	struct receivers *r = x->conn->room;
 	const struct receiver *receiver = receiver_select(x->conn->port, head);
-	struct batch *b = batch_create(r, receiver, r->o.request_bytes);
+	struct batch *b = batch_create(r->o.intake, receiver, r->o.request_bytes);
 	if (b == NULL)
 		return NO_MEMORY;
 	b->exchange = x;
@@ -94,8 +94,8 @@ static void count(struct receivers *r, const struct batch *b)
 	enum metric refused = answer_metric(b->answer);
 	if (refused != METRIC_COUNT) {
 		metric_add(r->o.metrics, refused, 1);
-		log_limited(LOG_WARN, "request refused", "receiver=%s why=\"%s\"", b->receiver->name,
-			    answer_text(b));
+		log_limited(LOG_WARN, "request refused", "receiver=%s why=\"%s\"",
+			    b->receiver->name, answer_text(b));
 	} else if (b->answer == ACCEPTED) {
 		metric_add(r->o.metrics, METRIC_ACCEPTED_SPANS, b->index.spans);
 		metric_add(r->o.metrics, METRIC_REJECTED_SPANS, b->index.rejected);
@@ -121,11 +121,10 @@ void exchange_answer(struct exchange *x, enum answer a)
 	batch_free(b);
 }
 
-void receivers_answer(struct batch *b)
+void receivers_answer(struct receivers *r, struct batch *b)
 {
 	struct exchange *x = b->exchange;
 	if (x == NULL) {
-		struct receivers *r = b->room;
 		metric_add(r->o.metrics, METRIC_STREAMS_RESET, 1);
 		batch_free(b);
 		return;

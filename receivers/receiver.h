@@ -33,7 +33,7 @@ const struct receiver *receiver_select(enum port port, const struct request_head
 /* receivers/answer.c: the status, words and counter of each answer. Bytes of the body are put into
  * `scratch`, which the response borrows. */
 void answer_words(const struct batch *b, struct response *r, struct buf *scratch);
-enum metric answer_metric(enum answer a);	/* METRIC_COUNT: none */
+enum metric answer_metric(enum answer a);       /* METRIC_COUNT: none */
 const char *answer_text(const struct batch *b); /* why, in English */
 
 /* "/v1/traces", without a query. */

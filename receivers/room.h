@@ -23,13 +23,13 @@ struct receivers_options {
 };
 
 struct receivers *receivers_create(const struct receivers_options *o); /* NULL: no memory */
-void receivers_destroy(struct receivers *r);			       /* closes what is open */
+void receivers_destroy(struct receivers *r);                           /* closes what is open */
 
 /* Takes a connected, non-blocking socket. */
 void receivers_adopt(struct receivers *r, int fd, enum port port);
 
 /* Takes b, whose answer is set. The answers of a round go out with receivers_flush(). */
-void receivers_answer(struct batch *b);
+void receivers_answer(struct receivers *r, struct batch *b);
 void receivers_flush(struct receivers *r);
 
 /* The three steps of a graceful stop (C14): say that we go, a round trip later refuse new streams,

@@ -6,12 +6,13 @@
 /* Repairs cost memory too: a request that needs more than this for them is refused. */
 enum { EDITS_LIMIT = 4 << 20 };
 
-struct batch *batch_create(void *room, const struct receiver *receiver, size_t limit_bytes)
+struct batch *batch_create(struct intake *intake, const struct receiver *receiver,
+			   size_t limit_bytes)
 {
 	struct batch *b = calloc(1, sizeof(*b));
 	if (b == NULL)
 		return NULL;
-	b->room = room;
+	b->intake = intake;
 	b->receiver = receiver;
 	b->body.limit = limit_bytes;
 	return b;

@@ -39,26 +39,27 @@ enum answer {
 };
 
 struct receiver;
+struct intake;
 struct batch {
 	struct mail mail;
-	void *room;			 /* of the receivers it was born in */
+	struct intake *intake;           /* the room it was born in */
 	const struct receiver *receiver; /* whose protocol it speaks */
-	void *exchange;			 /* who waits for the answer; NULL: gone */
+	void *exchange;                  /* who waits for the answer; NULL: gone */
 	enum answer answer;
 	const char *why; /* more precise words than the answer's own, or NULL */
 
 	enum coding coding;
 	struct grpc_framing framing; /* gRPC */
-	uint8_t call;		     /* receiver's own: which method was called */
-	struct buf body;	     /* as it came, less framing; later: decompressed, mended */
-	uint64_t whole_us;	     /* when the last byte of it came, monotonic */
+	uint8_t call;                /* receiver's own: which method was called */
+	struct buf body;             /* as it came, less framing; later: decompressed, mended */
+	uint64_t whole_us;           /* when the last byte of it came, monotonic */
 	uint32_t wire_bytes;
 	struct charge charge; /* for body */
 
 	struct otlp_index index; /* its edits are gone when it goes to the store */
 };
 
-struct batch *batch_create(void *room, const struct receiver *receiver,
+struct batch *batch_create(struct intake *intake, const struct receiver *receiver,
 			   size_t limit_bytes); /* or NULL */
 void batch_free(struct batch *b);
 

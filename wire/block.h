@@ -18,7 +18,7 @@
 
 enum {
 	BLOCK_HEADER = 64,
-	BLOCK_TARGET = 262128,	      /* 64 pages less LMDB's 16-byte overflow header */
+	BLOCK_TARGET = 262128,        /* 64 pages less LMDB's 16-byte overflow header */
 	BLOCK_MAX_PAYLOAD = 16 << 20, /* one request; (block id, offset) fits 40 + 24 bits */
 	RECORD_HEADER = 16,
 	BLOCK_BAD = 1
@@ -52,7 +52,7 @@ void block_seal(uint8_t *bytes, const struct block *b); /* b->records.len tells 
 struct cursor {
 	uint64_t block_id;
 	uint32_t offset; /* of a record within the block's records */
-	uint32_t span;	 /* spans of that record that are done */
+	uint32_t span;   /* spans of that record that are done */
 };
 int cursor_compare(struct cursor a, struct cursor b); /* <0, 0, >0 */
 
@@ -62,8 +62,8 @@ enum drop_reason { DROP_REFUSED, DROP_OVERSIZE, DROP_DAMAGED, DROP_EXPORTER_REMO
 extern const char *const DROP_REASON_NAMES[DROP_REASONS];
 struct progress {
 	struct cursor done;
-	uint64_t sent;			/* the backend said OK and did not count them as rejected */
-	uint64_t backend_rejected;	/* its partial success */
+	uint64_t sent;                  /* the backend said OK and did not count them as rejected */
+	uint64_t backend_rejected;      /* its partial success */
 	uint64_t dropped[DROP_REASONS]; /* we gave up, loudly */
 };
 

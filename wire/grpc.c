@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/grpc.h"
 
+#include <stdio.h>
+
 #include "google/rpc/status.pb-c.h"
 
 static uint32_t message_length(const struct grpc_framing *g)

@@ -23,8 +23,8 @@ static void earn(struct guard *g, int64_t credit)
 
 void guard_init(struct guard *g, uint64_t now_ms)
 {
-	g->credit = CREDIT_MAX;
-	g->last_ms = now_ms;
+	*g = (struct guard){
+	    .credit = CREDIT_MAX, .last_ms = now_ms, .skip = sizeof(NGHTTP2_CLIENT_MAGIC) - 1};
 }
 
 static int64_t price(uint8_t type, uint8_t flags, size_t length)
@@ -45,16 +45,35 @@ static int64_t price(uint8_t type, uint8_t flags, size_t length)
 	}
 }
 
-bool guard_frame(struct guard *g, uint8_t type, uint8_t flags, size_t length, uint64_t now_ms)
+static void frame(struct guard *g)
+{
+	uint32_t length = (uint32_t)g->header[0] << 16 | (uint32_t)g->header[1] << 8 | g->header[2];
+	uint8_t type = g->header[3], flags = g->header[4];
+	g->skip = length;
+	g->n_header = 0;
+	if (type == NGHTTP2_DATA)
+		earn(g, length / BYTES_PER_CREDIT);
+	g->credit -= price(type, flags, length);
+}
+
+bool guard_bytes(struct guard *g, struct slice bytes, uint64_t now_ms)
 {
 	uint64_t passed = now_ms - g->last_ms;
 	if (passed >= 100) {
 		earn(g, (int64_t)(passed < 60000 ? passed : 60000) * CREDIT_PER_SECOND / 1000);
 		g->last_ms = now_ms;
 	}
-	if (type == NGHTTP2_DATA)
-		earn(g, (int64_t)(length / BYTES_PER_CREDIT));
-	g->credit -= price(type, flags, length);
+	while (bytes.len != 0) {
+		size_t n = g->skip < bytes.len ? g->skip : bytes.len;
+		g->skip -= (uint32_t)n;
+		bytes = slice_of(bytes.data + n, bytes.len - n);
+		if (bytes.len == 0)
+			break;
+		g->header[g->n_header++] = *bytes.data;
+		bytes = slice_of(bytes.data + 1, bytes.len - 1);
+		if (g->n_header == FRAME_HEADER)
+			frame(g);
+	}
 	return g->credit >= 0;
 }
 

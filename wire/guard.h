@@ -7,18 +7,24 @@
 #define WIRE_GUARD_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+
+#include "base/slice.h"
+
+enum { FRAME_HEADER = 9 };
 
 struct guard {
 	int64_t credit;
 	uint64_t last_ms;
+	uint32_t skip; /* bytes to the next frame header: the preface, a payload */
+	uint8_t header[FRAME_HEADER], n_header;
 };
 
 void guard_init(struct guard *g, uint64_t now_ms);
 
-/* A frame header was read: whether the connection may go on. */
-bool guard_frame(struct guard *g, uint8_t type, uint8_t flags, size_t length, uint64_t now_ms);
+/* Counts the frames in what a client sent, from the first byte of the connection on; the library
+ * does not tell of those it ignores. Whether the connection may go on. */
+bool guard_bytes(struct guard *g, struct slice bytes, uint64_t now_ms);
 
 /* The peer made us reset a stream, or sent a frame that the library calls invalid. */
 bool guard_fault(struct guard *g);

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 #include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/list.h"
 #include "wire/grpc.h"
@@ -22,7 +24,7 @@ enum header {
 	HEADERS
 };
 static const char *const HEADER_NAMES[HEADERS] = {
-    ":method",	      ":path",	       "content-type", "content-encoding",
+    ":method",        ":path",         "content-type", "content-encoding",
     "content-length", "grpc-encoding", "grpc-timeout",
 };
 
@@ -31,7 +33,6 @@ struct h2 {
 	const struct h2_events *events;
 	void *ctx;
 	struct guard guard;
-	uint64_t now_ms;
 	struct list open; /* h2_stream.open_link */
 	uint32_t streams;
 	size_t held; /* bytes that came in while paused, for the connection's window */
@@ -75,15 +76,6 @@ static int give_up(struct h2 *h)
 {
 	h->abuse = true;
 	return NGHTTP2_ERR_CALLBACK_FAILURE;
-}
-
-static int on_frame_begin(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx)
-{
-	struct h2 *h = ctx;
-	(void)session;
-	if (guard_frame(&h->guard, hd->type, hd->flags, hd->length, h->now_ms))
-		return 0;
-	return give_up(h);
 }
 
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
@@ -379,7 +371,6 @@ static int session_new(struct h2 *h)
 		nghttp2_session_callbacks_del(cb);
 		return -1;
 	}
-	nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_frame_begin);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_headers_begin);
 	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
@@ -432,8 +423,9 @@ void h2_destroy(struct h2 *h)
 int h2_feed(struct h2 *h, struct slice bytes, uint64_t now_ms)
 {
 	static const char CALM[] = "too many useless frames";
-	h->now_ms = now_ms;
-	ssize_t n = nghttp2_session_mem_recv(h->session, bytes.data, bytes.len);
+	if (!guard_bytes(&h->guard, bytes, now_ms))
+		h->abuse = true;
+	ssize_t n = h->abuse ? -1 : nghttp2_session_mem_recv(h->session, bytes.data, bytes.len);
 	if (n == (ssize_t)bytes.len)
 		return 0;
 	if (!h->abuse && n != NGHTTP2_ERR_FLOODED)

@@ -18,7 +18,7 @@ enum { HTTP1_HEADER_BYTES = 16384, HTTP1_HEADER_FIELDS = 64 };
 /* Valid until the message is complete. Absent headers are empty slices. */
 struct http1_head {
 	struct slice method, target; /* requests */
-	unsigned status;	     /* responses */
+	unsigned status;             /* responses */
 	bool keep_alive, expect_continue;
 	int64_t content_length; /* -1: none was given */
 	struct slice content_type, content_encoding, retry_after, user_agent;
@@ -41,10 +41,10 @@ struct http1 {
 	uint32_t text_len, fields;
 	uint32_t name_at, value_at; /* in text, of the header under way */
 	bool in_value, in_head, stopped, too_large;
-	uint8_t last;	    /* byte of the head, to see a folded line across two feeds */
-	bool idle;	    /* between messages: nothing of the next one has come */
+	uint8_t last;       /* byte of the head, to see a folded line across two feeds */
+	bool idle;          /* between messages: nothing of the next one has come */
 	bool one_at_a_time; /* http1_feed() returns after each message ... */
-	size_t unread;	    /* ... having left so many bytes for the next call */
+	size_t unread;      /* ... having left so many bytes for the next call */
 };
 
 enum { HTTP1_STOPPED = -1, HTTP1_MALFORMED = -2, HTTP1_TOO_LARGE = -3 };

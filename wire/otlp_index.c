@@ -66,7 +66,7 @@ enum kind {
 };
 
 struct field {
-	uint8_t kind;	 /* enum kind */
+	uint8_t kind;    /* enum kind */
 	uint8_t message; /* enum message, of SINGLE and REPEATED */
 };
 
@@ -121,8 +121,8 @@ static const struct field FIELDS[MESSAGES][MAX_FIELD + 1] = {
 /* Heap bytes that a message-tree decoder takes for one of each, measured with protobuf-c. */
 static const uint16_t COST[MESSAGES] = {
     [RESOURCE_SPANS] = 106, [RESOURCE] = 80, [SCOPE_SPANS] = 106, [SCOPE] = 100,     [SPAN] = 250,
-    [EVENT] = 122,	    [LINK] = 138,    [STATUS] = 64,	  [ATTRIBUTE] = 106, [VALUE] = 80,
-    [ARRAY] = 64,	    [KVLIST] = 64,   [ENTITY] = 120,
+    [EVENT] = 122,          [LINK] = 138,    [STATUS] = 64,       [ATTRIBUTE] = 106, [VALUE] = 80,
+    [ARRAY] = 64,           [KVLIST] = 64,   [ENTITY] = 120,
 };
 enum { COST_UNKNOWN = 60, COST_STRING = 16, COST_PER_BYTE = 8, COST_FREE = 1 << 20 };
 
@@ -130,16 +130,16 @@ struct frame {
 	const uint8_t *end;
 	uint32_t tag_at, length_at, start; /* offsets of its tag, its length, its first byte */
 	uint8_t message;
-	uint8_t seen;	 /* SINGLE fields so far: bit n is field n, of 1 to 6; 7 is Status */
+	uint8_t seen;    /* SINGLE fields so far: bit n is field n, of 1 to 6; 7 is Status */
 	bool renumbered; /* SCOPE_SPANS: it was field 1000 */
 	bool has_trace_id, has_span_id; /* SPAN */
-	uint8_t why;			/* SPAN: enum index_verdict, why it is to be rejected */
+	uint8_t why;                    /* SPAN: enum index_verdict, why it is to be rejected */
 	uint32_t attributes, events, links;
-	uint32_t spans;		  /* envelopes: good spans within */
-	uint32_t repaired;	  /* SPAN: the walk's count when it began */
-	int64_t delta;		  /* what the edits within add to its length */
+	uint32_t spans;           /* envelopes: good spans within */
+	uint32_t repaired;        /* SPAN: the walk's count when it began */
+	int64_t delta;            /* what the edits within add to its length */
 	struct edit *length_edit; /* NULL: nothing within was edited */
-	struct edit *before;	  /* the last edit when it began, NULL: none */
+	struct edit *before;      /* the last edit when it began, NULL: none */
 };
 
 /* Request, envelopes, span, event, attribute, value; then three frames a nested kvlist. */
@@ -180,7 +180,7 @@ static unsigned varint_write(uint8_t *out, uint64_t v)
 	return n;
 }
 
-/* At most ten bytes, all before `end`. */
+/* At most ten bytes, all before `end`; a tag has at most five. */
 static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
 {
 	const uint8_t *p = *at;
@@ -585,7 +585,7 @@ static enum index_verdict one_field(struct walk *w)
 	else if (!read_varint(&w->p, f->end, &tag))
 		return INDEX_MALFORMED;
 	uint64_t number = tag >> 3;
-	if (number == 0 || number >= 1u << 29) /* the range of field numbers */
+	if (number == 0 || number >= 1u << 29 || offset_of(w, w->p) - tag_at > 5)
 		return INDEX_MALFORMED;
 	struct field field = {UNKNOWN, 0};
 	if (number <= MAX_FIELD)

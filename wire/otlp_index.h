@@ -16,21 +16,21 @@
 enum index_verdict {
 	INDEX_OK,
 	INDEX_MALFORMED, /* not protobuf, or a known field with the wrong wire type */
-	INDEX_ID,	 /* a trace or span id that is no id (A5) */
-	INDEX_DEPTH,	 /* attribute values nested too deep */
-	INDEX_COUNT,	 /* too many spans, attributes, events or links */
-	INDEX_LENGTH,	 /* a key or value over its limit */
+	INDEX_ID,        /* a trace or span id that is no id (A5) */
+	INDEX_DEPTH,     /* attribute values nested too deep */
+	INDEX_COUNT,     /* too many spans, attributes, events or links */
+	INDEX_LENGTH,    /* a key or value over its limit */
 	INDEX_DUPLICATE, /* a second resource, scope, status or value: quadratic merges elsewhere */
-	INDEX_COST,	 /* would decode to far more memory than it has bytes */
-	INDEX_NO_MEMORY	 /* the arena's limit */
+	INDEX_COST,      /* would decode to far more memory than it has bytes */
+	INDEX_NO_MEMORY  /* the arena's limit */
 };
 extern const char *const INDEX_REASONS[]; /* for clients, in English */
 
 struct index_limits {
-	uint32_t spans;		/* in the request */
-	uint32_t attributes;	/* of one resource, scope, span, event, link, kvlist or array */
+	uint32_t spans;         /* in the request */
+	uint32_t attributes;    /* of one resource, scope, span, event, link, kvlist or array */
 	uint32_t events, links; /* of one span */
-	uint32_t depth;		/* of values within values */
+	uint32_t depth;         /* of values within values */
 	uint32_t key_bytes;
 	uint32_t value_bytes; /* one string or bytes */
 };
@@ -44,12 +44,12 @@ struct edit {
 };
 
 struct otlp_index {
-	uint32_t spans;		/* good ones */
-	uint32_t rejected;	/* the others: gone after the edits */
+	uint32_t spans;         /* good ones */
+	uint32_t rejected;      /* the others: gone after the edits */
 	enum index_verdict why; /* the first of them was rejected */
-	uint32_t repaired;	/* strings that were not UTF-8 */
-	struct edit *edits;	/* in the order of their offsets; NULL: use the request as it is */
-	size_t edited_size;	/* of the request after the edits */
+	uint32_t repaired;      /* strings that were not UTF-8 */
+	struct edit *edits;     /* in the order of their offsets; NULL: use the request as it is */
+	size_t edited_size;     /* of the request after the edits */
 };
 
 /* Walks `request` (at most 4 GiB - 1). Edits and their bytes come from `arena`. Edits repair UTF-8,

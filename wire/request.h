@@ -13,7 +13,7 @@
 struct request_head {
 	struct slice method, path, content_type, content_encoding;
 	struct slice grpc_encoding, grpc_timeout; /* HTTP/2 only */
-	int64_t content_length;			  /* -1: none was given */
+	int64_t content_length;                   /* -1: none was given */
 };
 
 /* Text is static or lives as long as the batch. A gRPC response has its status in trailers, where
@@ -22,10 +22,10 @@ struct response {
 	unsigned status; /* HTTP */
 	const char *content_type;
 	struct slice body;
-	unsigned retry_after_s;	     /* 0: none */
-	const char *allow;	     /* with 405 */
+	unsigned retry_after_s;      /* 0: none */
+	const char *allow;           /* with 405 */
 	const char *accept_encoding; /* with 415 */
-	int grpc_status;	     /* -1: not gRPC */
+	int grpc_status;             /* -1: not gRPC */
 	const char *grpc_message;    /* not yet percent-encoded */
 };
 

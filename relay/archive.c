@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The store room: groups batches, commits them with full sync, and only then answers. The only room
+ * that may wait for a disk. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "relay/rooms.h"
+
+/* A group takes everything that waits, up to this: the byte setting is a trigger, never a limit, or
+ * a slow disk would saturate on flushes (lmdb-storage 1.3). */
+enum { GROUP_MAX_BYTES = 16 << 20 };
+
+static const double TIDY_S = 0.5;
+enum {
+	FAILURES_MAX = 3,
+	RETRY_MS = 1000,
+	ROOM_AGAIN = 20 /* a full journal is so until a twentieth of it is free */
+};
+
+static struct batch *batch_of(struct mail *m)
+{
+	return container_of(m, struct batch, mail);
+}
+
+static void answer(struct batch *b, enum answer a)
+{
+	b->answer = a;
+	room_answer(&b->intake->room, &b->mail);
+}
+
+/* ---- a group ---- */
+
+/* The block is safe on disk; without memory to say so, the next worker will find it there. */
+static void publish(void *ctx, struct store_block block)
+{
+	struct archive *a = ctx;
+	struct filed *f = malloc(sizeof(*f));
+	if (f == NULL) {
+		fail(-ENOMEM, "store: cannot tell of block %llu", (unsigned long long)block.id);
+		_Exit(EX_OSERR);
+	}
+	f->mail.kind = MAIL_FILED;
+	f->block = block;
+	room_answer(&a->relay->judge.room, &f->mail);
+}
+
+/* Takes the oldest batches off the queue into the transaction; gives their chain. */
+static struct mail *take_group(struct archive *a, struct store_txn *t)
+{
+	struct mail *group = NULL, **tail = &group;
+	while (a->first != NULL && t->bytes < GROUP_MAX_BYTES) {
+		struct batch *b = batch_of(a->first);
+		a->first = b->mail.next;
+		a->queued_bytes -= b->body.len;
+		if (!store_has_room(a->store, t->bytes + b->body.len)) {
+			a->relay->journal_state = JOURNAL_IS_FULL;
+			answer(b, JOURNAL_FULL);
+			continue;
+		}
+		store_append(t, buf_slice(&b->body), b->index.spans, b->index.rejected);
+		b->mail.next = NULL;
+		*tail = &b->mail;
+		tail = &b->mail.next;
+	}
+	return group;
+}
+
+static void on_committed(struct archive *a, int rc)
+{
+	a->committed_ms = clock_mono_ms();
+	if (rc < 0) {
+		a->retry_ms = a->committed_ms + RETRY_MS;
+		if (++a->failures >= FAILURES_MAX)
+			a->relay->journal_state = JOURNAL_FAILS;
+		return;
+	}
+	if (a->failures != 0)
+		log_info("journal writes again", "failures=%u", a->failures);
+	a->failures = 0;
+	if (rc == 0 && store_has_room(a->store, a->relay->conf->journal.limit_bytes / ROOM_AGAIN))
+		a->relay->journal_state = JOURNAL_OK;
+}
+
+static void commit_group(struct archive *a)
+{
+	struct store_txn t;
+	store_begin(&t, a->store, clock_wall_ms());
+	struct mail *group = take_group(a, &t);
+	int rc = store_commit(&t, publish, a);
+	on_committed(a, rc);
+	enum answer said = rc == 0 ? ACCEPTED : rc == STORE_FULL ? JOURNAL_FULL : JOURNAL_ERROR;
+	while (group != NULL) {
+		struct batch *b = batch_of(group);
+		group = group->next;
+		answer(b, said);
+	}
+}
+
+static void refuse_all(struct archive *a)
+{
+	while (a->first != NULL) {
+		struct batch *b = batch_of(a->first);
+		a->first = b->mail.next;
+		answer(b, JOURNAL_ERROR);
+	}
+	a->queued_bytes = 0;
+}
+
+/* ---- when ---- */
+
+/* After a quiet moment a batch goes at once; under load it waits for company (lmdb-storage 9.3). */
+static bool is_due(const struct archive *a, uint64_t now_ms)
+{
+	uint64_t linger_ms = a->relay->conf->journal.linger_ms;
+	return a->queued_bytes >= a->relay->conf->journal.group_bytes ||
+	       now_ms - a->oldest_ms >= linger_ms || now_ms - a->committed_ms > linger_ms;
+}
+
+static void on_round(void *ctx)
+{
+	struct archive *a = ctx;
+	while (a->first != NULL) {
+		uint64_t now_ms = clock_mono_ms();
+		if (now_ms < a->retry_ms) {
+			refuse_all(a);
+			return;
+		}
+		if (!is_due(a, now_ms)) {
+			uint64_t left = a->oldest_ms + a->relay->conf->journal.linger_ms - now_ms;
+			ev_timer_stop(a->room.loop, &a->linger);
+			ev_now_update(a->room.loop); /* it stood still while the disk worked */
+			ev_timer_set(&a->linger, (double)left / 1000, 0);
+			ev_timer_start(a->room.loop, &a->linger);
+			return;
+		}
+		commit_group(a);
+		a->oldest_ms = a->committed_ms;
+	}
+}
+
+static void on_linger(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)loop, (void)events;
+	on_round(timer->data);
+}
+
+static void on_tidy(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)loop, (void)events;
+	struct archive *a = timer->data;
+	if (a->first == NULL && store_is_dirty(a->store) && clock_mono_ms() >= a->retry_ms)
+		commit_group(a);
+}
+
+static void on_mail(void *ctx, struct mail *m)
+{
+	struct archive *a = ctx;
+	struct progress_note *note;
+	struct ledger_request *request;
+	switch (m->kind) {
+	case MAIL_BATCH:
+		m->next = NULL;
+		if (a->first == NULL)
+			a->oldest_ms = clock_mono_ms();
+		*(a->first == NULL ? &a->first : &a->last->next) = m;
+		a->last = m;
+		a->queued_bytes += batch_of(m)->body.len;
+		break;
+	case MAIL_PROGRESS:
+		note = container_of(m, struct progress_note, mail);
+		store_progress(a->store, note->exporter, &note->progress);
+		free(note);
+		break;
+	default:
+		request = container_of(m, struct ledger_request, mail);
+		store_ledger(a->store, &request->ledger);
+		room_answer(a->relay->main_room, m);
+	}
+}
+
+static const struct room_rules RULES = {"store", 4096, on_mail, on_round};
+
+int archive_open(struct archive *a, struct relay *relay)
+{
+	const struct conf *conf = relay->conf;
+	const char *names[CONF_MAX_EXPORTERS];
+	a->relay = relay;
+	for (size_t i = 0; i < conf->n_exporters; i++)
+		names[i] = conf->exporters[i].name;
+	struct store_options o = {.dir = conf->data_dir,
+				  .limit_bytes = conf->journal.limit_bytes,
+				  .exporters = names,
+				  .n_exporters = (unsigned)conf->n_exporters,
+				  .metrics = &relay->metrics};
+	int rc = store_open(&a->store, &o);
+	if (rc == 0)
+		rc = room_init(&a->room, &RULES, a);
+	if (rc != 0)
+		return rc;
+	ev_init(&a->linger, on_linger);
+	ev_timer_init(&a->tidy, on_tidy, TIDY_S, TIDY_S);
+	a->linger.data = a->tidy.data = a;
+	ev_timer_start(a->room.loop, &a->tidy);
+	store_each_block(a->store, publish, a);
+	return 0;
+}
+
+void archive_close(struct archive *a)
+{
+	room_stop(&a->room);
+	store_close(a->store);
+	room_finish(&a->room);
+}

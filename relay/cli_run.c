@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * spanrelay run: the keeper, or, when a keeper started us, a worker. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "relay/cli.h"
+#include "relay/worker.h"
+
+static const char HELP[] =
+    "Usage: spanrelay run [-c FILE] [--discard]\n"
+    "\n"
+    "Receives spans, writes them to disk, answers, and forwards them. Without FILE: listeners on\n"
+    "127.0.0.1:4317 (gRPC) and 127.0.0.1:4318 (HTTP), data in ./spanrelay-data, and an exporter\n"
+    "chosen from the environment (OTEL_EXPORTER_OTLP_*, a Lightstep token), else the terminal.\n"
+    "\n"
+    "  -c, --config FILE  the configuration; `spanrelay options` explains it\n"
+    "      --discard      answer and throw away: for measuring only\n"
+    "  -h, --help         this text\n"
+    "\n"
+    "Signals: SIGTERM or SIGINT stops in good order, a second one at once; SIGUSR2 upgrades to "
+    "the\n"
+    "program file as it is now. Exit codes: 0 stopped, 64 usage, 69 a port is taken, 73 the data\n"
+    "folder cannot be written, 74 the journal cannot be read, 75 another process uses the data, 77 "
+    "no\n"
+    "permission, 78 the configuration is wrong.\n";
+
+static int load(struct conf *conf, const char *file, bool is_worker)
+{
+	struct buf findings = {0};
+	int rc = conf_load(conf, file, &findings);
+	if (findings.len != 0 && (!is_worker || rc != 0))
+		fprintf(stderr, "%.*s", (int)findings.len, (char *)findings.data);
+	buf_finish(&findings);
+	if (rc == 0)
+		log_setup((enum log_level)conf->log.level, conf->log.json);
+	else if (!is_worker)
+		fprintf(stderr, "spanrelay: the configuration is wrong; nothing was started\n");
+	return rc;
+}
+
+static int run(char **argv, const char *file, bool discard)
+{
+	struct worker_birth birth;
+	struct conf conf;
+	bool is_worker = worker_birth_read(&birth);
+	if (load(&conf, file, is_worker) != 0)
+		return EX_CONFIG;
+	int code = is_worker ? worker_run(&conf, &birth, discard) : keeper_run(&conf, argv);
+	conf_finish(&conf);
+	return code;
+}
+
+int cli_run(int argc, char **argv)
+{
+	static const struct option OPTIONS[] = {{"config", required_argument, NULL, 'c'},
+						{"discard", no_argument, NULL, 'd'},
+						{"help", no_argument, NULL, 'h'},
+						{NULL, 0, NULL, 0}};
+	const char *file = NULL;
+	bool discard = false;
+	int c;
+	while ((c = getopt_long(argc, argv, "c:h", OPTIONS, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			file = optarg;
+			break;
+		case 'd':
+			discard = true;
+			break;
+		case 'h':
+			fputs(HELP, stdout);
+			return EX_OK;
+		default:
+			return EX_USAGE;
+		}
+	}
+	if (optind != argc) {
+		fprintf(stderr, "spanrelay run: unexpected argument: %s\n", argv[optind]);
+		return EX_USAGE;
+	}
+	return run(argv - 1, file, discard);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The intake room: connections in, vetted batches out, answers back. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "relay/path.h"
+#include "relay/rooms.h"
+
+static void step(struct intake *in, struct step *s)
+{
+	if (s->what == STEP_NOTICE)
+		receivers_notice(in->receivers);
+	else
+		receivers_drain(in->receivers);
+	free(s);
+}
+
+static void on_mail(void *ctx, struct mail *m)
+{
+	struct intake *in = ctx;
+	struct accepted *a;
+	switch (m->kind) {
+	case MAIL_ACCEPTED:
+		a = container_of(m, struct accepted, mail);
+		receivers_adopt(in->receivers, a->fd, a->port);
+		free(a);
+		break;
+	case MAIL_BATCH:
+		receivers_answer(in->receivers, container_of(m, struct batch, mail));
+		break;
+	default:
+		step(in, container_of(m, struct step, mail));
+	}
+}
+
+static void on_round(void *ctx)
+{
+	struct intake *in = ctx;
+	receivers_flush(in->receivers);
+	in->load = receivers_connections(in->receivers);
+}
+
+static const struct room_rules RULES = {"intake", 4096, on_mail, on_round};
+
+int intake_open(struct intake *in, struct relay *relay)
+{
+	in->relay = relay;
+	int rc = room_init(&in->room, &RULES, in);
+	if (rc != 0)
+		return rc;
+	struct receivers_options o = {
+	    .loop = in->room.loop,
+	    .intake = in,
+	    .request_bytes = relay->conf->limits.request_bytes,
+	    .limits = INDEX_LIMITS,
+	    .account = &relay->account,
+	    .metrics = &relay->metrics,
+	};
+	o.limits.spans = (uint32_t)relay->conf->limits.spans;
+	in->receivers = receivers_create(&o);
+	return in->receivers != NULL ? 0 : fail(-ENOMEM, "intake: no memory");
+}
+
+void intake_close(struct intake *in)
+{
+	room_stop(&in->room);
+	receivers_destroy(in->receivers);
+	room_finish(&in->room);
+}
+
+void path_received(struct intake *in, struct batch *b)
+{
+	struct relay *relay = in->relay;
+	b->mail.kind = MAIL_BATCH;
+	b->answer = ACCEPTED;
+	if (relay->discard) {
+		receivers_answer(in->receivers, b);
+	} else if (room_post(&relay->archive.room, &b->mail) == ROOM_FULL) {
+		b->answer = NO_MEMORY;
+		receivers_answer(in->receivers, b);
+	}
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "relay/sockets.h"
+
+#define BIRTH_VARIABLE "SPANRELAY_WORKER"
+
+enum {
+	FIRST_FD = 3,    /* a worker's sockets follow standard error */
+	LIVED_MS = 5000, /* who lived so long did not crash at start */
+	BACKOFF_MIN_MS = 50,
+	BACKOFF_MAX_MS = 5000,
+	SUCCESSOR_MS = 30000 /* for a new binary to read its configuration */
+};
+
+struct worker {
+	pid_t pid;  /* 0: none */
+	int report; /* -1: closed */
+	uint64_t born_ms;
+	bool prepared, ready;
+};
+
+struct keeper {
+	char **argv;
+	int sockets[SOCKETS];
+	int program;      /* the file that workers are made of */
+	int next_program; /* during an upgrade */
+	struct worker current, successor;
+	uint64_t backoff_ms, restart_at_ms; /* 0: no restart is due */
+	unsigned stops;                     /* SIGTERMs so far */
+	bool was_ready;
+};
+
+static volatile sig_atomic_t stop_signals, upgrade_signals;
+
+static void on_signal(int number)
+{
+	if (number == SIGUSR2)
+		upgrade_signals++;
+	else if (number != SIGCHLD)
+		stop_signals++;
+}
+
+bool worker_birth_read(struct worker_birth *b)
+{
+	const char *text = getenv(BIRTH_VARIABLE);
+	int succeeds = 0;
+	if (text == NULL ||
+	    sscanf(text, "%d,%d,%d,%d,%d", &b->sockets[SOCKET_GRPC], &b->sockets[SOCKET_HTTP],
+		   &b->sockets[SOCKET_ADMIN], &b->report, &succeeds) != 5)
+		return false;
+	b->succeeds = succeeds != 0;
+	unsetenv(BIRTH_VARIABLE);
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* a worker without its keeper drains and ends */
+	for (int fd = FIRST_FD; fd <= b->report; fd++)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return true;
+}
+
+/* ---- a worker's birth ---- */
+
+/* In the child: descriptors go to known places, above which everything closes on exec. */
+_Noreturn static void become_worker(const struct keeper *k, int program, int report, bool succeeds)
+{
+	int moved[SOCKETS + 1], next = FIRST_FD, numbers[SOCKETS + 1];
+	for (int i = 0; i <= SOCKETS; i++) { /* first out of the way, then into place */
+		int fd = i < SOCKETS ? k->sockets[i] : report;
+		moved[i] = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 64);
+	}
+	program = fcntl(program, F_DUPFD_CLOEXEC, 64);
+	for (int i = 0; i <= SOCKETS; i++) {
+		numbers[i] = moved[i] < 0 ? -1 : next++;
+		if (moved[i] >= 0 && dup2(moved[i], numbers[i]) < 0)
+			_exit(EX_OSERR);
+	}
+	char text[64];
+	snprintf(text, sizeof(text), "%d,%d,%d,%d,%d", numbers[0], numbers[1], numbers[2],
+		 numbers[3], succeeds);
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setenv(BIRTH_VARIABLE, text, 1);
+	fexecve(program, k->argv, environ);
+	fail(-errno, "keeper: cannot start a worker");
+	_exit(EX_OSERR);
+}
+
+static int spawn(struct keeper *k, struct worker *w, int program, bool succeeds)
+{
+	int report[2];
+	if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0)
+		return fail(-errno, "keeper: no pipe");
+	pid_t pid = fork();
+	if (pid == 0)
+		become_worker(k, program, report[1], succeeds);
+	close(report[1]);
+	if (pid < 0) {
+		close(report[0]);
+		return fail(-errno, "keeper: cannot fork");
+	}
+	*w = (struct worker){.pid = pid, .report = report[0], .born_ms = clock_mono_ms()};
+	return 0;
+}
+
+static void spawn_current(struct keeper *k)
+{
+	k->restart_at_ms = 0;
+	if (spawn(k, &k->current, k->program, false) != 0)
+		k->restart_at_ms = clock_mono_ms() + BACKOFF_MAX_MS;
+}
+
+static void read_report(struct worker *w)
+{
+	char c;
+	ssize_t n = w->report >= 0 ? read(w->report, &c, 1) : -1;
+	if (n == 1 && c == REPORT_PREPARED)
+		w->prepared = true;
+	if (n == 1 && c == REPORT_READY)
+		w->ready = true;
+	if (n == 0) {
+		close(w->report);
+		w->report = -1;
+	}
+}
+
+static void forget(struct worker *w)
+{
+	if (w->report >= 0)
+		close(w->report);
+	*w = (struct worker){.report = -1};
+}
+
+/* ---- upgrade ---- */
+
+static void begin_upgrade(struct keeper *k)
+{
+	if (k->successor.pid != 0 || k->stops != 0)
+		return;
+	k->next_program = program_open();
+	if (k->next_program < 0 || spawn(k, &k->successor, k->next_program, true) != 0) {
+		log_error("upgrade failed",
+			  "reason=\"the program file cannot be started\" kept_pid=%d",
+			  (int)k->current.pid);
+		if (k->next_program >= 0)
+			close(k->next_program);
+		return;
+	}
+	log_info("upgrade begins", "pid=%d", (int)k->successor.pid);
+}
+
+static void adopt_successor(struct keeper *k)
+{
+	close(k->program);
+	k->program = k->next_program;
+	k->current = k->successor;
+	k->successor = (struct worker){.report = -1};
+	log_info("upgrade done", "pid=%d", (int)k->current.pid);
+}
+
+static void give_up_upgrade(struct keeper *k, const char *reason)
+{
+	log_error("upgrade failed", "reason=\"%s\" kept_pid=%d", reason, (int)k->current.pid);
+	if (k->successor.pid != 0)
+		kill(k->successor.pid, SIGKILL); /* it has touched nothing yet */
+	forget(&k->successor);
+	close(k->next_program);
+}
+
+/* The new worker has read its configuration and waits for the data: the old one may go. */
+static void watch_successor(struct keeper *k)
+{
+	struct worker *s = &k->successor;
+	bool was_prepared = s->prepared;
+	read_report(s);
+	if (!was_prepared && s->prepared && k->current.pid != 0)
+		kill(k->current.pid, SIGTERM);
+	if (!s->prepared && clock_mono_ms() - s->born_ms > SUCCESSOR_MS)
+		give_up_upgrade(k, "the new worker did not get ready in time");
+}
+
+/* ---- ends ---- */
+
+static int exit_code(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* A worker that never was ready and says that the fault is not passing: nothing to keep alive. */
+static bool is_hopeless(const struct keeper *k, int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+	return !k->was_ready && (code == EX_CONFIG || code == EX_CANTCREAT || code == EX_TEMPFAIL ||
+				 code == EX_NOPERM || code == EX_USAGE || code == EX_UNAVAILABLE);
+}
+
+/* Gives an exit code for the keeper, or -1 to go on. */
+static int on_current_end(struct keeper *k, int status)
+{
+	bool lived = clock_mono_ms() - k->current.born_ms > LIVED_MS;
+	pid_t pid = k->current.pid;
+	forget(&k->current);
+	if (k->stops != 0 && k->successor.pid == 0)
+		return exit_code(status);
+	if (k->successor.pid != 0 && k->successor.prepared) {
+		adopt_successor(k);
+		return -1;
+	}
+	if (is_hopeless(k, status))
+		return exit_code(status);
+	k->backoff_ms = lived || k->backoff_ms == 0 ? 0 : k->backoff_ms * 2;
+	log_error("worker ended", "pid=%d code=%d restart_in_ms=%llu", (int)pid, exit_code(status),
+		  (unsigned long long)k->backoff_ms);
+	k->restart_at_ms = clock_mono_ms() + k->backoff_ms;
+	if (k->backoff_ms == 0)
+		k->backoff_ms = BACKOFF_MIN_MS / 2; /* doubled by the next quick end */
+	if (k->backoff_ms > BACKOFF_MAX_MS)
+		k->backoff_ms = BACKOFF_MAX_MS;
+	return -1;
+}
+
+static int reap(struct keeper *k)
+{
+	int status, code = -1;
+	pid_t pid;
+	while (code < 0 && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == k->current.pid) {
+			code = on_current_end(k, status);
+		} else if (pid == k->successor.pid) {
+			k->successor.pid = 0;
+			give_up_upgrade(k, "the new worker ended");
+		} /* else an orphan, if we are the first process of a container */
+	}
+	return code;
+}
+
+/* ---- the loop ---- */
+
+static void on_stop_signal(struct keeper *k)
+{
+	k->stops++;
+	k->restart_at_ms = 0;
+	log_info(k->stops == 1 ? "stopping" : "stopping at once", "pid=%d", (int)k->current.pid);
+	if (k->successor.pid != 0)
+		kill(k->successor.pid, SIGTERM);
+	if (k->current.pid != 0)
+		kill(k->current.pid, SIGTERM);
+}
+
+static int wait_ms(const struct keeper *k)
+{
+	uint64_t now_ms = clock_mono_ms();
+	if (k->restart_at_ms != 0)
+		return k->restart_at_ms > now_ms ? (int)(k->restart_at_ms - now_ms) : 0;
+	return k->successor.pid != 0 ? 1000 : -1;
+}
+
+static void sleep_until_something(struct keeper *k, const sigset_t *unblocked)
+{
+	struct pollfd fds[] = {{.fd = k->current.report, .events = POLLIN},
+			       {.fd = k->successor.report, .events = POLLIN}};
+	int ms = wait_ms(k);
+	struct timespec ts = {ms / 1000, ms % 1000 * 1000000L};
+	ppoll(fds, 2, ms < 0 ? NULL : &ts, unblocked);
+}
+
+static int keep(struct keeper *k, const sigset_t *unblocked)
+{
+	int seen_stops = 0, seen_upgrades = 0;
+	spawn_current(k);
+	for (;;) {
+		int code = reap(k);
+		if (code >= 0)
+			return code;
+		if (k->stops != 0 && k->current.pid == 0 && k->successor.pid == 0)
+			return EX_OK;
+		for (; seen_stops != stop_signals; seen_stops++)
+			on_stop_signal(k);
+		if (seen_upgrades != upgrade_signals) {
+			seen_upgrades = upgrade_signals;
+			begin_upgrade(k);
+		}
+		read_report(&k->current);
+		k->was_ready = k->was_ready || k->current.ready;
+		if (k->successor.pid != 0)
+			watch_successor(k);
+		if (k->restart_at_ms != 0 && clock_mono_ms() >= k->restart_at_ms)
+			spawn_current(k);
+		sleep_until_something(k, unblocked);
+	}
+}
+
+/* Signals are blocked but for the one moment in which we wait, so none is missed. */
+static void catch_signals(sigset_t *unblocked)
+{
+	static const int CAUGHT[] = {SIGTERM, SIGINT, SIGUSR2, SIGCHLD};
+	struct sigaction act = {.sa_handler = on_signal};
+	sigset_t blocked;
+	sigemptyset(&blocked);
+	sigemptyset(&act.sa_mask);
+	for (size_t i = 0; i < sizeof(CAUGHT) / sizeof(CAUGHT[0]); i++) {
+		sigaddset(&blocked, CAUGHT[i]);
+		sigaction(CAUGHT[i], &act, NULL);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &blocked, unblocked);
+	sigemptyset(unblocked);
+}
+
+int keeper_run(const struct conf *conf, char **argv)
+{
+	struct keeper k = {.argv = argv, .current.report = -1, .successor.report = -1};
+	int rc = sockets_open(conf, k.sockets);
+	if (rc != 0)
+		return rc > 0 ? rc : EX_OSERR;
+	k.program = program_open();
+	if (k.program < 0)
+		return EX_OSERR;
+	sigset_t unblocked;
+	catch_signals(&unblocked);
+	int code = keep(&k, &unblocked);
+	for (int i = 0; i < SOCKETS; i++)
+		if (k.sockets[i] >= 0)
+			close(k.sockets[i]);
+	close(k.program);
+	return code;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay/room.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+
+static struct mail *take_all(struct room *r, bool *stop)
+{
+	pthread_mutex_lock(&r->lock);
+	struct mail *m = r->first;
+	r->first = r->last = NULL;
+	r->posts = 0;
+	*stop = r->stop;
+	pthread_mutex_unlock(&r->lock);
+	return m;
+}
+
+static void on_wake(struct ev_loop *loop, struct ev_async *wake, int events)
+{
+	(void)events;
+	struct room *r = wake->data;
+	bool stop;
+	struct mail *m = take_all(r, &stop);
+	while (m != NULL) {
+		struct mail *next = m->next;
+		r->rules->on_mail(r->ctx, m);
+		m = next;
+	}
+	if (r->rules->on_round != NULL)
+		r->rules->on_round(r->ctx);
+	if (stop)
+		ev_break(loop, EVBREAK_ALL);
+}
+
+int room_init(struct room *r, const struct room_rules *rules, void *ctx)
+{
+	*r = (struct room){.rules = rules, .ctx = ctx};
+	r->loop = ev_loop_new(EVFLAG_AUTO);
+	if (r->loop == NULL)
+		return fail(-ENOMEM, "room %s: no event loop", rules->name);
+	pthread_mutex_init(&r->lock, NULL);
+	ev_async_init(&r->wake, on_wake);
+	r->wake.data = r;
+	ev_async_start(r->loop, &r->wake);
+	return 0;
+}
+
+static void *run(void *arg)
+{
+	struct room *r = arg;
+	ev_async_send(r->loop, &r->wake); /* mail may have come before the thread */
+	ev_run(r->loop, 0);
+	return NULL;
+}
+
+int room_start(struct room *r)
+{
+	int rc = pthread_create(&r->thread, NULL, run, r);
+	if (rc != 0)
+		return fail(-rc, "room %s: no thread", r->rules->name);
+	pthread_setname_np(r->thread, r->rules->name);
+	r->running = true;
+	return 0;
+}
+
+static int put(struct room *r, struct mail *m, bool may_refuse)
+{
+	m->next = NULL;
+	pthread_mutex_lock(&r->lock);
+	if (may_refuse && r->posts >= r->rules->limit) {
+		pthread_mutex_unlock(&r->lock);
+		return ROOM_FULL;
+	}
+	bool was_empty = r->first == NULL;
+	if (was_empty)
+		r->first = m;
+	else
+		r->last->next = m;
+	r->last = m;
+	r->posts += may_refuse;
+	pthread_mutex_unlock(&r->lock);
+	if (was_empty) /* one wake-up for a whole round */
+		ev_async_send(r->loop, &r->wake);
+	return 0;
+}
+
+int room_post(struct room *r, struct mail *m)
+{
+	return put(r, m, true);
+}
+
+void room_answer(struct room *r, struct mail *m)
+{
+	put(r, m, false);
+}
+
+void room_stop(struct room *r)
+{
+	if (!r->running)
+		return;
+	pthread_mutex_lock(&r->lock);
+	r->stop = true;
+	pthread_mutex_unlock(&r->lock);
+	ev_async_send(r->loop, &r->wake);
+	pthread_join(r->thread, NULL);
+	r->running = false;
+}
+
+void room_finish(struct room *r)
+{
+	if (r->loop == NULL)
+		return;
+	ev_async_stop(r->loop, &r->wake);
+	ev_loop_destroy(r->loop);
+	pthread_mutex_destroy(&r->lock);
+	r->loop = NULL;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * relay/room.h - a room: a thread, its loop and its mailbox. What a room holds is touched by its
+ * thread alone. Rooms share by giving away: after room_post() returned 0, do not look back. The
+ * only mutex of the program is in room.c. */
+#ifndef RELAY_ROOM_H
+#define RELAY_ROOM_H
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/mail.h"
+
+enum { ROOM_FULL = 1 };
+
+struct room_rules {
+	const char *name; /* at most 15 characters, as top(1) shows it */
+	size_t limit;     /* posts that may wait; answers are not counted */
+	void (*on_mail)(void *ctx, struct mail *m); /* takes m */
+	void (*on_round)(void *ctx);                /* after each wake-up's mail; may be NULL */
+};
+
+struct room {
+	const struct room_rules *rules;
+	void *ctx;
+	struct ev_loop *loop;
+	struct ev_async wake;
+	pthread_t thread;
+	bool running;
+	pthread_mutex_t lock; /* over the next five */
+	struct mail *first, *last;
+	size_t posts;
+	bool stop;
+};
+
+int room_init(struct room *r, const struct room_rules *rules, void *ctx); /* 0 or negative */
+int room_start(struct room *r);
+
+/* Any room. A request takes m or is refused; an answer is never refused, for a request paid for it.
+ */
+int room_post(struct room *r, struct mail *m); /* 0, ROOM_FULL */
+void room_answer(struct room *r, struct mail *m);
+
+/* Ends the thread when its mail is read; then frees the room. Mail that comes later is lost, so
+ * rooms are stopped in the order of the path. Shutdown is the one place where a room is waited for.
+ */
+void room_stop(struct room *r);
+void room_finish(struct room *r);
+
+#endif
