@@ -29,7 +29,7 @@ static void splice(struct slice request, size_t max_bytes)
 	int rc;
 	do {
 		splice_reset(s, max_bytes);
-		rc = splice_add(s, request, &span);
+		rc = splice_add(s, request, &span, UINT32_MAX);
 		assert(splice_size(s) <= max_bytes || splice_spans(s) == 1);
 		assert(rc == 0 || splice_spans(s) != 0);
 		out.len = 0;
