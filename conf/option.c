@@ -73,6 +73,7 @@ const struct option OPTIONS[] = {
      "For http/protobuf."},
     {"exporters[].compression", OPTION_CHOICE, IN_EXPORTER(compression), "gzip", 0, 0, COMPRESSIONS,
      "gzip is what every OTLP backend takes; zstd only where the backend is known to."},
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the size of the pointer is not used */
     {"exporters[].headers", OPTION_HEADERS, IN_EXPORTER(headers), "", 0, 0, NULL,
      "Extra headers, a map. Secrets belong into the environment: `authorization: \"Bearer "
      "${env:TOKEN}\"`."},
