@@ -240,19 +240,19 @@ static int on_feed(struct http_client *client, struct slice bytes)
 	ssize_t n = nghttp2_session_mem_recv(session, bytes.data, bytes.len);
 	if (n < 0)
 		return (int)n;
-	/* After a fault nghttp2 queues a GOAWAY and then wants nothing more. */
-	bool alive = nghttp2_session_want_read(session) || nghttp2_session_want_write(session);
-	return alive ? 0 : NGHTTP2_ERR_EOF;
+	return nghttp2_session_want_read(session) ? 0 : NGHTTP2_ERR_EOF;
 }
 
 static int on_pull(struct http_client *client, struct slice *out)
 {
+	nghttp2_session *session = h2_of(client)->session;
 	const uint8_t *data = NULL;
-	ssize_t n = nghttp2_session_mem_send(h2_of(client)->session, &data);
+	ssize_t n = nghttp2_session_mem_send(session, &data);
 	if (n < 0)
 		return (int)n;
 	*out = slice_of(data, (size_t)n);
-	return 0;
+	/* After a fault nghttp2 has a GOAWAY to send, and then wants to hear nothing more. */
+	return n > 0 || nghttp2_session_want_read(session) ? 0 : NGHTTP2_ERR_EOF;
 }
 
 static bool is_spent(struct http_client *client)

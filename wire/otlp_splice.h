@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * wire/otlp_splice.h - many vetted requests become one, merged by resource and scope.
  * Spans are copied as bytes, once; equal resource headers (everything of a ResourceSpans but its
- * scope_spans) and, under them, equal scope headers are written once. Unknown fields stay. The
- * output has what protobuf calls the same content; order within a scope is the order of arrival.
- * Keyed by a hash and compared byte for byte. Not for bytes that the index has not vetted. */
+ * scope_spans) and, under them, equal scope headers are written once. Unknown fields stay, but for
+ * those of the request itself. The output has what protobuf calls the same content; order within a
+ * scope is the order of arrival. Keyed by a hash and compared byte for byte. Not for bytes that the
+ * index has not vetted. */
 #ifndef WIRE_OTLP_SPLICE_H
 #define WIRE_OTLP_SPLICE_H
 

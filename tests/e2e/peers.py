@@ -36,6 +36,7 @@ class Http2:
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self.h2.initiate_connection()
         self.sock.sendall(self.h2.data_to_send())
+        self.events = []
 
     def start(self, body, path=EXPORT, method="POST", content_type="application/grpc", end=True, **headers):
         stream = self.h2.get_next_available_stream_id()
@@ -49,14 +50,14 @@ class Http2:
         return stream
 
     def send(self, stream, body, end=True):
-        while body:
+        while body and not any(isinstance(e, h2.events.StreamReset) for e in self.events):
             n = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size, len(body))
             if n == 0:
                 self.pump()
                 continue
             self.h2.send_data(stream, body[:n])
             body = body[n:]
-        if end:
+        if end and not body:
             self.h2.end_stream(stream)
         self.sock.sendall(self.h2.data_to_send())
 
@@ -65,14 +66,16 @@ class Http2:
         data = self.sock.recv(65536)
         if not data:
             raise ConnectionError("closed by the relay")
-        events = self.h2.receive_data(data)
+        self.events += self.h2.receive_data(data)
         self.sock.sendall(self.h2.data_to_send())
-        return events
 
     def wait(self, stream):
         headers, body, trailers = {}, b"", {}
         while True:
-            for e in self.pump():
+            while not self.events:
+                self.pump()
+            events, self.events = self.events, []
+            for e in events:
                 if getattr(e, "stream_id", stream) != stream:
                     continue
                 if isinstance(e, h2.events.ResponseReceived):
