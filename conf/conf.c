@@ -8,6 +8,7 @@
 #include "conf/address.h"
 #include "conf/discovery.h"
 #include "conf/exporter.h"
+#include "conf/header.h"
 #include "conf/option.h"
 #include "conf/report.h"
 #include "conf/yaml.h"
@@ -240,10 +241,55 @@ int conf_load(struct conf *c, const char *path, struct buf *findings)
 	return rc;
 }
 
+static void read_setting(struct conf_exporter *e, const char *key, const char *value,
+			 struct report *r)
+{
+	char full[KEY_MAX];
+	snprintf(full, sizeof(full), "exporters[].%s", key);
+	const struct option *o = option_find(full);
+	if (o != NULL) {
+		option_set_text(o, e, value, r);
+		return;
+	}
+	const char *equals = strchr(value, '=');
+	char *header = strndup(value, equals != NULL ? (size_t)(equals - value) : 0);
+	const char *wrong = equals == NULL   ? "wants NAME=VALUE"
+			    : header == NULL ? HEADER_OUT_OF_MEMORY
+					     : header_add(e, header, equals + 1);
+	if (wrong != NULL)
+		report_fault(r, (struct place){0, 0}, "%s %s %s", key, header != NULL ? header : "",
+			     wrong);
+	free(header);
+}
+
+int conf_exporter_init(struct conf_exporter *e, const char *const *settings, const char *name,
+		       struct buf *findings)
+{
+	*e = (struct conf_exporter){.chosen_by = name};
+	struct report *r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return -ENOMEM;
+	options_default("exporters[]", e, r);
+	for (; settings[0] != NULL && !r->no_memory; settings += 2)
+		read_setting(e, settings[0], settings[1], r);
+	if (!r->no_memory && r->faults == 0)
+		exporter_complete(e, NULL, r);
+	int rc = report_write(r, name, findings);
+	free(r);
+	if (rc != 0)
+		conf_exporter_finish(e);
+	return rc;
+}
+
+void conf_exporter_finish(struct conf_exporter *e)
+{
+	options_free("exporters[]", e);
+}
+
 void conf_finish(struct conf *c)
 {
 	for (size_t i = 0; i < c->n_exporters; i++)
-		options_free("exporters[]", &c->exporters[i]);
+		conf_exporter_finish(&c->exporters[i]);
 	free(c->exporters);
 	options_free("", c);
 	*c = (struct conf){.data_dir = NULL};

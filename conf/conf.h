@@ -79,6 +79,13 @@ int conf_load(struct conf *c, const char *path, struct buf *findings);
 int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *findings);
 void conf_finish(struct conf *c); /* wipes header values */
 
+/* One exporter without a file: `settings` are keys and values by turns as they stand in an item of
+ * `exporters`, up to a NULL; the key "header" adds one, as `name=value`. Otherwise as conf_parse().
+ */
+int conf_exporter_init(struct conf_exporter *e, const char *const *settings, const char *name,
+		       struct buf *findings);
+void conf_exporter_finish(struct conf_exporter *e);
+
 /* The option table for people: plain text for the terminal, Markdown for docs/configuration.md. */
 int conf_options_text(struct buf *out);
 int conf_options_markdown(struct buf *out);

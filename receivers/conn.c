@@ -71,8 +71,9 @@ void conn_touch(struct conn *c)
 void conn_refuse(struct conn *c, enum metric why, const char *reason)
 {
 	metric_add(c->room->o.metrics, why, 1);
-	log_limited(LOG_WARN, "connection closed", "listener=%s reason=\"%s\"", PORT_NAMES[c->port],
-		    reason);
+	if (reason != NULL)
+		log_limited(LOG_WARN, "connection closed", "listener=%s reason=\"%s\"",
+			    PORT_NAMES[c->port], reason);
 	c->closing = true;
 	conn_touch(c);
 }
@@ -159,7 +160,7 @@ void conn_flush(struct conn *c)
 		c->stalled_ms = c->room->now_ms;
 	if (!is_finished(c)) {
 		watch(c);
-	} else if (c->at_end) {
+	} else if (c->at_end || c->abuse) {
 		conn_destroy(c);
 	} else if (c->state != CONN_LINGER) {
 		linger(c);
@@ -172,9 +173,11 @@ void conn_flush(struct conn *c)
 static void wrong_protocol(struct conn *c, bool tls)
 {
 	if (tls) {
-		conn_refuse(c, METRIC_CLOSED_TLS_ON_PLAINTEXT,
-			    "the client speaks TLS: give it an http:// endpoint or set "
-			    "OTEL_EXPORTER_OTLP_INSECURE=true");
+		log_limited(LOG_WARN, "the client speaks TLS",
+			    "listener=%s hint=\"give it an http:// endpoint, or set "
+			    "OTEL_EXPORTER_OTLP_INSECURE=true\"",
+			    PORT_NAMES[c->port]);
+		conn_refuse(c, METRIC_CLOSED_TLS_ON_PLAINTEXT, NULL);
 		return;
 	}
 	static const char HINT[] = "This port speaks gRPC. OTLP/HTTP has its own, usually 4318.\n";
@@ -182,8 +185,10 @@ static void wrong_protocol(struct conn *c, bool tls)
 		   "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
 		   "Content-Length: %zu\r\n\r\n%s",
 		   sizeof(HINT) - 1, HINT);
-	conn_refuse(c, METRIC_CLOSED_PROTOCOL,
-		    "HTTP/1.1 on the gRPC port: OTLP/HTTP has its own, usually 4318");
+	log_limited(LOG_WARN, "HTTP/1.1 on the gRPC port",
+		    "listener=%s hint=\"OTLP/HTTP has a port of its own, usually 4318\"",
+		    PORT_NAMES[c->port]);
+	conn_refuse(c, METRIC_CLOSED_PROTOCOL, NULL);
 }
 
 /* Looks at the first bytes until they tell the protocol: true when they have. */
@@ -276,6 +281,8 @@ static bool is_late(const struct exchange *x, uint64_t now_ms)
 
 void conn_sweep(struct conn *c, uint64_t now_ms)
 {
+	if (c->state == CONN_H2)
+		conn_h2_sweep(c);
 	uint64_t quiet = now_ms - c->active_ms;
 	bool in_head =
 	    c->state == CONN_SNIFF || (c->state == CONN_HTTP1 && !c->http1.idle && !c->current);

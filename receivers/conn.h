@@ -45,6 +45,7 @@ struct conn {
 	enum port port;
 	enum conn_state state;
 	bool closing;  /* close when `out` is written */
+	bool abuse;    /* ... and read no more of it */
 	bool at_end;   /* the client sends no more */
 	bool keep;     /* HTTP/1.1: after this answer the connection stays */
 	bool was_used; /* has carried a request */
@@ -65,7 +66,8 @@ void conn_destroy(struct conn *c);
 void conn_flush(struct conn *c);                  /* writes what can be written; may destroy c */
 void conn_touch(struct conn *c);                  /* to be flushed at the end of the round */
 void conn_sweep(struct conn *c, uint64_t now_ms); /* deadlines; may destroy c */
-void conn_refuse(struct conn *c, enum metric why,
+/* Counts, logs the reason if one is given, and closes after writing. */
+void conn_refuse(struct conn *c, enum metric why, const char *reason);
 		 const char *reason); /* counts; closes after writing */
 
 /* exchange.c. begin gives NULL when memory is out. */
@@ -82,5 +84,6 @@ void conn_http1_feed(struct conn *c, struct slice bytes);
 void conn_http1_respond(struct conn *c, const struct response *r);
 bool conn_h2_start(struct conn *c);
 void conn_h2_feed(struct conn *c, struct slice bytes);
+void conn_h2_sweep(struct conn *c); /* opens windows again when there is memory */
 
 #endif

@@ -56,6 +56,12 @@ bool conn_h2_start(struct conn *c)
 	return c->h2 != NULL;
 }
 
+void conn_h2_sweep(struct conn *c)
+{
+	h2_pause(c->h2, account_above(c->room->o.account, PAUSE_PERCENT));
+	conn_touch(c);
+}
+
 void conn_h2_feed(struct conn *c, struct slice bytes)
 {
 	h2_pause(c->h2, account_above(c->room->o.account, PAUSE_PERCENT));
@@ -63,6 +69,7 @@ void conn_h2_feed(struct conn *c, struct slice bytes)
 	case 0:
 		return;
 	case H2_ABUSE:
+		c->abuse = true;
 		conn_refuse(c, METRIC_CLOSED_ABUSE, "too many useless frames");
 		return;
 	default:

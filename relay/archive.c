@@ -14,7 +14,11 @@
 enum { GROUP_MAX_BYTES = 16 << 20 };
 
 static const double TIDY_S = 0.5;
-enum { FAILURES_MAX = 3, RETRY_MS = 1000 };
+enum {
+	FAILURES_MAX = 3,
+	RETRY_MS = 1000,
+	ROOM_AGAIN = 20 /* a full journal is so until a twentieth of it is free */
+};
 
 static struct batch *batch_of(struct mail *m)
 {
@@ -76,7 +80,7 @@ static void on_committed(struct archive *a, int rc)
 	if (a->failures != 0)
 		log_info("journal writes again", "failures=%u", a->failures);
 	a->failures = 0;
-	if (rc == 0 && store_has_room(a->store, 0))
+	if (rc == 0 && store_has_room(a->store, a->relay->conf->journal.limit_bytes / ROOM_AGAIN))
 		a->relay->journal_state = JOURNAL_OK;
 }
 

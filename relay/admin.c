@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay/admin.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "relay/admin_page.h"
+#include "wire/http1.h"
+
+enum {
+	MAX_CONNECTIONS = 64,     /* further ones wait in the kernel */
+	MAX_REQUEST_BYTES = 8192, /* head and body, which nobody reads */
+};
+static const double CONNECTION_S = 10.0;  /* for a request, for an answer, and between two */
+static const double LEDGER_S = 2.0;       /* then the store room is told to be slow */
+static const double ACCEPT_PAUSE_S = 1.0; /* when there is no descriptor left */
+
+struct admin {
+	struct admin_options o;
+	uint64_t started_unix_ms, started_mono_ms;
+	struct ev_io accept;
+	struct ev_timer accept_pause, patience;
+	struct list clients; /* client.link */
+	struct list waiting; /* client.link: for the ledger */
+	uint32_t n_clients;
+	bool asked;
+};
+
+enum page_kind { PAGE_LIVE, PAGE_READY, PAGE_METRICS, PAGE_STATUS, PAGE_NONE };
+
+struct client {
+	struct admin *admin;
+	struct list link; /* admin.clients or admin.waiting */
+	int fd;
+	struct ev_io io;
+	struct ev_timer timer;
+	struct http1 http;
+	size_t request_bytes;
+	enum page_kind page;
+	bool wrong_method, head_only, keep_alive;
+	bool complete; /* the request is; its answer is not written yet */
+	struct buf out;
+};
+
+static void client_destroy(struct client *c)
+{
+	struct admin *a = c->admin;
+	ev_io_stop(a->o.loop, &c->io);
+	ev_timer_stop(a->o.loop, &c->timer);
+	close(c->fd);
+	list_del(&c->link);
+	http1_finish(&c->http);
+	buf_finish(&c->out);
+	free(c);
+	a->n_clients--;
+	if (!ev_is_active(&a->accept_pause))
+		ev_io_start(a->o.loop, &a->accept);
+}
+
+static void client_watch(struct client *c, int events)
+{
+	struct ev_loop *loop = c->admin->o.loop;
+	ev_io_stop(loop, &c->io);
+	ev_io_set(&c->io, c->fd, events);
+	if (events != 0)
+		ev_io_start(loop, &c->io);
+	ev_timer_again(loop, &c->timer);
+}
+
+static const char *status_text(unsigned status)
+{
+	switch (status) {
+	case 200:
+		return "OK";
+	case 400:
+		return "Bad Request";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	case 413:
+		return "Content Too Large";
+	case 503:
+		return "Service Unavailable";
+	default:
+		return "Internal Server Error";
+	}
+}
+
+/* Writes what it can; the rest when the socket has room. Then the next request, or the end. */
+static void client_flush(struct client *c)
+{
+	while (c->out.len != 0) {
+		ssize_t n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EAGAIN) {
+			client_watch(c, EV_WRITE);
+			return;
+		}
+		if (n < 0) {
+			client_destroy(c);
+			return;
+		}
+		buf_consume(&c->out, (size_t)n);
+	}
+	if (!c->keep_alive) {
+		client_destroy(c);
+		return;
+	}
+	buf_finish(&c->out); /* a page may have been large */
+	c->complete = false;
+	c->request_bytes = 0;
+	client_watch(c, EV_READ);
+}
+
+static void respond(struct client *c, unsigned status, const char *type, struct slice body)
+{
+	c->out.limit = PAGE_MAX_BYTES + 1024;
+	int full = buf_printf(&c->out,
+			      "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+			      "Cache-Control: no-store\r\n%s%s\r\n",
+			      status, status_text(status), type, body.len,
+			      status == 405 ? "Allow: GET, HEAD\r\n" : "",
+			      c->keep_alive ? "" : "Connection: close\r\n");
+	if (!c->head_only)
+		full |= buf_append(&c->out, body.data, body.len);
+	if (full != 0)
+		client_destroy(c);
+	else
+		client_flush(c);
+}
+
+static void respond_line(struct client *c, unsigned status, const char *line)
+{
+	char text[256];
+	int len = snprintf(text, sizeof(text), "%s\n", line);
+	respond(c, status, "text/plain; charset=utf-8", slice_of(text, (size_t)len));
+}
+
+static void respond_page(struct client *c, const struct ledger *ledger)
+{
+	struct admin *a = c->admin;
+	struct page page = {.conf = a->o.conf,
+			    .metrics = a->o.metrics,
+			    .ledger = ledger,
+			    .charged_bytes = atomic_load(&a->o.account->used),
+			    .started_unix_ms = a->started_unix_ms,
+			    .uptime_ms = clock_mono_ms() - a->started_mono_ms,
+			    .not_ready = a->o.not_ready(a->o.ctx)};
+	for (unsigned i = 0; i < a->o.conf->n_exporters; i++)
+		page.senders[i] = a->o.stats(a->o.ctx, i);
+	metric_set(a->o.metrics, METRIC_MEMORY_CHARGED_BYTES, page.charged_bytes);
+	bool metrics = c->page == PAGE_METRICS;
+	struct buf body = {.limit = PAGE_MAX_BYTES};
+	int full = metrics ? page_metrics(&page, &body) : page_status(&page, &body);
+	if (full != 0)
+		respond_line(c, 503, "no memory for this page");
+	else
+		respond(c, 200,
+			metrics ? "text/plain; version=0.0.4; charset=utf-8" : "application/json",
+			buf_slice(&body));
+	buf_finish(&body);
+}
+
+static void wait_for_ledger(struct client *c)
+{
+	struct admin *a = c->admin;
+	bool first = list_empty(&a->waiting);
+	client_watch(c, 0);
+	list_del(&c->link);
+	list_add_tail(&a->waiting, &c->link);
+	if (first)
+		ev_timer_again(a->o.loop, &a->patience);
+	if (!a->asked) {
+		a->asked = true;
+		a->o.ask_ledger(a->o.ctx);
+	}
+}
+
+static void answer(struct client *c)
+{
+	const char *why = c->admin->o.not_ready(c->admin->o.ctx);
+	if (c->page == PAGE_NONE)
+		respond_line(c, 404, "there are /metrics, /status, /_ready and /_live");
+	else if (c->wrong_method)
+		respond_line(c, 405, "GET and HEAD only");
+	else if (c->page == PAGE_LIVE)
+		respond_line(c, 200, "ok");
+	else if (c->page == PAGE_READY)
+		respond_line(c, why == NULL ? 200 : 503, why == NULL ? "ready" : why);
+	else
+		wait_for_ledger(c);
+}
+
+/* Takes the next one off the list of those who wait; it goes back among the others. */
+static struct client *next_waiting(struct admin *a)
+{
+	if (list_empty(&a->waiting))
+		return NULL;
+	struct client *c = container_of(a->waiting.next, struct client, link);
+	list_del(&c->link);
+	list_add_tail(&a->clients, &c->link);
+	return c;
+}
+
+void admin_on_ledger(struct admin *a, const struct ledger *ledger)
+{
+	a->asked = false;
+	ev_timer_stop(a->o.loop, &a->patience);
+	for (struct client *c = next_waiting(a); c != NULL; c = next_waiting(a))
+		respond_page(c, ledger);
+}
+
+static void on_patience_end(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)events;
+	struct admin *a = timer->data;
+	ev_timer_stop(loop, timer);
+	a->asked = false;
+	for (struct client *c = next_waiting(a); c != NULL; c = next_waiting(a))
+		respond_line(c, 503, "the store room does not answer: is the disk slow?");
+}
+
+static enum page_kind page_of(struct slice target)
+{
+	static const char *const PATHS[] = {"/_live", "/_ready", "/metrics", "/status"};
+	const uint8_t *query = memchr(target.data, '?', target.len);
+	if (query != NULL)
+		target.len = (size_t)(query - target.data);
+	for (int i = 0; i < PAGE_NONE; i++)
+		if (slice_is(target, PATHS[i]))
+			return (enum page_kind)i;
+	return PAGE_NONE;
+}
+
+static int on_head(void *ctx, const struct http1_head *head)
+{
+	struct client *c = ctx;
+	c->head_only = slice_is(head->method, "HEAD");
+	c->wrong_method = !c->head_only && !slice_is(head->method, "GET");
+	c->keep_alive = head->keep_alive;
+	c->page = page_of(head->target);
+	return 0;
+}
+
+static int on_body(void *ctx, struct slice piece)
+{
+	(void)ctx, (void)piece;
+	return 0;
+}
+
+static int on_complete(void *ctx)
+{
+	struct client *c = ctx;
+	c->complete = true;
+	return 0;
+}
+
+static const struct http1_events EVENTS = {on_head, on_body, on_complete};
+
+static void respond_malformed(struct client *c, unsigned status, const char *line)
+{
+	c->keep_alive = c->head_only = false;
+	respond_line(c, status, line);
+}
+
+static void client_read(struct client *c)
+{
+	uint8_t bytes[MAX_REQUEST_BYTES];
+	ssize_t n = recv(c->fd, bytes, sizeof(bytes), 0);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		client_destroy(c);
+		return;
+	}
+	int rc = http1_feed(&c->http, slice_of(bytes, (size_t)n));
+	c->request_bytes += (size_t)n;
+	if (rc == HTTP1_TOO_LARGE || c->request_bytes > MAX_REQUEST_BYTES) {
+		respond_malformed(c, 413, "too large a request");
+	} else if (rc != 0) {
+		respond_malformed(c, 400, "no HTTP/1.1 request");
+	} else if (c->complete) {
+		if (c->http.unread != 0)
+			c->keep_alive = false; /* nobody here pipelines: one answer, then the end */
+		answer(c);
+	}
+}
+
+static void on_client(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	(void)loop;
+	struct client *c = io->data;
+	if (events & EV_WRITE)
+		client_flush(c);
+	else
+		client_read(c);
+}
+
+static void on_client_timeout(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)loop, (void)events;
+	client_destroy(timer->data);
+}
+
+static void client_create(struct admin *a, int fd)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	if (c == NULL) {
+		close(fd);
+		return;
+	}
+	c->admin = a;
+	c->fd = fd;
+	http1_init(&c->http, false, &EVENTS, c);
+	c->http.one_at_a_time = true;
+	ev_io_init(&c->io, on_client, fd, EV_READ);
+	ev_timer_init(&c->timer, on_client_timeout, 0, CONNECTION_S);
+	c->io.data = c->timer.data = c;
+	list_add_tail(&a->clients, &c->link);
+	client_watch(c, EV_READ);
+	if (++a->n_clients == MAX_CONNECTIONS)
+		ev_io_stop(a->o.loop, &a->accept);
+}
+
+static void on_accept(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	(void)events;
+	struct admin *a = io->data;
+	int fd = accept4(a->o.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		client_create(a, fd);
+	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		log_limited(LOG_WARN, "admin page cannot accept", "errno=%d", errno);
+		ev_io_stop(loop, io);
+		ev_timer_again(loop, &a->accept_pause);
+	}
+}
+
+static void on_accept_pause_end(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)events;
+	struct admin *a = timer->data;
+	ev_timer_stop(loop, timer);
+	if (a->n_clients < MAX_CONNECTIONS)
+		ev_io_start(loop, &a->accept);
+}
+
+struct admin *admin_start(const struct admin_options *o)
+{
+	struct admin *a = calloc(1, sizeof(*a));
+	if (a == NULL)
+		return NULL;
+	a->o = *o;
+	a->started_unix_ms = clock_wall_ms();
+	a->started_mono_ms = clock_mono_ms();
+	list_init(&a->clients);
+	list_init(&a->waiting);
+	ev_timer_init(&a->accept_pause, on_accept_pause_end, 0, ACCEPT_PAUSE_S);
+	ev_timer_init(&a->patience, on_patience_end, 0, LEDGER_S);
+	ev_io_init(&a->accept, on_accept, o->fd, EV_READ);
+	a->accept.data = a->accept_pause.data = a->patience.data = a;
+	ev_io_start(o->loop, &a->accept);
+	return a;
+}
+
+void admin_stop(struct admin *a)
+{
+	if (a == NULL)
+		return;
+	list_for_each_safe(pos, tmp, &a->clients)
+	    client_destroy(container_of(pos, struct client, link));
+	list_for_each_safe(pos, tmp, &a->waiting)
+	    client_destroy(container_of(pos, struct client, link));
+	ev_io_stop(a->o.loop, &a->accept);
+	ev_timer_stop(a->o.loop, &a->accept_pause);
+	ev_timer_stop(a->o.loop, &a->patience);
+	free(a);
+}

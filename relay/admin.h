@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * relay/admin.h - the admin page: a small HTTP/1.1 server for people, probes and Prometheus.
+ *   /_live    200 as long as this room turns
+ *   /_ready   200, or 503 and why not
+ *   /metrics  Prometheus text format 0.0.4
+ *   /status   JSON, what `spanrelay status` renders
+ * It never shows the value of a header. All of this runs in the main room and waits for nobody:
+ * what the store room knows it is asked for, and the clients wait meanwhile. */
+#ifndef RELAY_ADMIN_H
+#define RELAY_ADMIN_H
+
+#include <ev.h>
+
+#include "base/charge.h"
+#include "base/metric.h"
+#include "conf/conf.h"
+#include "exporters/sender.h"
+#include "storage/store.h"
+
+/* What is pointed to is borrowed until admin_stop(). */
+struct admin_options {
+	struct ev_loop *loop;
+	int fd; /* listening, non-blocking; stays the caller's */
+	const struct conf *conf;
+	struct metrics *metrics;
+	struct account *account;
+	/* A page needs the ledger: see that admin_on_ledger() is called, not from within. At most
+	 * one question is open at a time, however many clients wait; none that got no answer in 2
+	 * s. */
+	void (*ask_ledger)(void *ctx);
+	const char *(*not_ready)(
+	    void *ctx); /* why clients should go elsewhere; NULL: they need not */
+	const struct sender_stats *(*stats)(void *ctx,
+					    unsigned exporter); /* index in conf; or NULL */
+	void *ctx;
+};
+
+struct admin;
+struct admin *admin_start(const struct admin_options *o); /* NULL: no memory */
+void admin_stop(struct admin *a);                         /* NULL is fine */
+
+/* The answer to ask_ledger(). */
+void admin_on_ledger(struct admin *a, const struct ledger *ledger);
+
+#endif

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients and backends for the tests: sockets and python3-h2, which is none of our code."""
+import gzip
+import http.client
+import http.server
+import socket
+import threading
+
+import h2.config
+import h2.connection
+import h2.events
+
+import otlp
+
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+def post(port, body, path="/v1/traces", method="POST", content_type="application/x-protobuf", **headers):
+    """One HTTP/1.1 request: (status, headers, body)."""
+    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    all_headers = {k.replace("_", "-"): v for k, v in headers.items()}
+    if content_type is not None:
+        all_headers["Content-Type"] = content_type
+    conn.request(method, path, body, all_headers)
+    answer = conn.getresponse()
+    data = answer.read()
+    conn.close()
+    return answer.status, dict((k.lower(), v) for k, v in answer.getheaders()), data
+
+
+class Http2:
+    """A client connection; request() gives (headers, body, trailers)."""
+
+    def __init__(self, port):
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=15)
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        self.h2.initiate_connection()
+        self.sock.sendall(self.h2.data_to_send())
+        self.events = []
+
+    def start(self, body, path=EXPORT, method="POST", content_type="application/grpc", end=True, **headers):
+        stream = self.h2.get_next_available_stream_id()
+        all_headers = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "x")]
+        if content_type is not None:
+            all_headers.append(("content-type", content_type))
+        all_headers += [(k.replace("_", "-"), v) for k, v in headers.items()]
+        self.h2.send_headers(stream, all_headers, end_stream=end and body is None)
+        if body is not None:
+            self.send(stream, body, end)
+        return stream
+
+    def send(self, stream, body, end=True):
+        while body and not any(isinstance(e, h2.events.StreamReset) for e in self.events):
+            n = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size, len(body))
+            if n == 0:
+                self.pump()
+                continue
+            self.h2.send_data(stream, body[:n])
+            body = body[n:]
+        if end and not body:
+            self.h2.end_stream(stream)
+        self.sock.sendall(self.h2.data_to_send())
+
+    def pump(self):
+        self.sock.sendall(self.h2.data_to_send())
+        data = self.sock.recv(65536)
+        if not data:
+            raise ConnectionError("closed by the relay")
+        self.events += self.h2.receive_data(data)
+        self.sock.sendall(self.h2.data_to_send())
+
+    def wait(self, stream):
+        headers, body, trailers = {}, b"", {}
+        while True:
+            while not self.events:
+                self.pump()
+            events, self.events = self.events, []
+            for e in events:
+                if getattr(e, "stream_id", stream) != stream:
+                    continue
+                if isinstance(e, h2.events.ResponseReceived):
+                    headers = {k.decode(): v.decode() for k, v in e.headers}
+                elif isinstance(e, h2.events.DataReceived):
+                    body += e.data
+                elif isinstance(e, h2.events.TrailersReceived):
+                    trailers = {k.decode(): v.decode() for k, v in e.headers}
+                elif isinstance(e, h2.events.StreamReset):
+                    return headers, body, trailers
+                elif isinstance(e, h2.events.StreamEnded):
+                    return headers, body, trailers
+                elif isinstance(e, h2.events.ConnectionTerminated):
+                    raise ConnectionError(f"GOAWAY {e.error_code}")
+
+    def request(self, *args, **kwargs):
+        return self.wait(self.start(*args, **kwargs))
+
+    def close(self):
+        self.sock.close()
+
+
+def grpc_message(body, flag=0):
+    return bytes([flag]) + len(body).to_bytes(4, "big") + body
+
+
+def export(port, body, compress=False):
+    """One gRPC Export: (grpc-status, response message, trailers)."""
+    conn = Http2(port)
+    extra = {"te": "trailers"}
+    if compress:
+        body, extra["grpc-encoding"] = gzip.compress(body), "gzip"
+    headers, data, trailers = conn.request(grpc_message(body, int(compress)), **extra)
+    conn.close()
+    assert headers[":status"] == "200", headers
+    return int(trailers["grpc-status"]), data[5:], trailers
+
+
+class HttpBackend:
+    """Records what is exported over OTLP/HTTP. `answer` is a function of the request number."""
+
+    def __init__(self, port=0, answer=None):
+        self.requests, self.headers, self.bodies = 0, [], []
+        self.answer = answer or (lambda n: (200, {}))
+        self.lock = threading.Lock()
+        backend = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                with backend.lock:
+                    status, headers = backend.answer(backend.requests)
+                    backend.requests += 1
+                    backend.headers.append({k.lower(): v for k, v in self.headers.items()})
+                    if status == 200:
+                        backend.bodies.append(body)
+                self.send_response(status)
+                for k, v in headers.items():
+                    self.send_header(k, v)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def spans(self):
+        with self.lock:
+            return [s for body in self.bodies for s in otlp.spans_of(body)]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the real program for a test, with ports of its own, and reads what it says."""
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+
+BINARY = os.environ.get("SPANRELAY", os.path.join(os.path.dirname(__file__), "../../build/spanrelay"))
+
+
+class Relay:
+    def __init__(self, folder, exporters, extra="", name="relay", wait=True):
+        """`exporters`: YAML list items; `extra`: more YAML."""
+        self.folder = folder
+        self.log_path = os.path.join(folder, name + ".log")
+        self.config = os.path.join(folder, name + ".yaml")
+        self.data = os.path.join(folder, "data")
+        items = "".join(f"  - {e}\n" for e in exporters)
+        with open(self.config, "w") as f:
+            f.write(
+                f"data_dir: {self.data}\nreceivers:\n  otlp_grpc: {{ listen: 127.0.0.1:0 }}\n"
+                f"  otlp_http: {{ listen: 127.0.0.1:0 }}\nadmin: {{ listen: 127.0.0.1:0 }}\n{extra}\n"
+                f"exporters:\n{items}"
+            )
+        self.log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(
+            [BINARY, "run", "-c", self.config], stdout=subprocess.DEVNULL, stderr=self.log
+        )
+        if wait:
+            self.wait_ready()
+
+    def text(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def wait_for(self, pattern, count=1, seconds=20):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = re.findall(pattern, self.text())
+            if len(found) >= count:
+                return found
+            if self.process.poll() is not None and len(re.findall(pattern, self.text())) < count:
+                break
+            time.sleep(0.01)
+        raise AssertionError(f"no {count} x {pattern!r} in:\n{self.text()[-3000:]}")
+
+    def wait_ready(self, count=1):
+        self.wait_for(r'msg="ready"', count)
+        ports = dict(re.findall(r"listener=(\w+) address=127.0.0.1:(\d+)", self.text()))
+        self.grpc, self.http, self.admin = (int(ports[k]) for k in ("grpc", "http", "admin"))
+
+    def get(self, path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=10) as r:
+                return r.status, r.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+
+    def status(self):
+        return json.loads(self.get("/status")[1])
+
+    def metric(self, name):
+        """The value of one sample, labels and all."""
+        for line in self.get("/metrics")[1].splitlines():
+            if line.rsplit(" ", 1)[0] == name:
+                return float(line.rsplit(" ", 1)[1])
+        raise KeyError(name)
+
+    def worker_pid(self):
+        return self.status()["worker_pid"]
+
+    def wait_until(self, condition, seconds=20):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if condition():
+                return
+            time.sleep(0.02)
+        raise AssertionError("timed out; log:\n" + self.text()[-3000:])
+
+    def kill(self):
+        """Keeper and worker at once, as the OOM killer or a power cut would."""
+        worker = self.worker_pid()
+        os.kill(self.process.pid, signal.SIGKILL)
+        os.kill(worker, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(30)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+            self.log.close()
+        return code
+
+
+def check_ledger(status):
+    """received = accepted + rejected, and each exporter's part adds up."""
+    ledger = status["ledger"]
+    assert ledger["received"] == ledger["accepted"] + ledger["rejected"], ledger
+    for e in status["exporters"]:
+        done = e["sent"] + e["backend_rejected"] + sum(e["dropped"].values())
+        assert e["entered"] == done + e["buffered"], e
