@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash interop bench bench-peer layers tidy format install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash interop bench bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -69,10 +69,81 @@ $(BUILD)/unit/%: tests/unit/%.c tests/check.h $(BUILD)/parts.a
 run: all ## builds and starts the relay with the sample configuration
 	$(BUILD)/spanrelay run -c conf/spanrelay.yaml
 
-test: unit e2e layers ## all tests of a change: unit, end to end, layers
+test: unit e2e layers check-docs ## all tests of a change: unit, end to end, layers, docs
 
 unit: $(UNIT) ## unit tests
 	@tests/run-unit $(UNIT)
+
+PYTHON ?= /usr/bin/python3
+# Where tests keep data folders; each holds a whole journal, so they go when their test is over.
+SCRATCH := $(or $(TMPDIR),/tmp)/spanrelay-test
+
+e2e: $(BUILD)/spanrelay ## the real program, real sockets
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) -m pytest -q -p no:cacheprovider \
+		--basetemp=$(SCRATCH) tests/e2e; status=$$?; rm -rf $(SCRATCH); exit $$status
+
+ASAN := BUILD=build-asan SANITIZE=address,undefined
+TSAN := BUILD=build-tsan SANITIZE=thread
+
+asan: ## unit and end-to-end tests under AddressSanitizer and UBSan
+	$(MAKE) $(ASAN) unit e2e
+
+tsan: ## end-to-end tests under ThreadSanitizer
+	TSAN_OPTIONS="suppressions=$(abspath tests/tsan.supp)" $(MAKE) $(TSAN) e2e
+
+crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (CRASH="--worker 20 ...")
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/crash.py $(CRASH)
+
+# Each target for FUZZ_SECONDS, from its corpus; what it finds is left in build-fuzz/.
+FUZZ_SECONDS ?= 60
+FUZZ_BUILD := build-fuzz
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz: ## fuzzes every parser for FUZZ_SECONDS (60) each
+	$(MAKE) BUILD=$(FUZZ_BUILD) CC=clang SANITIZE=fuzzer-no-link,address,undefined WERROR= \
+		$(FUZZERS:%=$(FUZZ_BUILD)/fuzz/%)
+	$(Q)tests/run-fuzz $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZERS)
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+OWN_C := $(SOURCES) $(wildcard tests/*/*.c)
+OWN_H := $(wildcard $(FOLDERS:%=%/*.h) tests/*.h tests/*/*.h)
+
+layers: ## includes point one way
+	@tests/layers
+
+format: ## all sources are as clang-format 14 would write them
+	clang-format --dry-run -Werror $(OWN_C) $(OWN_H)
+
+# One by one: clang-tidy forgets the settings of a header between files.
+tidy: $(PROTO_C) ## clang-tidy finds nothing
+	$(Q)status=0; for f in $(SOURCES); do \
+		clang-tidy --quiet $$f -- $(CPPFLAGS) -include base/banned.h -std=c17 2>/dev/null || status=1; \
+	done; exit $$status
+
+docs: $(BUILD)/spanrelay ## writes docs/configuration.md from the option table
+	$(BUILD)/spanrelay options --markdown >docs/configuration.md
+
+check-docs: $(BUILD)/spanrelay ## docs/configuration.md and conf/*.yaml are right
+	@tests/docs $(BUILD)/spanrelay
+
+SYSCONFDIR ?= /etc
+DOCDIR     := $(PREFIX)/share/doc/spanrelay
+UNITDIR    := $(PREFIX)/lib/systemd/system
+
+install: all ## to PREFIX (/usr/local) under DESTDIR; an existing configuration stays
+	install -D -m 0755 $(BUILD)/spanrelay $(DESTDIR)$(PREFIX)/bin/spanrelay
+	install -d $(DESTDIR)$(DOCDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/spanrelay
+	install -m 0644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(DOCDIR)
+	for unit in spanrelay.service spanrelay-grpc.socket spanrelay-http.socket; do \
+		sed 's|@BINDIR@|$(PREFIX)/bin|; s|@DOCDIR@|$(DOCDIR)|' conf/systemd/$$unit \
+			>$(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	done
+	test -e $(DESTDIR)$(SYSCONFDIR)/spanrelay/spanrelay.yaml || \
+		sed 's|^data_dir:.*|data_dir: /var/lib/spanrelay|' conf/spanrelay.yaml \
+			>$(DESTDIR)$(SYSCONFDIR)/spanrelay/spanrelay.yaml
 
 -include $(OBJECTS:.o=.d) $(PROTO_O:.o=.d) $(UNIT:=.d)
 

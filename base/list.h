@@ -14,10 +14,12 @@ struct list {
 
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
+// NOLINTBEGIN(bugprone-macro-parentheses): pos and tmp are names
 /* Walks heads of the list; the member in `pos` may be removed, its successor may not. */
 #define list_for_each_safe(pos, tmp, head)                                                         \
 	for (struct list *pos = (head)->next, *tmp = pos->next; pos != (head);                     \
 	     pos = tmp, tmp = pos->next)
+// NOLINTEND(bugprone-macro-parentheses)
 
 static inline void list_init(struct list *l)
 {

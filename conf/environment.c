@@ -2,6 +2,7 @@
 #include "conf/environment.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 
 #include "conf/conf.h"
 

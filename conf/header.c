@@ -2,6 +2,7 @@
 #include "conf/header.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <strings.h>
 
 const char HEADER_OUT_OF_MEMORY[] = "no memory";

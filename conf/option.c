@@ -20,7 +20,6 @@ static const char *const PROTOCOLS[] = {"grpc", "http/protobuf", "terminal", NUL
 static const char *const COMPRESSIONS[] = {"gzip", "zstd", "none", NULL};
 static const char *const PRESETS[] = {"none", "lightstep", NULL};
 
-/* clang-format off: a row is a line or two */
 const struct option OPTIONS[] = {
     {"data_dir", OPTION_TEXT, AT(data_dir), "./spanrelay-data", 1, 1024, NULL,
      "Folder of the journal; made with mode 0700 if it is missing. One relay works on a folder."},
@@ -73,6 +72,7 @@ const struct option OPTIONS[] = {
      "For http/protobuf."},
     {"exporters[].compression", OPTION_CHOICE, IN_EXPORTER(compression), "gzip", 0, 0, COMPRESSIONS,
      "gzip is what every OTLP backend takes; zstd only where the backend is known to."},
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the size of the pointer is not used */
     {"exporters[].headers", OPTION_HEADERS, IN_EXPORTER(headers), "", 0, 0, NULL,
      "Extra headers, a map. Secrets belong into the environment: `authorization: \"Bearer "
      "${env:TOKEN}\"`."},
@@ -97,7 +97,6 @@ const struct option OPTIONS[] = {
     {"exporters[].retry.max", OPTION_TIME, IN_EXPORTER(retry_max_ms), "30s", 10, 60 * MINUTE, NULL,
      "Longest wait between tries. There is no last try."},
 };
-/* clang-format on */
 const size_t N_OPTIONS = sizeof(OPTIONS) / sizeof(OPTIONS[0]);
 
 const struct option_list OPTION_LISTS[] = {

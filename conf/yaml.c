@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf/yaml.h"
 
+#include <assert.h>
 #include <yaml.h>
 
 #include "conf/environment.h"
@@ -192,6 +193,7 @@ static enum step take_event(struct builder *b, const yaml_event_t *e)
 		return read_on(open_node(b, e, NODE_LIST));
 	case YAML_MAPPING_END_EVENT:
 	case YAML_SEQUENCE_END_EVENT:
+		assert(b->open != NULL); /* libyaml ends only what began */
 		b->open = b->open->parent;
 		b->depth--;
 		return READ_ON;

@@ -4,6 +4,8 @@
 #include <ev.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <sysexits.h>
 

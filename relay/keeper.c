@@ -19,7 +19,8 @@
 
 enum {
 	FIRST_FD = 3,    /* a worker's sockets follow standard error */
-	LIVED_MS = 5000, /* who lived so long did not crash at start */
+	LIVED_MS = 1000, /* who was ready and lived so long did not crash at start */
+	QUICK_ENDS = 5,  /* in a row, before we wait between them */
 	BACKOFF_MIN_MS = 50,
 	BACKOFF_MAX_MS = 5000,
 	SUCCESSOR_MS = 30000 /* for a new binary to read its configuration */
@@ -39,6 +40,7 @@ struct keeper {
 	int next_program; /* during an upgrade */
 	struct worker current, successor;
 	uint64_t backoff_ms, restart_at_ms; /* 0: no restart is due */
+	unsigned quick_ends;                /* in a row */
 	unsigned stops;                     /* SIGTERMs so far */
 	bool was_ready;
 };
@@ -197,36 +199,45 @@ static int exit_code(int status)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* A worker that never was ready and says that the fault is not passing: nothing to keep alive. */
+/* A worker that never was ready and said why it ended: nothing to keep alive. */
 static bool is_hopeless(const struct keeper *k, int status)
 {
-	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-	return !k->was_ready && (code == EX_CONFIG || code == EX_CANTCREAT || code == EX_TEMPFAIL ||
-				 code == EX_NOPERM || code == EX_USAGE || code == EX_UNAVAILABLE);
+	return !k->was_ready && WIFEXITED(status);
+}
+
+/* At once, as a rule. Who keeps crashing is given time; SIGKILL is no crash but came from outside.
+ */
+static void schedule_restart(struct keeper *k, int status)
+{
+	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	bool lived = k->current.ready && clock_mono_ms() - k->current.born_ms > LIVED_MS;
+	k->quick_ends = killed || lived ? 0 : k->quick_ends + 1;
+	if (k->quick_ends < QUICK_ENDS)
+		k->backoff_ms = 0;
+	else if (k->backoff_ms == 0)
+		k->backoff_ms = BACKOFF_MIN_MS;
+	else
+		k->backoff_ms =
+		    k->backoff_ms * 2 < BACKOFF_MAX_MS ? k->backoff_ms * 2 : BACKOFF_MAX_MS;
+	log_error("worker ended", "pid=%d code=%d restart_in_ms=%llu", (int)k->current.pid,
+		  exit_code(status), (unsigned long long)k->backoff_ms);
+	k->restart_at_ms = clock_mono_ms() + k->backoff_ms;
 }
 
 /* Gives an exit code for the keeper, or -1 to go on. */
 static int on_current_end(struct keeper *k, int status)
 {
-	bool lived = clock_mono_ms() - k->current.born_ms > LIVED_MS;
-	pid_t pid = k->current.pid;
-	forget(&k->current);
 	if (k->stops != 0 && k->successor.pid == 0)
 		return exit_code(status);
 	if (k->successor.pid != 0 && k->successor.prepared) {
+		forget(&k->current);
 		adopt_successor(k);
 		return -1;
 	}
 	if (is_hopeless(k, status))
 		return exit_code(status);
-	k->backoff_ms = lived || k->backoff_ms == 0 ? 0 : k->backoff_ms * 2;
-	log_error("worker ended", "pid=%d code=%d restart_in_ms=%llu", (int)pid, exit_code(status),
-		  (unsigned long long)k->backoff_ms);
-	k->restart_at_ms = clock_mono_ms() + k->backoff_ms;
-	if (k->backoff_ms == 0)
-		k->backoff_ms = BACKOFF_MIN_MS / 2; /* doubled by the next quick end */
-	if (k->backoff_ms > BACKOFF_MAX_MS)
-		k->backoff_ms = BACKOFF_MAX_MS;
+	schedule_restart(k, status);
+	forget(&k->current);
 	return -1;
 }
 

@@ -385,6 +385,8 @@ static uint8_t *write_scope(const struct splice *s, uint8_t *at, const struct gr
 
 int splice_write(const struct splice *s, struct buf *out)
 {
+	if (s->size == 0)
+		return 0;
 	if (buf_reserve(out, s->size) != 0)
 		return BUF_FULL;
 	uint8_t *at = out->data + out->len;

@@ -280,6 +280,21 @@ static void test_any_range_of_spans_can_be_had(void)
 	splice_destroy(s);
 }
 
+static void test_nothing_is_an_empty_request(void)
+{
+	struct splice *s = splice_create(100);
+	struct buf request = {0}, out = {0};
+	uint32_t span = 0;
+	CHECK_EQ(splice_add(s, slice_of(NULL, 0), &span, UINT32_MAX), 0);
+	put_request(&request, 1, 0, 0); /* a resource and a scope without spans */
+	CHECK_EQ(splice_add(s, buf_slice(&request), &span, UINT32_MAX), 0);
+	CHECK_EQ(span + splice_spans(s) + splice_size(s), 0);
+	CHECK_EQ(splice_write(s, &out), 0);
+	CHECK(out.data == NULL);
+	buf_finish(&request);
+	splice_destroy(s);
+}
+
 static void test_no_memory_is_needed_once_it_was_used(void)
 {
 	struct splice *s = splice_create(1 << 20);
@@ -312,6 +327,6 @@ int main(int argc, char **argv)
 	CHECK_MAIN(TEST(test_every_span_keeps_its_resource_and_scope),
 		   TEST(test_equal_headers_are_written_once),
 		   TEST(test_limit_is_used_to_the_last_byte),
-		   TEST(test_any_range_of_spans_can_be_had),
+		   TEST(test_any_range_of_spans_can_be_had), TEST(test_nothing_is_an_empty_request),
 		   TEST(test_no_memory_is_needed_once_it_was_used));
 }
