@@ -68,7 +68,6 @@ void conn_touch(struct conn *c);                  /* to be flushed at the end of
 void conn_sweep(struct conn *c, uint64_t now_ms); /* deadlines; may destroy c */
 /* Counts, logs the reason if one is given, and closes after writing. */
 void conn_refuse(struct conn *c, enum metric why, const char *reason);
-		 const char *reason); /* counts; closes after writing */
 
 /* exchange.c. begin gives NULL when memory is out. */
 struct exchange *exchange_begin(struct conn *c, struct h2_stream *stream);

@@ -197,12 +197,10 @@ static int exit_code(int status)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* A worker that never was ready and says that the fault is not passing: nothing to keep alive. */
+/* A worker that never was ready and said why it ended: nothing to keep alive. */
 static bool is_hopeless(const struct keeper *k, int status)
 {
-	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-	return !k->was_ready && (code == EX_CONFIG || code == EX_CANTCREAT || code == EX_TEMPFAIL ||
-				 code == EX_NOPERM || code == EX_USAGE || code == EX_UNAVAILABLE);
+	return !k->was_ready && WIFEXITED(status);
 }
 
 /* Gives an exit code for the keeper, or -1 to go on. */

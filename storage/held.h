@@ -15,8 +15,8 @@ struct held {
 };
 
 int held_add(struct held *h, struct store_block b); /* 0 or -ENOMEM, logged */
-void held_cut(struct held *h, size_t n);	    /* takes back the newest, down to n */
-void held_drop(struct held *h, size_t n);	    /* the n oldest */
+void held_cut(struct held *h, size_t n);            /* takes back the newest, down to n */
+void held_drop(struct held *h, size_t n);           /* the n oldest */
 void held_finish(struct held *h);
 
 uint64_t held_pages(const struct held *h, struct store_block b);

@@ -16,9 +16,9 @@ struct store_batch {
 
 struct store {
 	struct journal journal;
-	struct held held;	/* as on disk */
-	struct state state;	/* as on disk, and progress that goes with the next commit */
-	bool progressed;	/* there is such progress */
+	struct held held;       /* as on disk */
+	struct state state;     /* as on disk, and progress that goes with the next commit */
+	bool progressed;        /* there is such progress */
 	struct readers readers; /* the only part that other rooms touch */
 	struct metrics *metrics;
 	struct store_batch *spare; /* the last transaction's array, for the next */

@@ -19,7 +19,7 @@ static void exporter_put(const struct ledger_exporter *e, bool removed, struct j
 	char name[LEDGER_NAME_CAP];
 	uint64_t w[EXPORTER_WORDS] = {
 	    e->cursor.block_id, e->cursor.offset, e->cursor.span,     removed,
-	    e->entered,		e->sent,	  e->backend_rejected};
+	    e->entered,         e->sent,          e->backend_rejected};
 	memcpy(w + EXPORTER_WORDS - DROP_REASONS, e->dropped, sizeof(e->dropped));
 	record_name(name, e);
 	journal_put_words(t, name, w, EXPORTER_WORDS);
@@ -38,7 +38,7 @@ void state_put(const struct state *st, struct journal_txn *t)
 {
 	const struct ledger *l = &st->ledger;
 	uint64_t w[STATE_WORDS] = {st->next_block, st->next_seq, st->clean,
-				   l->received,	   l->rejected,	 l->accepted};
+				   l->received,    l->rejected,  l->accepted};
 	journal_put_words(t, "state", w, STATE_WORDS);
 	for (unsigned i = 0; i < l->n_exporters + l->n_removed; i++)
 		exporter_put(&l->exporter[i], i >= l->n_exporters, t);

@@ -11,7 +11,7 @@
 
 struct state {
 	uint64_t next_block, next_seq; /* ids start at 1 and are never used again */
-	bool clean;		       /* the last process closed the store */
+	bool clean;                    /* the last process closed the store */
 	struct ledger ledger; /* the configured exporters, in their order, then removed ones */
 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * storage/store.h - what survives a crash: one LMDB environment, one writer, the store room.
  *
- * The journal holds blocks of whole requests (wire/block.h) in strict FIFO order until every exporter
- * is past them. The ledger and each exporter's cursor are committed in the same transaction as the
- * blocks they speak of, so the account is exact whenever a process dies.
+ * The journal holds blocks of whole requests (wire/block.h) in strict FIFO order until every
+ * exporter is past them. The ledger and each exporter's cursor are committed in the same
+ * transaction as the blocks they speak of, so the account is exact whenever a process dies.
  *
  * A transaction remembers its first failure: after one, every call is a no-op and store_commit()
  * returns it. So the code from begin to commit reads straight down.
@@ -42,11 +42,11 @@ int store_lock_open(struct store_lock **out, const char *dir);
 void store_lock_close(struct store_lock *l);
 
 /* Opens or creates the journal and recovers it: a file that is foreign, cut short or corrupt is
- * renamed to *.bad-<unix time> with a loud log line and a new one is started; each block's checksum is
- * verified, bad ones are skipped, counted and charged to the ledger as DROP_DAMAGED; exporters that
- * are configured no more give up what they had left as DROP_EXPORTER_REMOVED; new ones begin at the
- * oldest block held, one that comes back where it had stood: what is held behind that enters its
- * account again. 0 or negative. */
+ * renamed to *.bad-<unix time> with a loud log line and a new one is started; each block's checksum
+ * is verified, bad ones are skipped, counted and charged to the ledger as DROP_DAMAGED; exporters
+ * that are configured no more give up what they had left as DROP_EXPORTER_REMOVED; new ones begin
+ * at the oldest block held, one that comes back where it had stood: what is held behind that enters
+ * its account again. 0 or negative. */
 struct store;
 int store_open(struct store **out, const struct store_options *o);
 void store_close(struct store *s); /* commits what store_progress() left over; NULL is fine */
@@ -56,16 +56,17 @@ struct store_block {
 	uint64_t id;
 	uint32_t spans, bytes;
 };
-void store_each_block(const struct store *s, void (*on_block)(void *ctx, struct store_block b), void *ctx);
+void store_each_block(const struct store *s, void (*on_block)(void *ctx, struct store_block b),
+		      void *ctx);
 
-/* Whether `bytes` more of requests fit. Above 90 % of the limit they do not: the rest is the reserve
- * in which deletes still work. */
+/* Whether `bytes` more of requests fit. Above 90 % of the limit they do not: the rest is the
+ * reserve in which deletes still work. */
 bool store_has_room(const struct store *s, uint64_t bytes);
 
 /* One transaction at a time. */
 struct store_txn {
 	struct store *store;
-	int failed;              /* the first failure, 0 if none */
+	int failed; /* the first failure, 0 if none */
 	uint64_t now_unix_ms;
 	struct store_batch *batches; /* appended so far; storage's own */
 	size_t n_batches, cap_batches;
@@ -79,10 +80,10 @@ void store_begin(struct store_txn *t, struct store *s, uint64_t now_unix_ms);
  * without spans, or of length 0, changes the ledger only. */
 void store_append(struct store_txn *t, struct slice payload, uint32_t spans, uint32_t rejected);
 
-/* Writes blocks, ledger, cursors, deletes head blocks that every exporter is past (at most 64), with
- * full sync. On 0 the caller may answer, and `on_block` was called for each new block, in order. On
- * STORE_FULL or a negative failure nothing of the transaction happened (progress is kept and goes
- * with the next one). May be called with nothing appended. */
+/* Writes blocks, ledger, cursors, deletes head blocks that every exporter is past (at most 64),
+ * with full sync. On 0 the caller may answer, and `on_block` was called for each new block, in
+ * order. On STORE_FULL or a negative failure nothing of the transaction happened (progress is kept
+ * and goes with the next one). May be called with nothing appended. */
 int store_commit(struct store_txn *t, void (*on_block)(void *ctx, struct store_block b), void *ctx);
 
 /* Takes note of what an exporter got done; durable with the next commit. */
@@ -114,7 +115,8 @@ struct store_reader;
 int store_reader_open(struct store_reader **out, struct store *s);
 void store_reader_close(struct store_reader *r);
 int store_reader_begin(struct store_reader *r);
-int store_reader_block(struct store_reader *r, uint64_t block_id, struct slice *out); /* 0 or STORE_GONE */
+int store_reader_block(struct store_reader *r, uint64_t block_id,
+		       struct slice *out); /* 0 or STORE_GONE */
 void store_reader_end(struct store_reader *r);
 
 #endif

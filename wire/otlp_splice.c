@@ -30,6 +30,7 @@ struct group {
 struct splice {
 	size_t max_bytes, size;
 	uint32_t spans;
+	uint32_t end;         /* of the request being added: the first span that is not wanted */
 	uint32_t first, last; /* resources */
 	struct group *groups;
 	struct run *runs;
@@ -283,7 +284,7 @@ static int add_one_by_one(struct splice *s, struct spot *resource, struct spot *
 			  struct slice scope, uint32_t at, uint32_t *span)
 {
 	struct field f;
-	while (field_next(&scope, &f)) {
+	while (at < s->end && field_next(&scope, &f)) {
 		if (!field_is(&f, SCOPE_SPANS_SPANS) || at++ < *span)
 			continue;
 		int rc = put_spans(s, resource, spot, f.whole, 1);
@@ -302,9 +303,9 @@ static int add_scope(struct splice *s, struct spot *resource, struct slice scope
 	uint32_t first = *at;
 	int rc = scan_scope(s, scope, &sc);
 	*at += sc.spans;
-	if (rc == 0 && *at > *span) {
+	if (rc == 0 && *at > *span && first < s->end) {
 		settle_spot(s, &spot, resource);
-		bool whole = first >= *span && sc.runs == 1;
+		bool whole = first >= *span && *at <= s->end && sc.runs == 1;
 		rc = whole ? put_spans(s, resource, &spot, sc.run, sc.spans) : SPLICE_FULL;
 		if (rc == 0)
 			*span += sc.spans;
@@ -334,12 +335,13 @@ static int add_resource(struct splice *s, struct slice resource, uint32_t *at, u
 	return rc;
 }
 
-int splice_add(struct splice *s, struct slice request, uint32_t *span)
+int splice_add(struct splice *s, struct slice request, uint32_t *span, uint32_t end)
 {
 	struct field f;
 	uint32_t at = 0;
 	int rc = 0;
-	while (rc == 0 && field_next(&request, &f))
+	s->end = end;
+	while (rc == 0 && at < end && field_next(&request, &f))
 		if (field_is(&f, REQUEST_RESOURCE_SPANS))
 			rc = add_resource(s, f.value, &at, span);
 	return rc;
@@ -383,6 +385,8 @@ static uint8_t *write_scope(const struct splice *s, uint8_t *at, const struct gr
 
 int splice_write(const struct splice *s, struct buf *out)
 {
+	if (s->size == 0)
+		return 0;
 	if (buf_reserve(out, s->size) != 0)
 		return BUF_FULL;
 	uint8_t *at = out->data + out->len;

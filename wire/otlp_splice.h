@@ -18,11 +18,11 @@ struct splice *splice_create(size_t max_bytes); /* of output; NULL: no memory */
 void splice_destroy(struct splice *s);
 void splice_reset(struct splice *s, size_t max_bytes);
 
-/* Adds the spans of `request` from the `*span`-th on and before the `end`-th (0-based, document order;
- * UINT32_MAX: all), borrowing its bytes until the next reset. 0: they are in, *span is `end` or the
- * number of spans in the request. SPLICE_FULL: max_bytes is reached, *span is the first that is not in;
- * where nothing was in before and one span alone is too large, it is taken all the same. Negative: no
- * memory. */
+/* Adds the spans of `request` from the `*span`-th on and before the `end`-th (0-based, document
+ * order; UINT32_MAX: all), borrowing its bytes until the next reset. 0: they are in, *span is `end`
+ * or the number of spans in the request. SPLICE_FULL: max_bytes is reached, *span is the first that
+ * is not in; where nothing was in before and one span alone is too large, it is taken all the same.
+ * Negative: no memory. */
 int splice_add(struct splice *s, struct slice request, uint32_t *span, uint32_t end);
 
 uint32_t splice_spans(const struct splice *s);

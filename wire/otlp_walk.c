@@ -18,9 +18,12 @@ static const uint8_t *varint(const uint8_t *p, const uint8_t *end, uint64_t *out
 
 bool field_next(struct slice *rest, struct field *f)
 {
-	const uint8_t *start = rest->data, *end = start + rest->len, *p;
+	if (rest->len == 0)
+		return false;
 	uint64_t tag, len = 0;
-	if (rest->len == 0 || (p = varint(start, end, &tag)) == NULL)
+	const uint8_t *start = rest->data, *end = start + rest->len;
+	const uint8_t *p = varint(start, end, &tag);
+	if (p == NULL)
 		return false;
 	f->number = (uint32_t)(tag >> 3);
 	f->type = tag & 7;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import shutil
 import sys
 
 import pytest
@@ -36,3 +37,4 @@ def start(tmp_path, backend):
         if relay.process.poll() is None:
             assert relay.stop() == 0, relay.text()[-3000:]
         assert "Sanitizer" not in relay.text(), relay.text()[-6000:]
+        shutil.rmtree(relay.data, ignore_errors=True)  # each holds a whole journal

@@ -18,6 +18,8 @@ class Relay:
         self.log_path = os.path.join(folder, name + ".log")
         self.config = os.path.join(folder, name + ".yaml")
         self.data = os.path.join(folder, "data")
+        if "journal:" not in extra:
+            extra += "\njournal: { limit: 64MiB }"
         items = "".join(f"  - {e}\n" for e in exporters)
         with open(self.config, "w") as f:
             f.write(

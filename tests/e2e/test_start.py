@@ -20,7 +20,7 @@ def config(tmp_path, text):
     return str(path)
 
 
-OFF = "receivers: { otlp_grpc: { listen: 'off' }, otlp_http: { listen: '127.0.0.1:0' } }\nadmin: { listen: 'off' }\n"
+OFF = "journal: { limit: 16MiB }\nreceivers: { otlp_grpc: { listen: 'off' }, otlp_http: { listen: '127.0.0.1:0' } }\nadmin: { listen: 'off' }\n"
 
 
 def test_a_wrong_configuration_is_explained(tmp_path):

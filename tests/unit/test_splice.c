@@ -143,7 +143,8 @@ static unsigned splice_all(struct splice *s, struct buf *requests, unsigned n, s
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t span = 0, before = 0;
 		int rc;
-		while ((rc = splice_add(s, buf_slice(&requests[i]), &span)) == SPLICE_FULL) {
+		while ((rc = splice_add(s, buf_slice(&requests[i]), &span, UINT32_MAX)) ==
+		       SPLICE_FULL) {
 			CHECK(splice_spans(s) != 0 && span >= before);
 			before = span;
 			check_write(s, c, max_bytes);
@@ -155,6 +156,17 @@ static unsigned splice_all(struct splice *s, struct buf *requests, unsigned n, s
 	}
 	check_write(s, c, max_bytes);
 	return outputs;
+}
+
+/* The spans of one request in two outputs, cut at `cut`. */
+static void splice_halves(struct splice *s, struct buf *request, uint32_t cut, struct content *c)
+{
+	uint32_t span = 0;
+	for (int half = 0; half < 2; half++) {
+		splice_reset(s, 1 << 20);
+		CHECK_EQ(splice_add(s, buf_slice(request), &span, half ? UINT32_MAX : cut), 0);
+		check_write(s, c, 1 << 20);
+	}
 }
 
 static void test_every_span_keeps_its_resource_and_scope(void)
@@ -177,8 +189,13 @@ static void test_every_span_keeps_its_resource_and_scope(void)
 			check_same(&before, &after);
 			content_finish(&after);
 		}
-		for (int i = 0; i < 5; i++)
+		struct content halves = {0};
+		for (int i = 0; i < 5; i++) {
+			splice_halves(s, &requests[i], next_random(&seed, 8), &halves);
 			buf_finish(&requests[i]);
+		}
+		check_same(&before, &halves);
+		content_finish(&halves);
 		content_finish(&before);
 	}
 	splice_destroy(s);
@@ -197,7 +214,7 @@ static void test_equal_headers_are_written_once(void)
 			put_span(&only, i * 10 + k, 50);
 		spans_bytes += only.len;
 		buf_finish(&only);
-		CHECK_EQ(splice_add(s, buf_slice(&requests[i]), &span), 0);
+		CHECK_EQ(splice_add(s, buf_slice(&requests[i]), &span, UINT32_MAX), 0);
 	}
 	CHECK_EQ(splice_spans(s), 1000);
 	CHECK_EQ(splice_write(s, &out), 0);
@@ -218,7 +235,7 @@ static void test_limit_is_used_to_the_last_byte(void)
 	for (size_t max = 1; max <= request.len; max++) {
 		uint32_t span = 0;
 		splice_reset(s, max);
-		int rc = splice_add(s, buf_slice(&request), &span);
+		int rc = splice_add(s, buf_slice(&request), &span, UINT32_MAX);
 		CHECK_EQ(rc, max == request.len ? 0 : SPLICE_FULL);
 		CHECK(span >= fits && span <= fits + 1 && span == splice_spans(s));
 		CHECK(splice_size(s) <= max || span == 1);
@@ -230,30 +247,51 @@ static void test_limit_is_used_to_the_last_byte(void)
 	splice_destroy(s);
 }
 
-static void test_resumes_at_a_span(void)
+static void check_range(struct splice *s, struct buf *request, uint32_t from, uint32_t end)
+{
+	struct buf out = {0};
+	uint32_t span = from;
+	splice_reset(s, 1 << 20);
+	CHECK_EQ(splice_add(s, buf_slice(request), &span, end), 0);
+	CHECK_EQ(span, end < 10 ? end : 10);
+	CHECK_EQ(splice_spans(s), span - from);
+	CHECK_EQ(splice_write(s, &out), 0);
+	for (uint32_t i = 0; i < 10; i++) {
+		char name[32];
+		int len = snprintf(name, sizeof(name), "span-%u-", 100 + i);
+		bool there = out.len != 0 && memmem(out.data, out.len, name, (size_t)len) != NULL;
+		CHECK_EQ(there, i >= from && i < end);
+	}
+	buf_finish(&out);
+}
+
+static void test_any_range_of_spans_can_be_had(void)
 {
 	struct splice *s = splice_create(1 << 20);
-	struct buf request = {0}, rest = {0};
+	struct buf request = {0};
 	put_request(&request, 100, 5, 20);
 	put_request(&request, 105, 5, 20);
 	for (uint32_t from = 0; from <= 10; from++) {
-		uint32_t span = from;
-		splice_reset(s, 1 << 20);
-		rest.len = 0;
-		CHECK_EQ(splice_add(s, buf_slice(&request), &span), 0);
-		CHECK_EQ(span, 10);
-		CHECK_EQ(splice_spans(s), 10 - from);
-		CHECK_EQ(splice_write(s, &rest), 0);
-		for (uint32_t i = 0; i < 10; i++) {
-			char name[32];
-			int len = snprintf(name, sizeof(name), "span-%u-", 100 + i);
-			bool there =
-			    rest.len != 0 && memmem(rest.data, rest.len, name, (size_t)len) != NULL;
-			CHECK_EQ(there, i >= from);
-		}
+		for (uint32_t end = from; end <= 11; end++)
+			check_range(s, &request, from, end);
+		check_range(s, &request, from, UINT32_MAX);
 	}
 	buf_finish(&request);
-	buf_finish(&rest);
+	splice_destroy(s);
+}
+
+static void test_nothing_is_an_empty_request(void)
+{
+	struct splice *s = splice_create(100);
+	struct buf request = {0}, out = {0};
+	uint32_t span = 0;
+	CHECK_EQ(splice_add(s, slice_of(NULL, 0), &span, UINT32_MAX), 0);
+	put_request(&request, 1, 0, 0); /* a resource and a scope without spans */
+	CHECK_EQ(splice_add(s, buf_slice(&request), &span, UINT32_MAX), 0);
+	CHECK_EQ(span + splice_spans(s) + splice_size(s), 0);
+	CHECK_EQ(splice_write(s, &out), 0);
+	CHECK(out.data == NULL);
+	buf_finish(&request);
 	splice_destroy(s);
 }
 
@@ -271,9 +309,9 @@ static void test_no_memory_is_needed_once_it_was_used(void)
 	for (int round = 0; round < 3; round++) {
 		uint32_t span = 0;
 		splice_reset(s, 1 << 20);
-		CHECK_EQ(splice_add(s, buf_slice(&many), &span), 0);
+		CHECK_EQ(splice_add(s, buf_slice(&many), &span, UINT32_MAX), 0);
 		span = 0;
-		CHECK_EQ(splice_add(s, buf_slice(&many), &span), 0);
+		CHECK_EQ(splice_add(s, buf_slice(&many), &span, UINT32_MAX), 0);
 		CHECK_EQ(splice_spans(s), 2000);
 		out.len = 0;
 		CHECK_EQ(splice_write(s, &out), 0);
@@ -288,6 +326,7 @@ int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_every_span_keeps_its_resource_and_scope),
 		   TEST(test_equal_headers_are_written_once),
-		   TEST(test_limit_is_used_to_the_last_byte), TEST(test_resumes_at_a_span),
+		   TEST(test_limit_is_used_to_the_last_byte),
+		   TEST(test_any_range_of_spans_can_be_had), TEST(test_nothing_is_an_empty_request),
 		   TEST(test_no_memory_is_needed_once_it_was_used));
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -287,6 +289,55 @@ static void test_fifo_keeps_the_file_small(void)
 	drop_dir();
 }
 
+/* Another room reads while this one writes and retires: a block is there whole, or gone. */
+struct reading {
+	struct store *store;
+	_Atomic uint64_t newest; /* 0: stop */
+	uint64_t read, gone;
+};
+
+static void *read_for_ever(void *arg)
+{
+	struct reading *r = arg;
+	struct store_reader *reader;
+	CHECK_EQ(store_reader_open(&reader, r->store), 0);
+	for (uint64_t newest; (newest = atomic_load(&r->newest)) != 0;) {
+		CHECK_EQ(store_reader_begin(reader), 0);
+		for (uint64_t id = newest > 8 ? newest - 8 : 1; id <= newest; id++) {
+			struct slice bytes;
+			struct block b;
+			int rc = store_reader_block(reader, id, &bytes);
+			CHECK(rc == 0 || rc == STORE_GONE);
+			CHECK(rc != 0 || block_open(&b, bytes, id) == 0);
+			*(rc == 0 ? &r->read : &r->gone) += 1;
+		}
+		store_reader_end(reader);
+	}
+	store_reader_close(reader);
+	return NULL;
+}
+
+static void test_reader_beside_the_writer_sees_whole_blocks(void)
+{
+	new_dir();
+	struct reading r = {.store = open_store(ONE, 1)};
+	pthread_t thread;
+	struct store_block b = put(r.store, 1, 1, 30000);
+	atomic_store(&r.newest, b.id);
+	CHECK_EQ(pthread_create(&thread, NULL, read_for_ever, &r), 0);
+	for (uint64_t id = 2; id < 1500; id++) {
+		b = put(r.store, id, 1, 30000);
+		atomic_store(&r.newest, b.id);
+		if (b.id > 4)
+			sent(r.store, 0, (struct cursor){b.id - 3, 0, 0}, 1);
+	}
+	atomic_store(&r.newest, 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK(r.read > 0);
+	store_close(r.store);
+	drop_dir();
+}
+
 static void test_full_journal_refuses_and_still_deletes(void)
 {
 	struct store_block b, first = {0};
@@ -348,11 +399,13 @@ static void test_failed_commit_acks_nothing_and_loses_nothing(void)
 
 int main(int argc, char **argv)
 {
-	CHECK_MAIN(
-	    TEST(test_requests_come_back_byte_for_byte), TEST(test_small_requests_share_a_block),
-	    TEST(test_second_process_is_locked_out), TEST(test_acked_request_survives_kill),
-	    TEST(test_head_leaves_when_all_exporters_are_past),
-	    TEST(test_block_stays_while_its_last_record_is_open),
-	    TEST(test_fifo_keeps_the_file_small), TEST(test_full_journal_refuses_and_still_deletes),
-	    TEST(test_failed_commit_acks_nothing_and_loses_nothing));
+	CHECK_MAIN(TEST(test_requests_come_back_byte_for_byte),
+		   TEST(test_small_requests_share_a_block), TEST(test_second_process_is_locked_out),
+		   TEST(test_acked_request_survives_kill),
+		   TEST(test_head_leaves_when_all_exporters_are_past),
+		   TEST(test_block_stays_while_its_last_record_is_open),
+		   TEST(test_fifo_keeps_the_file_small),
+		   TEST(test_reader_beside_the_writer_sees_whole_blocks),
+		   TEST(test_full_journal_refuses_and_still_deletes),
+		   TEST(test_failed_commit_acks_nothing_and_loses_nothing));
 }

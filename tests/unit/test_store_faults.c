@@ -9,7 +9,7 @@
 
 enum { META_MAX = 200 }; /* a write this small is of a meta page, the commit's last step */
 
-static enum { NO_FAULT, DATA_EIO, SYNC_EIO, META_EIO, META_EIO_AND_WRITTEN } fault;
+static enum { NO_FAULT, DATA_EIO, SYNC_EIO, META_EIO, META_EIO_AND_WRITTEN, NO_SPACE } fault;
 static int faults_left;
 
 static bool fails(void)
@@ -39,6 +39,13 @@ ssize_t writev(int fd, const struct iovec *iov, int n)
 int fdatasync(int fd)
 {
 	return fault == SYNC_EIO && fails() ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int fallocate(int fd, int mode, off_t at, off_t len)
+{
+	(void)fd, (void)mode, (void)at, (void)len;
+	errno = ENOSPC;
+	return fault == NO_SPACE ? -1 : 0;
 }
 
 static void set_fault(int which, int times)
@@ -102,8 +109,8 @@ static void test_reader_is_never_under_a_journal_that_is_mapped_anew(void)
 	set_fault(META_EIO_AND_WRITTEN, 2);
 	CHECK(try_put(s, 5, 2, 30000, &b) < 0);
 	set_fault(NO_FAULT, 0);
-	CHECK(try_put(s, 5, 2, 30000, &b) < 0);	  /* r is inside */
-	CHECK(store_reader_begin(other) < 0);	  /* and nobody else comes in */
+	CHECK(try_put(s, 5, 2, 30000, &b) < 0);   /* r is inside */
+	CHECK(store_reader_begin(other) < 0);     /* and nobody else comes in */
 	CHECK_EQ(block_open(&open, bytes, 1), 0); /* what r has is still there */
 	store_reader_end(r);
 	b = put(s, 5, 2, 30000);
@@ -118,8 +125,36 @@ static void test_reader_is_never_under_a_journal_that_is_mapped_anew(void)
 	drop_dir();
 }
 
+/* What is held can still be sent; a journal that has nothing yet must not begin on hope. */
+static void test_small_disk_stops_a_new_journal_and_not_an_old_one(void)
+{
+	struct store *s;
+	struct store_options o = {.dir = test_dir,
+				  .limit_bytes = 16 << 20,
+				  .exporters = ONE,
+				  .n_exporters = 1,
+				  .metrics = &test_metrics};
+	new_dir();
+	set_fault(NO_SPACE, 0);
+	CHECK(store_open(&s, &o) < 0);
+	CHECK(store_open(&s, &o) < 0);
+	set_fault(NO_FAULT, 0);
+	s = open_store(ONE, 1);
+	for (unsigned i = 0; i < 20; i++)
+		put(s, i, 1, 100000);
+	store_close(s);
+	set_fault(NO_SPACE, 0);
+	s = open_store(ONE, 1);
+	CHECK_EQ(held_blocks(s), 20);
+	store_close(s);
+	set_fault(NO_FAULT, 0);
+	CHECK_EQ(count_files("journal.mdb.bad", false), 0);
+	drop_dir();
+}
+
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_commit_goes_on_after_each_kind_of_failed_write),
-		   TEST(test_reader_is_never_under_a_journal_that_is_mapped_anew));
+		   TEST(test_reader_is_never_under_a_journal_that_is_mapped_anew),
+		   TEST(test_small_disk_stops_a_new_journal_and_not_an_old_one));
 }
