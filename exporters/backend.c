@@ -130,19 +130,18 @@ static bool open_line(struct backend *b)
 	return true;
 }
 
-static size_t count(const struct list *head)
+static size_t count(struct list *head)
 {
 	size_t n = 0;
-	for (const struct list *pos = head->next; pos != head; pos = pos->next)
-		n++;
+	list_for_each_safe(pos, tmp, head) n++;
 	return n;
 }
 
 static size_t count_opening(struct backend *b)
 {
 	size_t n = 0;
-	for (struct list *pos = b->lines.next; pos != &b->lines; pos = pos->next)
-		n += carrier_is_opening(&container_of(pos, struct line, link)->carrier);
+	list_for_each_safe(pos, tmp, &b->lines) n +=
+	    carrier_is_opening(&container_of(pos, struct line, link)->carrier);
 	return n;
 }
 
@@ -150,13 +149,16 @@ static size_t count_opening(struct backend *b)
  * cannot be started for lack of memory waits for its time limit. */
 static void dispatch(struct backend *b)
 {
-	struct exchange *x;
-	struct line *l;
-	while ((x = first_exchange(&b->waiting)) != NULL && (l = line_with_room(b)) != NULL)
-		if (!put_on_line(x, l))
+	while (!list_empty(&b->waiting)) {
+		struct line *l = line_with_room(b);
+		if (l == NULL)
+			break;
+		if (!put_on_line(first_exchange(&b->waiting), l))
 			return;
-	size_t waiting = count(&b->waiting);
-	size_t wanted = waiting == 0 ? 0 : b->http1 ? waiting : 1;
+	}
+	if (list_empty(&b->waiting))
+		return;
+	size_t wanted = b->http1 ? count(&b->waiting) : 1;
 	for (size_t n = count_opening(b); n < wanted; n++)
 		if (!open_line(b))
 			return;
