@@ -172,13 +172,13 @@ static void on_room(void *ctx)
 }
 
 /* A request that the peer surely or very likely never looked at goes again on another connection,
- * once and without a word: servers close connections that were idle or are old. */
+ * once and without a word: servers close connections that were idle or are old. Not so on a
+ * connection that has brought no answer yet: that may be all this backend ever does. */
 static bool may_move(const struct exchange *x)
 {
 	const struct http_response *r = &x->http.response;
-	bool reused = x->line->carrier.answers != 0;
-	return !x->again &&
-	       (r->end == HTTP_NOT_TAKEN || (r->end == HTTP_LOST && r->status == 0 && reused));
+	bool unseen = r->end == HTTP_NOT_TAKEN || (r->end == HTTP_LOST && r->status == 0);
+	return unseen && !x->again && x->line->carrier.answers != 0;
 }
 
 static void on_ended(void *ctx, struct http_call *call)
