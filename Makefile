@@ -75,12 +75,10 @@ unit: $(UNIT) ## unit tests
 	@tests/run-unit $(UNIT)
 
 PYTHON ?= /usr/bin/python3
-# Where tests keep data folders; each holds a whole journal, so they go when their test is over.
-SCRATCH := $(or $(TMPDIR),/tmp)/spanrelay-test
+SCRATCH := $(or $(TMPDIR),/tmp)/spanrelay-test-$(BUILD)
 
 e2e: $(BUILD)/spanrelay ## the real program, real sockets
-	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) -m pytest -q -p no:cacheprovider \
-		--basetemp=$(SCRATCH) tests/e2e; status=$$?; rm -rf $(SCRATCH); exit $$status
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) tests/run-e2e $(PYTHON) $(SCRATCH) tests/e2e e2e
 
 ASAN := BUILD=build-asan SANITIZE=address,undefined
 TSAN := BUILD=build-tsan SANITIZE=thread

@@ -34,7 +34,7 @@ static int check(const char *file)
 		return EX_CONFIG;
 	for (size_t i = 0; i < conf.n_exporters; i++) {
 		const struct conf_exporter *e = &conf.exporters[i];
-		printf("exporter %s: %s, by %s\n", e->name,
+		printf("exporter %s: %s, chosen by %s\n", e->name,
 		       *e->endpoint != '\0' ? e->endpoint : "the terminal", e->chosen_by);
 	}
 	printf("%s: fine\n", file != NULL ? file : "defaults");

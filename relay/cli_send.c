@@ -153,12 +153,14 @@ static int print_outcome(const struct sending *s, uint64_t took_us)
 	if (o->status >= 0)
 		snprintf(status, sizeof(status), "%s %d", kind, o->status);
 	if (o->verdict == SENT && o->rejected == 0)
-		printf(": %d spans taken", SAMPLE_SPANS);
+		printf(": %d spans taken by %s", SAMPLE_SPANS, s->conf.endpoint);
 	else if (o->verdict == SENT)
-		printf(": %" PRIu64 " of %d spans rejected", o->rejected, SAMPLE_SPANS);
+		printf(": %" PRIu64 " of %d spans rejected by %s", o->rejected, SAMPLE_SPANS,
+		       s->conf.endpoint);
 	else
-		printf(": not taken: %s", o->reason != NULL ? o->reason : "no reason given");
-	printf(" by %s, %s, %.1f ms", s->conf.endpoint, status, (double)took_us / 1000);
+		printf(": not taken by %s: %s", s->conf.endpoint,
+		       o->reason != NULL ? o->reason : "no reason given");
+	printf(" (%s, %.1f ms)", status, (double)took_us / 1000);
 	if (o->retry_ms != 0)
 		printf(", to be tried again in %.1f s", (double)o->retry_ms / 1000);
 	puts("");

@@ -20,7 +20,8 @@
 enum {
 	FIRST_FD = 3,    /* a worker's sockets follow standard error */
 	LIVED_MS = 1000, /* who was ready and lived so long did not crash at start */
-	QUICK_ENDS = 5,  /* in a row, before we wait between them */
+	SAME_STOP_MS = 300,
+	QUICK_ENDS = 5, /* in a row, before we wait between them */
 	BACKOFF_MIN_MS = 50,
 	BACKOFF_MAX_MS = 5000,
 	SUCCESSOR_MS = 30000 /* for a new binary to read its configuration */
@@ -41,6 +42,7 @@ struct keeper {
 	struct worker current, successor;
 	uint64_t backoff_ms, restart_at_ms; /* 0: no restart is due */
 	unsigned quick_ends;                /* in a row */
+	uint64_t stopped_ms;                /* when the first came */
 	unsigned stops;                     /* SIGTERMs so far */
 	bool was_ready;
 };
@@ -90,6 +92,7 @@ _Noreturn static void become_worker(const struct keeper *k, int program, int rep
 	char text[64];
 	snprintf(text, sizeof(text), "%d,%d,%d,%d,%d", numbers[0], numbers[1], numbers[2],
 		 numbers[3], succeeds);
+	setpgid(0, 0); /* ^C at a terminal is for the keeper, which passes it on */
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -258,9 +261,15 @@ static int reap(struct keeper *k)
 
 /* ---- the loop ---- */
 
+/* Some tools signal the process and then its group: what comes right behind the first is the same.
+ */
 static void on_stop_signal(struct keeper *k)
 {
-	k->stops++;
+	uint64_t now_ms = clock_mono_ms();
+	if (k->stops != 0 && now_ms - k->stopped_ms < SAME_STOP_MS)
+		return;
+	if (k->stops++ == 0)
+		k->stopped_ms = now_ms;
 	k->restart_at_ms = 0;
 	log_info(k->stops == 1 ? "stopping" : "stopping at once", "pid=%d", (int)k->current.pid);
 	if (k->successor.pid != 0)
