@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	want(memmem(findings.data, findings.len, SECRET, strlen(SECRET)) == NULL ||
 	     memmem(data, size, SECRET, strlen(SECRET)) != NULL);
 	for (size_t i = 0; i < findings.len; i++)
-		want(findings.data[i] == '\n' || (findings.data[i] >= ' ' && findings.data[i] <= '~'));
+		want(findings.data[i] == '\n' ||
+		     (findings.data[i] >= ' ' && findings.data[i] <= '~'));
 	conf_finish(&c);
 	buf_finish(&findings);
 	return 0;
