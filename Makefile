@@ -74,6 +74,38 @@ test: unit e2e layers check-docs ## all tests of a change: unit, end to end, lay
 unit: $(UNIT) ## unit tests
 	@tests/run-unit $(UNIT)
 
+PYTHON ?= /usr/bin/python3
+SCRATCH := $(or $(TMPDIR),/tmp)/spanrelay-test-$(BUILD)
+
+e2e: $(BUILD)/spanrelay ## the real program, real sockets
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) tests/run-e2e $(PYTHON) $(SCRATCH) tests/e2e e2e
+
+ASAN := BUILD=build-asan SANITIZE=address,undefined
+TSAN := BUILD=build-tsan SANITIZE=thread
+
+asan: ## unit and end-to-end tests under AddressSanitizer and UBSan
+	$(MAKE) $(ASAN) unit e2e
+
+tsan: ## end-to-end tests under ThreadSanitizer
+	TSAN_OPTIONS="suppressions=$(abspath tests/tsan.supp)" $(MAKE) $(TSAN) e2e
+
+crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (CRASH="--worker 20 ...")
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/crash.py $(CRASH)
+
+# Each target for FUZZ_SECONDS, from its corpus; what it finds is left in build-fuzz/.
+FUZZ_SECONDS ?= 60
+FUZZ_BUILD := build-fuzz
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz: ## fuzzes every parser for FUZZ_SECONDS (60) each
+	$(MAKE) BUILD=$(FUZZ_BUILD) CC=clang SANITIZE=fuzzer-no-link,address,undefined WERROR= \
+		$(FUZZERS:%=$(FUZZ_BUILD)/fuzz/%)
+	$(Q)tests/run-fuzz $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZERS)
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
 OWN_C := $(SOURCES) $(wildcard tests/*/*.c)
 OWN_H := $(wildcard $(FOLDERS:%=%/*.h) tests/*.h tests/*/*.h)
 

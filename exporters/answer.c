@@ -2,6 +2,7 @@
 #include "exporters/answer.h"
 
 #include <nghttp2/nghttp2.h>
+#include <time.h>
 
 #include "base/base64.h"
 #include "google/rpc/status.pb-c.h"

@@ -156,8 +156,7 @@ void carrier_cancel(struct carrier *c, struct http_call *call, uint64_t reads)
 	c->client->ops->cancel(c->client, call);
 	bool spent = c->client->ops->is_spent(c->client) && http_client_is_idle(c->client);
 	if (spent || reads == c->reads) {
-		c->ending = true;
-		c->out.len = 0; /* it may be of the body that the caller takes back */
+		c->ending = true; /* and writes no more of the body that goes back */
 		ev_timer_start(c->loop, &c->close);
 	} else {
 		(void)flush(c);

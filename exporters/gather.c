@@ -155,8 +155,6 @@ static int add_block(struct gather *g, const struct filed *f, struct place *p, u
 		p->before += splice_spans(g->splice) - spans;
 		if (rc != 0)
 			return rc;
-	} else if (spans != 0) {
-		return SPLICE_FULL; /* the damage goes into a portion of its own */
 	}
 	if (p->counted && p->before < f->spans)
 		*lost = f->spans - p->before;

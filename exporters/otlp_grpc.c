@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * OTLP/gRPC: one unary call a request, on HTTP/2 (grpc/doc/PROTOCOL-HTTP2.md). */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "exporters/answer.h"

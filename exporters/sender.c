@@ -162,8 +162,8 @@ static void settle(struct request *r, struct progress counts)
 {
 	counts.dropped[DROP_DAMAGED] += r->portion.lost;
 	if (r->portion.lost != 0)
-		log_warn("spans in a damaged block are lost", "exporter=%s block=%llu spans=%u",
-			 r->sender->conf->name, (unsigned long long)r->portion.from.block_id,
+		log_warn("spans in a damaged block are lost", "exporter=%s before=%llu spans=%u",
+			 r->sender->conf->name, (unsigned long long)r->portion.to.block_id,
 			 r->portion.lost);
 	r->counts = counts;
 	r->state = DONE;

@@ -2,6 +2,7 @@
 #include "exporters/show.h"
 
 #include <inttypes.h>
+#include <time.h>
 
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 #include "wire/protobuf.h"

@@ -19,7 +19,9 @@
 
 enum {
 	FIRST_FD = 3,    /* a worker's sockets follow standard error */
-	LIVED_MS = 5000, /* who lived so long did not crash at start */
+	LIVED_MS = 1000, /* who was ready and lived so long did not crash at start */
+	SAME_STOP_MS = 300,
+	QUICK_ENDS = 5, /* in a row, before we wait between them */
 	BACKOFF_MIN_MS = 50,
 	BACKOFF_MAX_MS = 5000,
 	SUCCESSOR_MS = 30000 /* for a new binary to read its configuration */
@@ -39,6 +41,8 @@ struct keeper {
 	int next_program; /* during an upgrade */
 	struct worker current, successor;
 	uint64_t backoff_ms, restart_at_ms; /* 0: no restart is due */
+	unsigned quick_ends;                /* in a row */
+	uint64_t stopped_ms;                /* when the first came */
 	unsigned stops;                     /* SIGTERMs so far */
 	bool was_ready;
 };
@@ -88,6 +92,7 @@ _Noreturn static void become_worker(const struct keeper *k, int program, int rep
 	char text[64];
 	snprintf(text, sizeof(text), "%d,%d,%d,%d,%d", numbers[0], numbers[1], numbers[2],
 		 numbers[3], succeeds);
+	setpgid(0, 0); /* ^C at a terminal is for the keeper, which passes it on */
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -203,28 +208,39 @@ static bool is_hopeless(const struct keeper *k, int status)
 	return !k->was_ready && WIFEXITED(status);
 }
 
+/* At once, as a rule. Who keeps crashing is given time; SIGKILL is no crash but came from outside.
+ */
+static void schedule_restart(struct keeper *k, int status)
+{
+	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	bool lived = k->current.ready && clock_mono_ms() - k->current.born_ms > LIVED_MS;
+	k->quick_ends = killed || lived ? 0 : k->quick_ends + 1;
+	if (k->quick_ends < QUICK_ENDS)
+		k->backoff_ms = 0;
+	else if (k->backoff_ms == 0)
+		k->backoff_ms = BACKOFF_MIN_MS;
+	else
+		k->backoff_ms =
+		    k->backoff_ms * 2 < BACKOFF_MAX_MS ? k->backoff_ms * 2 : BACKOFF_MAX_MS;
+	log_error("worker ended", "pid=%d code=%d restart_in_ms=%llu", (int)k->current.pid,
+		  exit_code(status), (unsigned long long)k->backoff_ms);
+	k->restart_at_ms = clock_mono_ms() + k->backoff_ms;
+}
+
 /* Gives an exit code for the keeper, or -1 to go on. */
 static int on_current_end(struct keeper *k, int status)
 {
-	bool lived = clock_mono_ms() - k->current.born_ms > LIVED_MS;
-	pid_t pid = k->current.pid;
-	forget(&k->current);
 	if (k->stops != 0 && k->successor.pid == 0)
 		return exit_code(status);
 	if (k->successor.pid != 0 && k->successor.prepared) {
+		forget(&k->current);
 		adopt_successor(k);
 		return -1;
 	}
 	if (is_hopeless(k, status))
 		return exit_code(status);
-	k->backoff_ms = lived || k->backoff_ms == 0 ? 0 : k->backoff_ms * 2;
-	log_error("worker ended", "pid=%d code=%d restart_in_ms=%llu", (int)pid, exit_code(status),
-		  (unsigned long long)k->backoff_ms);
-	k->restart_at_ms = clock_mono_ms() + k->backoff_ms;
-	if (k->backoff_ms == 0)
-		k->backoff_ms = BACKOFF_MIN_MS / 2; /* doubled by the next quick end */
-	if (k->backoff_ms > BACKOFF_MAX_MS)
-		k->backoff_ms = BACKOFF_MAX_MS;
+	schedule_restart(k, status);
+	forget(&k->current);
 	return -1;
 }
 
@@ -245,9 +261,15 @@ static int reap(struct keeper *k)
 
 /* ---- the loop ---- */
 
+/* Some tools signal the process and then its group: what comes right behind the first is the same.
+ */
 static void on_stop_signal(struct keeper *k)
 {
-	k->stops++;
+	uint64_t now_ms = clock_mono_ms();
+	if (k->stops != 0 && now_ms - k->stopped_ms < SAME_STOP_MS)
+		return;
+	if (k->stops++ == 0)
+		k->stopped_ms = now_ms;
 	k->restart_at_ms = 0;
 	log_info(k->stops == 1 ? "stopping" : "stopping at once", "pid=%d", (int)k->current.pid);
 	if (k->successor.pid != 0)

@@ -19,6 +19,9 @@ static _Atomic uint64_t connects;
 static struct export_call calls[CALLS];
 static struct outcome outcomes[CALLS];
 static bool done[CALLS];
+static int follow_up = -1; /* sent from within on_done() of another, as the sender does */
+
+static void send_call(size_t i, struct slice body);
 
 static void on_done(struct export_call *call, struct outcome o)
 {
@@ -26,6 +29,10 @@ static void on_done(struct export_call *call, struct outcome o)
 	CHECK(!done[i]);
 	done[i] = true;
 	outcomes[i] = o;
+	int next = follow_up;
+	follow_up = -1;
+	if (next >= 0)
+		send_call((size_t)next, slice_str("next"));
 }
 
 static void remove_ca_file(void)
@@ -215,6 +222,47 @@ static void test_silence_ends_by_the_time_limit(void)
 		CHECK_EQ(peer.requests, 1);
 		peer.answer = i == 1 ? "0" : OK_200;
 		CHECK_EQ(ask("y").verdict, SENT);
+		stop();
+	}
+}
+
+static void test_a_body_that_was_given_up_is_not_touched_again(void)
+{
+	for (int http2 = 0; http2 < 2; http2++) {
+		listen_with((struct peer){.answer = NULL, .http2 = http2});
+		conf.timeout_ms = 30;
+		start(http2 ? PROTOCOL_GRPC : PROTOCOL_HTTP, "http://127.0.0.1");
+		ev_io_stop(loop, &peer.accept); /* the kernel connects; nobody reads */
+		size_t len = 16 << 20;
+		uint8_t *body = calloc(1, len);
+		send_call(0, slice_of(body, len));
+		wait_for(0);
+		CHECK_EQ(outcomes[0].verdict, RETRY);
+		free(body);
+		ev_io_start(loop, &peer.accept);
+		peer.answer = http2 ? "0" : OK_200;
+		conf.timeout_ms = 5000;
+		CHECK_EQ(ask("less").verdict, SENT);
+		stop();
+	}
+}
+
+static void test_a_follow_up_does_not_go_on_a_dying_connection(void)
+{
+	for (int http2 = 0; http2 < 2; http2++) {
+		listen_with((struct peer){.answer = NULL, .http2 = http2});
+		start(http2 ? PROTOCOL_GRPC : PROTOCOL_HTTP, "http://127.0.0.1");
+		follow_up = 1;
+		done[1] = false;
+		send_call(0, slice_str("x"));
+		while (peer.requests == 0)
+			ev_run(loop, EVRUN_ONCE);
+		peer_conn_close(&peer.conns[0]);
+		peer.answer = http2 ? "0" : OK_200;
+		wait_for(1);
+		CHECK_EQ(outcomes[0].verdict, RETRY);
+		CHECK_EQ(outcomes[1].verdict, SENT);
+		CHECK_EQ(connects, 2);
 		stop();
 	}
 }
@@ -419,6 +467,8 @@ int main(int argc, char **argv)
 		   TEST(test_a_connection_closed_while_idle_costs_no_failure),
 		   TEST(test_an_early_answer_to_a_large_body_is_heard),
 		   TEST(test_silence_ends_by_the_time_limit),
+		   TEST(test_a_body_that_was_given_up_is_not_touched_again),
+		   TEST(test_a_follow_up_does_not_go_on_a_dying_connection),
 		   TEST(test_a_backend_that_is_not_there_is_one_attempt_a_call),
 		   TEST(test_a_name_is_looked_up_in_the_hosts_file),
 		   TEST(test_grpc_frames_and_headers_are_right),

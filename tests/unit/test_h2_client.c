@@ -136,7 +136,7 @@ static int talk(struct http_client *c, struct server *s)
 
 #define NV(n, v)                                                                                   \
 	{                                                                                          \
-		(uint8_t *)(n), (uint8_t *)(v), sizeof(n) - 1, strlen(v), 0                        \
+		(uint8_t *)(uintptr_t)(n), (uint8_t *)(uintptr_t)(v), strlen(n), strlen(v), 0      \
 	}
 
 static void send_headers(struct server *s, int32_t id, const char *status, bool end)

@@ -623,6 +623,21 @@ static void test_a_damaged_block_is_charged_and_passed_over(void)
 	}
 }
 
+static void test_damage_is_a_stretch_of_its_own(void)
+{
+	start();
+	conf.linger_ms = 5;
+	for (int i = 0; i < 3; i++)
+		file_spans(2, 2);
+	journal.block[2].gone = true;
+	CHECK(wait_for_call());
+	CHECK_EQ(calls[0]->spans, 4);
+	while (spans_before(&journal, journal.done) < journal.n_spans && wait_for_call())
+		answer(0, SENT);
+	check_only_dropped(DROP_DAMAGED, 4, 8);
+	stop();
+}
+
 static void test_damage_between_two_attempts_is_charged_too(void)
 {
 	start();
@@ -776,6 +791,7 @@ int main(int argc, char **argv)
 		   TEST(test_too_large_requests_are_cut_and_a_huge_span_given_up),
 		   TEST(test_a_small_request_called_too_large_waits),
 		   TEST(test_a_damaged_block_is_charged_and_passed_over),
+		   TEST(test_damage_is_a_stretch_of_its_own),
 		   TEST(test_damage_between_two_attempts_is_charged_too),
 		   TEST(test_a_first_block_done_in_part_is_not_sent_twice),
 		   TEST(test_a_first_block_done_in_part_and_then_lost_is_charged_in_part),
