@@ -66,6 +66,18 @@ $(BUILD)/unit/%: tests/unit/%.c tests/check.h $(BUILD)/parts.a
 	@echo CC $<
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
+# Programs that measure: load, sink, disk.
+BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
+BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk)
+$(BUILD)/bench/load: $(BUILD)/tests/bench/client.o
+$(BUILD)/bench/load $(BUILD)/bench/disk: $(BUILD)/tests/bench/corpus.o
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+bench: all $(BENCH_P) ## speed and memory, 6 minutes; BENCH=quick takes one, BENCH=--write writes docs/benchmarks.md
+	BUILD=$(BUILD) tests/bench/run $(BENCH)
+
 run: all ## builds and starts the relay with the sample configuration
 	$(BUILD)/spanrelay run -c conf/spanrelay.yaml
 
@@ -143,7 +155,7 @@ install: all ## to PREFIX (/usr/local) under DESTDIR; an existing configuration 
 		sed 's|^data_dir:.*|data_dir: /var/lib/spanrelay|' conf/spanrelay.yaml \
 			>$(DESTDIR)$(SYSCONFDIR)/spanrelay/spanrelay.yaml
 
--include $(OBJECTS:.o=.d) $(PROTO_O:.o=.d) $(UNIT:=.d)
+-include $(OBJECTS:.o=.d) $(PROTO_O:.o=.d) $(UNIT:=.d) $(BENCH_O:.o=.d)
 
 clean: ## removes what was built
 	rm -rf build build-*
