@@ -21,7 +21,7 @@ static const char *const NAMES[SOCKETS] = {"grpc", "http", "admin"};
 
 static void log_listening(const char *name, int fd)
 {
-	struct sockaddr_storage at;
+	struct sockaddr_storage at = {.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof(at);
 	char host[INET6_ADDRSTRLEN] = "?";
 	if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
