@@ -102,6 +102,12 @@ static bool put_data(struct client *c)
 	return true;
 }
 
+static void put_all_data(struct client *c)
+{
+	while (c->sending != NULL && c->out.len < OUT_HIGH && put_data(c))
+		;
+}
+
 static void put_http1(struct client *c, const struct sample *s)
 {
 	size_t before = c->out.len;
@@ -138,6 +144,7 @@ void client_send(struct client *c, struct sample *s)
 	size_t before = c->out.len;
 	put_headers(c, call->stream);
 	count_queued(c, before);
+	put_all_data(c);
 }
 
 static void stamp_sent(struct client *c)
@@ -156,8 +163,7 @@ static void stamp_sent(struct client *c)
 int client_write(struct client *c)
 {
 	for (;;) {
-		while (c->sending != NULL && c->out.len < OUT_HIGH && put_data(c))
-			;
+		put_all_data(c);
 		if (c->out.len == 0)
 			return 0;
 		ssize_t n =
@@ -217,8 +223,8 @@ static int read_headers(struct client *c, const struct frame *f)
 	while (!last) {
 		nghttp2_nv field;
 		int flags = 0;
-		ssize_t n = nghttp2_hd_inflate_hd2(c->inflater, &field, &flags, block.data,
-						   block.len, 1);
+		ssize_t n =
+		    nghttp2_hd_inflate_hd2(c->inflater, &field, &flags, block.data, block.len, 1);
 		if (n < 0)
 			return -1;
 		block = slice_of(block.data + n, block.len - (size_t)n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tests/bench/client.h - one connection of the load generator: OTLP requests out, statuses in. Speaks
- * gRPC by frames written by hand, or HTTP/1.1 with one request at a time. */
+ * tests/bench/client.h - one connection of the load generator: OTLP requests out, statuses in.
+ * Speaks gRPC by frames written by hand, or HTTP/1.1 with one request at a time. */
 #ifndef TESTS_BENCH_CLIENT_H
 #define TESTS_BENCH_CLIENT_H
 

@@ -29,8 +29,8 @@ static const char *pick(uint64_t *seed, const char *const *of, size_t n)
 static const char *const METHODS[] = {"GET", "GET", "GET", "POST", "PUT", "DELETE"};
 static const char *const ROUTES[] = {"/api/v1/orders/{id}", "/api/v1/customers/{id}/basket",
 				     "/checkout/payment", "/catalogue/search", "/login"};
-static const char *const SERVICES[] = {"checkout", "basket", "catalogue", "edge-gateway",
-				       "payment", "search"};
+static const char *const SERVICES[] = {"checkout",     "basket",  "catalogue",
+				       "edge-gateway", "payment", "search"};
 static const char *const AGENTS[] = {
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari",
     "okhttp/4.12.0", "Go-http-client/2.0",
@@ -45,9 +45,8 @@ static void int_attribute(struct buf *b, unsigned field, const char *key, uint64
 	pb_message(b, field, &kv);
 }
 
-__attribute__((format(printf, 4, 5))) static void text_attribute(struct buf *b, unsigned field,
-								 const char *key, const char *fmt,
-								 ...)
+__attribute__((format(printf, 4, 5))) static void
+text_attribute(struct buf *b, unsigned field, const char *key, const char *fmt, ...)
 {
 	char text[256];
 	va_list ap;
@@ -91,8 +90,8 @@ static void add_span(struct buf *scope, uint64_t *seed)
 	int_attribute(&span, 9, "client.port", 1024 + next(seed) % 60000);
 	pb_attribute(&span, 9, "server.address", "shop.example.com");
 	pb_attribute(&span, 9, "network.protocol.version", "1.1");
-	text_attribute(&span, 9, "network.peer.address", "10.4.%u.%u",
-		       (unsigned)(next(seed) % 16), (unsigned)(next(seed) % 256));
+	text_attribute(&span, 9, "network.peer.address", "10.4.%u.%u", (unsigned)(next(seed) % 16),
+		       (unsigned)(next(seed) % 256));
 	text_attribute(&span, 9, "thread.name", "worker-%u", (unsigned)(next(seed) % 32));
 	text_attribute(&span, 9, "app.customer.id", "c-%016llx", (unsigned long long)next(seed));
 	text_attribute(&span, 9, "db.query.text",
@@ -169,8 +168,8 @@ static int compress(struct sample *s, struct libdeflate_compressor *c)
 	if (c == NULL ||
 	    buf_reserve(&packed, libdeflate_gzip_compress_bound(c, s->message.len)) != 0)
 		return -1;
-	packed.len = libdeflate_gzip_compress(c, s->message.data, s->message.len, packed.data,
-					      packed.cap);
+	packed.len =
+	    libdeflate_gzip_compress(c, s->message.data, s->message.len, packed.data, packed.cap);
 	buf_finish(&s->message);
 	s->message = packed;
 	free(s->trace_ids);

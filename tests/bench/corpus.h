@@ -8,11 +8,11 @@
 #include "base/buf.h"
 
 struct sample {
-	struct buf message;   /* as it goes on the wire, after its gRPC prefix: plain or gzip */
-	size_t plain_bytes;   /* of it before compression */
+	struct buf message; /* as it goes on the wire, after its gRPC prefix: plain or gzip */
+	size_t plain_bytes; /* of it before compression */
 	uint32_t spans;
-	uint32_t *trace_ids;  /* where they stand in a plain message; NULL: gzip */
-	bool busy;            /* the user's own */
+	uint32_t *trace_ids; /* where they stand in a plain message; NULL: gzip */
+	bool busy;           /* the user's own */
 };
 
 /* n requests; NULL: no memory. gzip is of level 6, as SDKs send it. */

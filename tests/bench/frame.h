@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tests/bench/frame.h - HTTP/2 frames by hand, RFC 9113 4.1: what load and sink say is the same bytes
- * over and over, so neither pays for a library that could say anything. */
+ * tests/bench/frame.h - HTTP/2 frames by hand, RFC 9113 4.1: what load and sink say is the same
+ * bytes over and over, so neither pays for a library that could say anything. */
 #ifndef TESTS_BENCH_FRAME_H
 #define TESTS_BENCH_FRAME_H
 

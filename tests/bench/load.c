@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The load generator: OTLP requests made beforehand, over gRPC or HTTP/1.1, as fast as answers come
- * or at a rate that does not wait for them. Prints one line of JSON. `load --help` has the options. */
+ * or at a rate that does not wait for them. Prints one line of JSON. `load --help` has the options.
+ */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -26,7 +27,8 @@ static const char HELP[] =
     "  --spans N         in a request (300)\n"
     "  --connections N   (4)\n"
     "  --streams N       requests in flight on each connection of gRPC (4)\n"
-    "  --rate N          spans a second, whatever the answers do; without it, as fast as they come\n"
+    "  --rate N          spans a second, whatever the answers do; without it, as fast as they "
+    "come\n"
     "  --seconds N       stops after so long (10, or as long as --requests takes)\n"
     "  --requests N      stops after so many\n"
     "  --pool N          distinct requests (64)\n"
@@ -106,23 +108,32 @@ static bool is_over(const struct load *l, uint64_t now_ns)
 	       (l->seconds > 0 && (double)(now_ns - l->begun_ns) >= l->seconds * 1e9);
 }
 
-static int send_due(struct load *l)
+static int write_all(struct load *l)
 {
-	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), due = due_by(l, now_ns);
-	while (l->sent < due && !is_over(l, now_ns)) {
-		struct client *c = client_with_room(l);
-		if (c == NULL) {
-			l->late += l->rate > 0;
-			break;
-		}
-		struct sample *s = next_sample(l);
-		l->bytes += s->message.len;
-		client_send(c, s);
-		l->sent++;
-	}
 	for (unsigned i = 0; i < l->connections; i++)
 		if (client_write(&l->clients[i]) != 0)
 			return -1;
+	return 0;
+}
+
+/* Sends what is due and can be sent. A full socket leaves no room: what it takes later makes some.
+ */
+static int send_due(struct load *l)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), due = due_by(l, now_ns);
+	struct client *c = NULL;
+	do {
+		while (l->sent < due && !is_over(l, now_ns) && (c = client_with_room(l)) != NULL) {
+			struct sample *s = next_sample(l);
+			l->bytes += s->message.len;
+			client_send(c, s);
+			l->sent++;
+		}
+		if (write_all(l) != 0)
+			return -1;
+		c = client_with_room(l);
+	} while (l->sent < due && !is_over(l, now_ns) && c != NULL);
+	l->late += l->rate > 0 && l->sent < due && !is_over(l, now_ns);
 	return 0;
 }
 
@@ -158,17 +169,14 @@ static int run(struct load *l)
 		if (send_due(l) != 0)
 			return -1;
 		struct timespec wait = wait_time(l);
-		if (l->late != 0 && wait.tv_nsec == 0)
-			wait.tv_nsec = 1000000; /* no room: only an answer makes some */
+		if (wait.tv_nsec == 0 && client_with_room(l) == NULL)
+			wait.tv_nsec = 1000000; /* only an answer makes some */
 		if (run_round(l, wait) != 0)
 			return -1;
 	}
 	uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + LAST_ANSWERS_MS * 1000000ull;
 	while (l->answered < l->sent && clock_ns(CLOCK_MONOTONIC) < deadline_ns) {
-		for (unsigned i = 0; i < l->connections; i++)
-			if (client_write(&l->clients[i]) != 0)
-				return -1;
-		if (run_round(l, (struct timespec){0, 10000000}) != 0)
+		if (write_all(l) != 0 || run_round(l, (struct timespec){0, 10000000}) != 0)
 			return -1;
 	}
 	return l->answered == l->sent ? 0 : -1;
@@ -229,25 +237,47 @@ static void tell(struct load *l, double cpu_s)
 static int read_options(struct load *l, int argc, char **argv)
 {
 	static const struct option OPTIONS[] = {
-	    {"port", 1, NULL, 'p'},        {"http1", 0, NULL, '1'},   {"gzip", 0, NULL, 'z'},
-	    {"spans", 1, NULL, 's'},       {"rate", 1, NULL, 'r'},    {"connections", 1, NULL, 'c'},
-	    {"streams", 1, NULL, 'm'},     {"seconds", 1, NULL, 't'}, {"requests", 1, NULL, 'n'},
-	    {"pool", 1, NULL, 'q'},        {"seed", 1, NULL, 'x'},    {"help", 0, NULL, 'h'},
+	    {"port", 1, NULL, 'p'},    {"http1", 0, NULL, '1'},   {"gzip", 0, NULL, 'z'},
+	    {"spans", 1, NULL, 's'},   {"rate", 1, NULL, 'r'},    {"connections", 1, NULL, 'c'},
+	    {"streams", 1, NULL, 'm'}, {"seconds", 1, NULL, 't'}, {"requests", 1, NULL, 'n'},
+	    {"pool", 1, NULL, 'q'},    {"seed", 1, NULL, 'x'},    {"help", 0, NULL, 'h'},
 	    {NULL, 0, NULL, 0}};
 	for (int o; (o = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1;) {
 		uint64_t n = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
 		switch (o) {
-		case 'p': l->port = (unsigned)n; break;
-		case '1': l->http1 = true; break;
-		case 'z': l->gzip = true; break;
-		case 's': l->spans = (unsigned)n; break;
-		case 'r': l->rate = (double)n; break;
-		case 'c': l->connections = (unsigned)n; break;
-		case 'm': l->streams = (unsigned)n; break;
-		case 't': l->seconds = strtod(optarg, NULL); break;
-		case 'n': l->requests = n; break;
-		case 'q': l->pool = n; break;
-		case 'x': l->seed = n; break;
+		case 'p':
+			l->port = (unsigned)n;
+			break;
+		case '1':
+			l->http1 = true;
+			break;
+		case 'z':
+			l->gzip = true;
+			break;
+		case 's':
+			l->spans = (unsigned)n;
+			break;
+		case 'r':
+			l->rate = (double)n;
+			break;
+		case 'c':
+			l->connections = (unsigned)n;
+			break;
+		case 'm':
+			l->streams = (unsigned)n;
+			break;
+		case 't':
+			l->seconds = strtod(optarg, NULL);
+			break;
+		case 'n':
+			l->requests = n;
+			break;
+		case 'q':
+			l->pool = n;
+			break;
+		case 'x':
+			l->seed = n;
+			break;
 		default:
 			fputs(HELP, o == 'h' ? stdout : stderr);
 			return o == 'h' ? EX_OK : EX_USAGE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A backend that takes OTLP/gRPC, says yes and counts. Prints `port N`, and on SIGUSR1 and at its end
- * (SIGTERM) a line of JSON. Spans of plain bodies are counted; those of gzip with --inflate only. */
+ * A backend that takes OTLP/gRPC, says yes and counts. Prints `port N`, and on SIGUSR1 and at its
+ * end (SIGTERM) a line of JSON. Spans of plain bodies are counted; those of gzip with --inflate
+ * only. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
@@ -173,7 +174,7 @@ static bool serve(struct peer *p)
 static void peer_free(struct peer *p)
 {
 	list_for_each_safe(pos, tmp, &p->streams)
-		stream_free(container_of(pos, struct stream, link));
+	    stream_free(container_of(pos, struct stream, link));
 	close(p->fd);
 	buf_finish(&p->in);
 	buf_finish(&p->out);
