@@ -101,6 +101,12 @@ asan: ## unit and end-to-end tests under AddressSanitizer and UBSan
 tsan: ## end-to-end tests under ThreadSanitizer
 	TSAN_OPTIONS="suppressions=$(abspath tests/tsan.supp)" $(MAKE) $(TSAN) e2e
 
+# Client programs go to build/interop/ and stay there; INTEROP=local is what needs no downloads.
+interop: $(BUILD)/spanrelay ## against programs we did not write (INTEROP=local: those of the distribution)
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) -m pytest -q -p no:cacheprovider -rs \
+		--basetemp=$(SCRATCH)-interop tests/interop/$(if $(filter local,$(INTEROP)),test_local.py); \
+		status=$$?; rm -rf $(SCRATCH)-interop; exit $$status
+
 crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (CRASH="--worker 20 ...")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/crash.py $(CRASH)
 

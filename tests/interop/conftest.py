@@ -39,8 +39,8 @@ def start(tmp_path, backend):
         shutil.rmtree(relay.data, ignore_errors=True)  # each holds a whole journal
 
 
-def exporter(port, name="main", protocol="http/protobuf"):
-    return (f"{{ name: {name}, protocol: {protocol}, linger: 10ms, retry: {{ initial: 50ms, max: 500ms }}, "
+def exporter(port, name="main", protocol="http/protobuf", compression="gzip"):
+    return (f"{{ name: {name}, protocol: {protocol}, compression: {compression}, linger: 10ms, retry: {{ initial: 50ms, max: 500ms }}, "
             f'endpoint: "http://127.0.0.1:{port}" }}')
 
 

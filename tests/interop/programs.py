@@ -20,7 +20,7 @@ GO = shutil.which("go") or "/usr/local/go/bin/go"
 TOOLS = {
     "h2spec": "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible",
     "telemetrygen": "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@v0.161.0",
-    "ghz": "github.com/bojand/ghz/cmd/ghz@v0.121.0",
+    "ghz": "github.com/bojand/ghz/cmd/ghz@v0.93.0",
 }
 
 

@@ -1,39 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """SDKs: every span at the backend has the bytes that the SDK sent, and its resource and scope with it."""
-import os
-import subprocess
-
 import pytest
 
 import programs
-import tap
-from relay import check_ledger
+from checks import compare, run_client
 
 ROUNDS = 60
 COMMON = {"string", "bool", "int", "double", "array", "parent", "event", "link", "tracestate", "flags", "status 2"}
 KINDS = {f"kind {k}" for k in range(1, 6)}
 SCOPE = {"scope version", "schema url"}
-
-
-def run_client(command, relay, protocol, **env):
-    port = relay.taps[protocol].port
-    settings = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    settings.update(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="100",
-                    OTEL_BSP_MAX_QUEUE_SIZE="100000", **env)
-    done = subprocess.run(command, env=settings, text=True, timeout=120,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout[-4000:] + relay.text()[-2000:]
-
-
-def compare(relay, backend, protocol):
-    """Waits for all that the client sent; (how many, what they had)."""
-    sent = relay.taps[protocol].spans()
-    relay.wait_until(lambda: relay.status()["exporters"][0]["sent"] >= len(sent))
-    assert sorted(backend.spans()) == sorted(sent)
-    check_ledger(relay.status())
-    ledger = relay.status()["ledger"]
-    assert ledger["received"] == ledger["accepted"] == len(sent)
-    return len(sent), tap.shapes(sent)
 
 
 CLIENTS = {

@@ -88,7 +88,7 @@ func spans(ctx context.Context, provider *sdk.TracerProvider, rounds int) {
 	}
 }
 
-// load: four callers, each with one request in flight; a request has 20 spans.
+// load: four callers, each with one request in flight and a breath between them; a request has 10 spans.
 func load(ctx context.Context, protocol string, seconds int) {
 	var lock sync.Mutex
 	var wait sync.WaitGroup
@@ -99,7 +99,7 @@ func load(ctx context.Context, protocol string, seconds int) {
 			e := exporter(ctx, protocol)
 			for n := 0; time.Now().Before(end); n++ {
 				var stubs tracetest.SpanStubs
-				for s := range 20 {
+				for s := range 10 {
 					stubs = append(stubs, tracetest.SpanStub{Name: fmt.Sprintf("%d.%d.%d", c, n, s),
 						SpanContext: trace.NewSpanContext(trace.SpanContextConfig{
 							TraceID: trace.TraceID{1, byte(c), byte(n >> 16), byte(n >> 8), byte(n)},
@@ -115,7 +115,7 @@ func load(ctx context.Context, protocol string, seconds int) {
 					failed[err.Error()]++
 				}
 				lock.Unlock()
-				time.Sleep(2 * time.Millisecond)
+				time.Sleep(10 * time.Millisecond)
 			}
 		})
 	}
