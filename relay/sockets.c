@@ -21,8 +21,9 @@ static const char *const NAMES[SOCKETS] = {"grpc", "http", "admin"};
 
 static void log_listening(const char *name, int fd)
 {
-	struct sockaddr_storage at = {.ss_family = AF_UNSPEC};
+	struct sockaddr_storage at;
 	socklen_t len = sizeof(at);
+	memset(&at, 0, sizeof(at));
 	char host[INET6_ADDRSTRLEN] = "?";
 	if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
 		return;
