@@ -103,9 +103,8 @@ tsan: ## end-to-end tests under ThreadSanitizer
 
 # Client programs go to build/interop/ and stay there; INTEROP=local is what needs no downloads.
 interop: $(BUILD)/spanrelay ## against programs we did not write (INTEROP=local: those of the distribution)
-	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) -m pytest -q -p no:cacheprovider -rs \
-		--basetemp=$(SCRATCH)-interop tests/interop/$(if $(filter local,$(INTEROP)),test_local.py); \
-		status=$$?; rm -rf $(SCRATCH)-interop; exit $$status
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) tests/run-e2e $(PYTHON) $(SCRATCH)-interop \
+		tests/interop/$(if $(filter local,$(INTEROP)),test_local.py) interop
 
 crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (CRASH="--worker 20 ...")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/crash.py $(CRASH)
@@ -131,7 +130,7 @@ layers: ## includes point one way
 	@tests/layers
 
 format: ## all sources are as clang-format 14 would write them
-	clang-format --dry-run -Werror $(OWN_C) $(OWN_H)
+	$(Q)clang-format --dry-run -Werror $(OWN_C) $(OWN_H)
 
 # One by one: clang-tidy forgets the settings of a header between files.
 tidy: $(PROTO_C) ## clang-tidy finds nothing
