@@ -123,6 +123,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/parts.a
 	@echo CC $<
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
+CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format))
 OWN_C := $(SOURCES) $(wildcard tests/*/*.c)
 OWN_H := $(wildcard $(FOLDERS:%=%/*.h) tests/*.h tests/*/*.h)
 
@@ -130,7 +131,7 @@ layers: ## includes point one way
 	@tests/layers
 
 format: ## all sources are as clang-format 14 would write them
-	$(Q)clang-format --dry-run -Werror $(OWN_C) $(OWN_H)
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(OWN_C) $(OWN_H)
 
 # One by one: clang-tidy forgets the settings of a header between files.
 tidy: $(PROTO_C) ## clang-tidy finds nothing

@@ -63,8 +63,6 @@ def figure():
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
     for cells in FIGURES:
         terminalreporter.write_line("| " + " | ".join(str(c) for c in cells) + " |")
-    count = {k: len(terminalreporter.stats.get(k, [])) for k in ("passed", "failed", "error", "skipped")}
-    if count["skipped"]:
-        terminalreporter.write_line(f"interop: {count['skipped']} SKIPPED: their toolchain is missing")
-    terminalreporter.write_line(
-        f"interop: {count['passed']} passed, {count['failed'] + count['error']} failed")
+    skipped = len(terminalreporter.stats.get("skipped", []))
+    if skipped:
+        terminalreporter.write_line(f"interop: {skipped} SKIPPED: their toolchain is missing")
