@@ -111,6 +111,11 @@ asan: ## unit and end-to-end tests under AddressSanitizer and UBSan
 tsan: ## end-to-end tests under ThreadSanitizer
 	TSAN_OPTIONS="suppressions=$(abspath tests/tsan.supp)" $(MAKE) $(TSAN) e2e
 
+# Client programs go to build/interop/ and stay there; INTEROP=local is what needs no downloads.
+interop: $(BUILD)/spanrelay ## against programs we did not write (INTEROP=local: those of the distribution)
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) tests/run-e2e $(PYTHON) $(SCRATCH)-interop \
+		tests/interop/$(if $(filter local,$(INTEROP)),test_local.py) interop
+
 crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (CRASH="--worker 20 ...")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/crash.py $(CRASH)
 
@@ -128,6 +133,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/parts.a
 	@echo CC $<
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
+CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format))
 OWN_C := $(SOURCES) $(wildcard tests/*/*.c)
 OWN_H := $(wildcard $(FOLDERS:%=%/*.h) tests/*.h tests/*/*.h)
 
@@ -135,7 +141,7 @@ layers: ## includes point one way
 	@tests/layers
 
 format: ## all sources are as clang-format 14 would write them
-	clang-format --dry-run -Werror $(OWN_C) $(OWN_H)
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(OWN_C) $(OWN_H)
 
 # One by one: clang-tidy forgets the settings of a header between files.
 tidy: $(PROTO_C) ## clang-tidy finds nothing

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -60,12 +61,20 @@ static void on_signal(int number)
 bool worker_birth_read(struct worker_birth *b)
 {
 	const char *text = getenv(BIRTH_VARIABLE);
-	int succeeds = 0;
-	if (text == NULL ||
-	    sscanf(text, "%d,%d,%d,%d,%d", &b->sockets[SOCKET_GRPC], &b->sockets[SOCKET_HTTP],
-		   &b->sockets[SOCKET_ADMIN], &b->report, &succeeds) != 5)
+	long numbers[SOCKETS + 2];
+	if (text == NULL)
 		return false;
-	b->succeeds = succeeds != 0;
+	for (int i = 0; i < SOCKETS + 2; i++) {
+		char *end;
+		numbers[i] = strtol(text, &end, 10);
+		if (end == text || numbers[i] < -1 || numbers[i] > INT_MAX)
+			return false;
+		text = *end == ',' ? end + 1 : end;
+	}
+	for (int i = 0; i < SOCKETS; i++)
+		b->sockets[i] = (int)numbers[i];
+	b->report = (int)numbers[SOCKETS];
+	b->succeeds = numbers[SOCKETS + 1] != 0;
 	unsetenv(BIRTH_VARIABLE);
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* a worker without its keeper drains and ends */
 	for (int fd = FIRST_FD; fd <= b->report; fd++)

@@ -56,8 +56,8 @@ struct intake {
 	struct room room;
 	struct relay *relay;
 	struct receivers *receivers;
-	_Atomic uint32_t
-	    load; /* connections; main adds what it sends, the room says what there is */
+	/* connections; main adds what it sends, the room says what there is */
+	_Atomic uint32_t load;
 };
 
 /* Writes batches in groups, answers them after the commit, keeps the account. */

@@ -9,8 +9,8 @@
 #include "wire/request.h"
 
 enum {
-	H2_HEADER_BYTES =
-	    16384, /* name + value + 32 a field, as SETTINGS_MAX_HEADER_LIST_SIZE counts */
+	/* name + value + 32 a field, as SETTINGS_MAX_HEADER_LIST_SIZE counts */
+	H2_HEADER_BYTES = 16384,
 	H2_HEADER_FIELDS = 64,
 	H2_WINDOW = 1 << 20, /* of a stream and of the connection */
 	H2_MAX_STREAMS = 128
