@@ -75,7 +75,7 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
-bench: all $(BENCH_P) ## speed and memory, 6 minutes; BENCH=quick takes one, BENCH=--write writes docs/benchmarks.md
+bench: all $(BENCH_P) ## speed and memory, 5 minutes; BENCH=quick: one; BENCH=--write: docs/benchmarks.md
 	BUILD=$(BUILD) tests/bench/run $(BENCH)
 
 # The Collector comes from its Go modules, by its own builder; what they lock stays out of the tree.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every measurement needs: a sink, loads, what the kernel says of a process, and the page that
 the figures go to."""
+import atexit
 import datetime
 import json
 import os
@@ -31,6 +32,7 @@ class Sink:
     """A backend; counts() is what it has got since it began."""
 
     def __init__(self, *args):
+        atexit.register(self.stop)
         self.process = subprocess.Popen([program("sink"), *args], stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().split()[1])
 
@@ -43,19 +45,25 @@ class Sink:
         self.process.wait()
 
 
-def load(port, **options):
-    """Runs load to its end. Every request must have been accepted, or the figures mean nothing."""
+def start_load(port, options):
     args = [program("load"), "--port", str(port)]
     for name, value in options.items():
-        if value is True:
-            args.append(f"--{name}")
-        elif value:
-            args += [f"--{name}", str(value)]
-    run = subprocess.run(args, stdout=subprocess.PIPE, text=True, check=False)
-    result = json.loads(run.stdout)
-    if run.returncode != 0 or result["answers"] != {"0": result["requests"]}:
-        raise SystemExit(f"load {options}: exit {run.returncode}, answers {result['answers']}")
+        args += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
+
+
+def load_result(process, options):
+    """Every request must have been accepted, or the figures mean nothing."""
+    text, _ = process.communicate()
+    result = json.loads(text) if text else {"answers": None, "requests": 0}
+    if process.returncode != 0 or result["answers"] != {"0": result["requests"]}:
+        raise SystemExit(f"load {options}: exit {process.returncode}, "
+                         f"answers {result['answers']} of {result['requests']}")
     return result
+
+
+def load(port, **options):
+    return load_result(start_load(port, options), options)
 
 
 def cpu_s(pids):
@@ -83,6 +91,7 @@ class Subject:
         exporter = (f'{{ name: sink, protocol: grpc, endpoint: "http://127.0.0.1:{sink_port}", '
                     f"compression: {compression} }}")
         os.makedirs(folder, exist_ok=True)
+        atexit.register(self.stop)
         self.relay = Relay(folder, [exporter], f"journal: {{ limit: {limit} }}", args=args)
         self.port, self.http = self.relay.grpc, self.relay.http
         self.pids = [self.relay.process.pid, self.relay.worker_pid()]
@@ -94,7 +103,8 @@ class Subject:
         self.relay.wait_until(self.drained, 120)
 
     def stop(self):
-        self.relay.stop()
+        if self.relay.process.poll() is None:
+            self.relay.stop()
 
 
 def measure(subject, **options):
@@ -116,17 +126,11 @@ class Peak:
         self.pids, self.peak = pids, 0
 
     def load(self, port, **options):
-        args = [program("load"), "--port", str(port)]
-        for name, value in options.items():
-            args += [f"--{name}", str(value)]
-        process = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
+        process = start_load(port, options)
         while process.poll() is None:
             self.peak = max(self.peak, anonymous_mib(self.pids))
             time.sleep(0.05)
-        result = json.loads(process.stdout.read())
-        if result["answers"] != {"0": result["requests"]}:
-            raise SystemExit(f"load {options}: answers {result['answers']}")
-        return self.peak, result
+        return self.peak, load_result(process, options)
 
 
 def spread(values, digits=2):
