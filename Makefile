@@ -66,6 +66,18 @@ $(BUILD)/unit/%: tests/unit/%.c tests/check.h $(BUILD)/parts.a
 	@echo CC $<
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
+# Programs that measure: load, sink, disk.
+BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
+BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk)
+$(BUILD)/bench/load: $(BUILD)/tests/bench/client.o
+$(BUILD)/bench/load $(BUILD)/bench/disk: $(BUILD)/tests/bench/corpus.o
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+bench: all $(BENCH_P) ## speed and memory, 6 minutes; BENCH=quick takes one, BENCH=--write writes docs/benchmarks.md
+	BUILD=$(BUILD) tests/bench/run $(BENCH)
+
 run: all ## builds and starts the relay with the sample configuration
 	$(BUILD)/spanrelay run -c conf/spanrelay.yaml
 
@@ -75,12 +87,10 @@ unit: $(UNIT) ## unit tests
 	@tests/run-unit $(UNIT)
 
 PYTHON ?= /usr/bin/python3
-# Where tests keep data folders; each holds a whole journal, so they go when their test is over.
-SCRATCH := $(or $(TMPDIR),/tmp)/spanrelay-test
+SCRATCH := $(or $(TMPDIR),/tmp)/spanrelay-test-$(BUILD)
 
 e2e: $(BUILD)/spanrelay ## the real program, real sockets
-	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) -m pytest -q -p no:cacheprovider \
-		--basetemp=$(SCRATCH) tests/e2e; status=$$?; rm -rf $(SCRATCH); exit $$status
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) tests/run-e2e $(PYTHON) $(SCRATCH) tests/e2e e2e
 
 ASAN := BUILD=build-asan SANITIZE=address,undefined
 TSAN := BUILD=build-tsan SANITIZE=thread
@@ -93,9 +103,8 @@ tsan: ## end-to-end tests under ThreadSanitizer
 
 # Client programs go to build/interop/ and stay there; INTEROP=local is what needs no downloads.
 interop: $(BUILD)/spanrelay ## against programs we did not write (INTEROP=local: those of the distribution)
-	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) -m pytest -q -p no:cacheprovider -rs \
-		--basetemp=$(SCRATCH)-interop tests/interop/$(if $(filter local,$(INTEROP)),test_local.py); \
-		status=$$?; rm -rf $(SCRATCH)-interop; exit $$status
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) tests/run-e2e $(PYTHON) $(SCRATCH)-interop \
+		tests/interop/$(if $(filter local,$(INTEROP)),test_local.py) interop
 
 crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (CRASH="--worker 20 ...")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/crash.py $(CRASH)
@@ -121,7 +130,7 @@ layers: ## includes point one way
 	@tests/layers
 
 format: ## all sources are as clang-format 14 would write them
-	clang-format --dry-run -Werror $(OWN_C) $(OWN_H)
+	$(Q)clang-format --dry-run -Werror $(OWN_C) $(OWN_H)
 
 # One by one: clang-tidy forgets the settings of a header between files.
 tidy: $(PROTO_C) ## clang-tidy finds nothing
@@ -151,7 +160,7 @@ install: all ## to PREFIX (/usr/local) under DESTDIR; an existing configuration 
 		sed 's|^data_dir:.*|data_dir: /var/lib/spanrelay|' conf/spanrelay.yaml \
 			>$(DESTDIR)$(SYSCONFDIR)/spanrelay/spanrelay.yaml
 
--include $(OBJECTS:.o=.d) $(PROTO_O:.o=.d) $(UNIT:=.d)
+-include $(OBJECTS:.o=.d) $(PROTO_O:.o=.d) $(UNIT:=.d) $(BENCH_O:.o=.d)
 
 clean: ## removes what was built
 	rm -rf build build-*

@@ -9,11 +9,11 @@
 
 struct arena {
 	struct arena_chunk *chunks; /* newest first */
-	size_t used, limit;	    /* bytes, chunk headers included */
+	size_t used, limit;         /* bytes, chunk headers included */
 };
 
 void arena_init(struct arena *a, size_t limit_bytes);
 void *arena_alloc(struct arena *a, size_t size); /* 16-byte aligned, not zeroed */
-void arena_finish(struct arena *a);		 /* frees all; the arena may be used again */
+void arena_finish(struct arena *a);              /* frees all; the arena may be used again */
 
 #endif

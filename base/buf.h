@@ -19,7 +19,7 @@ int buf_reserve(struct buf *b, size_t more); /* room for `more` bytes after len 
 int buf_append(struct buf *b, const void *data, size_t len);
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_consume(struct buf *b, size_t len); /* removes from the front */
-void buf_finish(struct buf *b);		     /* frees; leaves it empty and usable */
+void buf_finish(struct buf *b);              /* frees; leaves it empty and usable */
 
 static inline struct slice buf_slice(const struct buf *b)
 {

@@ -23,7 +23,7 @@ static uint32_t crc_table(uint32_t crc, const uint8_t *p, size_t len)
 #if defined(__x86_64__)
 /* The instruction gives a result every 3 cycles and takes input every one: three lanes at a time
  * keep it busy: 23 GB/s where one made 9. */
-enum { LANE = 1024 };
+static const size_t LANE = 1024;
 static uint64_t lane_1, lane_2; /* what moves a crc over so many lanes of zeros */
 
 /* x^(8n - 33) modulo the polynomial, bits reversed: the product of clmul stands one bit off, and
@@ -56,7 +56,7 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_sse(uint32_t crc, c
 	uint64_t a = crc;
 	for (; len >= 3 * LANE; p += 3 * LANE, len -= 3 * LANE) {
 		uint64_t b = 0, c = 0;
-		for (unsigned i = 0; i < LANE; i += 8) {
+		for (size_t i = 0; i < LANE; i += 8) {
 			a = _mm_crc32_u64(a, load(p + i));
 			b = _mm_crc32_u64(b, load(p + i + LANE));
 			c = _mm_crc32_u64(c, load(p + i + 2 * LANE));

@@ -21,8 +21,8 @@ void log_line(enum log_level level, const char *message, const char *fields, ...
     __attribute__((format(printf, 3, 4)));
 
 #define log_error(message, ...) log_line(LOG_ERROR, message, __VA_ARGS__)
-#define log_warn(message, ...)	log_line(LOG_WARN, message, __VA_ARGS__)
-#define log_info(message, ...)	log_line(LOG_INFO, message, __VA_ARGS__)
+#define log_warn(message, ...)  log_line(LOG_WARN, message, __VA_ARGS__)
+#define log_info(message, ...)  log_line(LOG_INFO, message, __VA_ARGS__)
 #define log_debug(message, ...) log_line(LOG_DEBUG, message, __VA_ARGS__)
 
 /* For events that can repeat with every request: at most one line a second per place; the next

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define COUNTER "counter"
-#define GAUGE	"gauge"
+#define GAUGE   "gauge"
 
 static const struct {
 	const char *kind, *name, *labels, *help;

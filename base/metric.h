@@ -26,7 +26,7 @@ struct histogram {
 
 struct metrics {
 	_Atomic uint64_t value[METRIC_COUNT];
-	struct histogram ack;	 /* request complete -> answer handed to the connection */
+	struct histogram ack;    /* request complete -> answer handed to the connection */
 	struct histogram commit; /* journal transaction, begin -> durable */
 };
 

@@ -54,7 +54,7 @@ const struct option OPTIONS[] = {
     {"log.format", OPTION_CHOICE, AT(log.json), "text", 0, 0, FORMATS,
      "key=value pairs, or a JSON object a line."},
     {"intake.threads", OPTION_COUNT, AT(intake_threads), "1", 1, 64, NULL,
-     "Threads that read from clients. One takes some 100,000 spans a second."},
+     "Threads that read from clients. A second one helps when the first is at 100 % of a core."},
     {"shutdown.deadline", OPTION_TIME, AT(shutdown_ms), "10s", 100, 10 * MINUTE, NULL,
      "A graceful stop takes no longer; what is in the journal then goes out after the next start."},
 
@@ -92,8 +92,9 @@ const struct option OPTIONS[] = {
      "Requests in flight at a time."},
     {"exporters[].retry.initial", OPTION_TIME, IN_EXPORTER(retry_initial_ms), "1s", 10, 10 * MINUTE,
      NULL,
-     "First wait after a fault that may pass; doubles, with jitter. A wait that the backend asks "
-     "for is honoured."},
+     "First wait after a fault that may pass; grows by half each time, with jitter. A wait that "
+     "the "
+     "backend asks for is honoured."},
     {"exporters[].retry.max", OPTION_TIME, IN_EXPORTER(retry_max_ms), "30s", 10, 60 * MINUTE, NULL,
      "Longest wait between tries. There is no last try."},
 };

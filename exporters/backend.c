@@ -130,19 +130,18 @@ static bool open_line(struct backend *b)
 	return true;
 }
 
-static size_t count(const struct list *head)
+static size_t count(struct list *head)
 {
 	size_t n = 0;
-	for (const struct list *pos = head->next; pos != head; pos = pos->next)
-		n++;
+	list_for_each_safe(pos, tmp, head) n++;
 	return n;
 }
 
 static size_t count_opening(struct backend *b)
 {
 	size_t n = 0;
-	for (struct list *pos = b->lines.next; pos != &b->lines; pos = pos->next)
-		n += carrier_is_opening(&container_of(pos, struct line, link)->carrier);
+	list_for_each_safe(pos, tmp, &b->lines) n +=
+	    carrier_is_opening(&container_of(pos, struct line, link)->carrier);
 	return n;
 }
 
@@ -150,13 +149,16 @@ static size_t count_opening(struct backend *b)
  * cannot be started for lack of memory waits for its time limit. */
 static void dispatch(struct backend *b)
 {
-	struct exchange *x;
-	struct line *l;
-	while ((x = first_exchange(&b->waiting)) != NULL && (l = line_with_room(b)) != NULL)
-		if (!put_on_line(x, l))
+	while (!list_empty(&b->waiting)) {
+		struct line *l = line_with_room(b);
+		if (l == NULL)
+			break;
+		if (!put_on_line(first_exchange(&b->waiting), l))
 			return;
-	size_t waiting = count(&b->waiting);
-	size_t wanted = waiting == 0 ? 0 : b->http1 ? waiting : 1;
+	}
+	if (list_empty(&b->waiting))
+		return;
+	size_t wanted = b->http1 ? count(&b->waiting) : 1;
 	for (size_t n = count_opening(b); n < wanted; n++)
 		if (!open_line(b))
 			return;
@@ -170,13 +172,13 @@ static void on_room(void *ctx)
 }
 
 /* A request that the peer surely or very likely never looked at goes again on another connection,
- * once and without a word: servers close connections that were idle or are old. */
+ * once and without a word: servers close connections that were idle or are old. Not so on a
+ * connection that has brought no answer yet: that may be all this backend ever does. */
 static bool may_move(const struct exchange *x)
 {
 	const struct http_response *r = &x->http.response;
-	bool reused = x->line->carrier.answers != 0;
-	return !x->again &&
-	       (r->end == HTTP_NOT_TAKEN || (r->end == HTTP_LOST && r->status == 0 && reused));
+	bool unseen = r->end == HTTP_NOT_TAKEN || (r->end == HTTP_LOST && r->status == 0);
+	return unseen && !x->again && x->line->carrier.answers != 0;
 }
 
 static void on_ended(void *ctx, struct http_call *call)

@@ -182,8 +182,9 @@ static void advance(struct sender *s)
 {
 	struct progress sum = {.sent = 0};
 	bool moved = false;
-	while (!list_empty(&s->window)) {
-		struct request *r = container_of(s->window.next, struct request, link);
+	list_for_each_safe(pos, tmp, &s->window)
+	{
+		struct request *r = container_of(pos, struct request, link);
 		if (r->state != DONE)
 			break;
 		add_counts(&sum, &r->counts);

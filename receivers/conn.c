@@ -206,17 +206,14 @@ static bool sniff(struct conn *c, struct slice bytes)
 	}
 	if (c->n_sniffed < SNIFF_BYTES)
 		return false;
-	if (memcmp(s, "PRI ", SNIFF_BYTES) == 0) {
-		if (!conn_h2_start(c))
-			c->closing = true;
-	} else if (c->port == PORT_GRPC && s[0] >= 'A' && s[0] <= 'Z') {
+	bool is_h2 = memcmp(s, "PRI ", SNIFF_BYTES) == 0;
+	bool is_http1 = !is_h2 && s[0] >= 'A' && s[0] <= 'Z';
+	if (c->port == PORT_GRPC && is_http1)
 		wrong_protocol(c, false);
-	} else if (c->port == PORT_GRPC) {
-		if (!conn_h2_start(c)) /* it will say what is wrong with it */
-			c->closing = true;
-	} else {
+	else if (c->port == PORT_HTTP && !is_h2)
 		conn_http1_start(c);
-	}
+	else if (!conn_h2_start(c)) /* which will say what is wrong with garbage */
+		c->closing = true;
 	return !c->closing;
 }
 

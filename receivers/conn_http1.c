@@ -3,37 +3,11 @@
  * read past if it is short, so that the connection lives on; else it is closed after the answer. */
 #include "receivers/conn.h"
 
-static const char *reason_phrase(unsigned status)
-{
-	switch (status) {
-	case 200:
-		return "OK";
-	case 400:
-		return "Bad Request";
-	case 404:
-		return "Not Found";
-	case 405:
-		return "Method Not Allowed";
-	case 408:
-		return "Request Timeout";
-	case 413:
-		return "Content Too Large";
-	case 415:
-		return "Unsupported Media Type";
-	case 431:
-		return "Request Header Fields Too Large";
-	case 503:
-		return "Service Unavailable";
-	default:
-		return "Error";
-	}
-}
-
 void conn_http1_respond(struct conn *c, const struct response *r)
 {
 	struct buf *out = &c->out;
 	int rc = buf_printf(out, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", r->status,
-			    reason_phrase(r->status), r->body.len);
+			    http_status_str((enum http_status)r->status), r->body.len);
 	if (r->content_type != NULL)
 		rc |= buf_printf(out, "Content-Type: %s\r\n", r->content_type);
 	if (r->retry_after_s != 0)

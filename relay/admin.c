@@ -73,26 +73,6 @@ static void client_watch(struct client *c, int events)
 	ev_timer_again(loop, &c->timer);
 }
 
-static const char *status_text(unsigned status)
-{
-	switch (status) {
-	case 200:
-		return "OK";
-	case 400:
-		return "Bad Request";
-	case 404:
-		return "Not Found";
-	case 405:
-		return "Method Not Allowed";
-	case 413:
-		return "Content Too Large";
-	case 503:
-		return "Service Unavailable";
-	default:
-		return "Internal Server Error";
-	}
-}
-
 /* Writes what it can; the rest when the socket has room. Then the next request, or the end. */
 static void client_flush(struct client *c)
 {
@@ -124,7 +104,7 @@ static void respond(struct client *c, unsigned status, const char *type, struct 
 	int full = buf_printf(&c->out,
 			      "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
 			      "Cache-Control: no-store\r\n%s%s\r\n",
-			      status, status_text(status), type, body.len,
+			      status, http_status_str((enum http_status)status), type, body.len,
 			      status == 405 ? "Allow: GET, HEAD\r\n" : "",
 			      c->keep_alive ? "" : "Connection: close\r\n");
 	if (!c->head_only)

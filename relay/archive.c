@@ -134,6 +134,7 @@ static void on_round(void *ctx)
 			ev_now_update(a->room.loop); /* it stood still while the disk worked */
 			ev_timer_set(&a->linger, (double)left / 1000, 0);
 			ev_timer_start(a->room.loop, &a->linger);
+			room_hush(&a->room, a->relay->conf->journal.group_bytes - a->queued_bytes);
 			return;
 		}
 		commit_group(a);
@@ -144,7 +145,8 @@ static void on_round(void *ctx)
 static void on_linger(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	(void)loop, (void)events;
-	on_round(timer->data);
+	struct archive *a = timer->data;
+	room_read(&a->room);
 }
 
 static void on_tidy(struct ev_loop *loop, struct ev_timer *timer, int events)

@@ -76,7 +76,7 @@ void path_received(struct intake *in, struct batch *b)
 	b->answer = ACCEPTED;
 	if (relay->discard) {
 		receivers_answer(in->receivers, b);
-	} else if (room_post(&relay->archive.room, &b->mail) == ROOM_FULL) {
+	} else if (room_post(&relay->archive.room, &b->mail, b->body.len) == ROOM_FULL) {
 		b->answer = NO_MEMORY;
 		receivers_answer(in->receivers, b);
 	}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -20,7 +21,8 @@
 enum {
 	FIRST_FD = 3,    /* a worker's sockets follow standard error */
 	LIVED_MS = 1000, /* who was ready and lived so long did not crash at start */
-	QUICK_ENDS = 5,  /* in a row, before we wait between them */
+	SAME_STOP_MS = 300,
+	QUICK_ENDS = 5, /* in a row, before we wait between them */
 	BACKOFF_MIN_MS = 50,
 	BACKOFF_MAX_MS = 5000,
 	SUCCESSOR_MS = 30000 /* for a new binary to read its configuration */
@@ -41,6 +43,7 @@ struct keeper {
 	struct worker current, successor;
 	uint64_t backoff_ms, restart_at_ms; /* 0: no restart is due */
 	unsigned quick_ends;                /* in a row */
+	uint64_t stopped_ms;                /* when the first came */
 	unsigned stops;                     /* SIGTERMs so far */
 	bool was_ready;
 };
@@ -58,12 +61,20 @@ static void on_signal(int number)
 bool worker_birth_read(struct worker_birth *b)
 {
 	const char *text = getenv(BIRTH_VARIABLE);
-	int succeeds = 0;
-	if (text == NULL ||
-	    sscanf(text, "%d,%d,%d,%d,%d", &b->sockets[SOCKET_GRPC], &b->sockets[SOCKET_HTTP],
-		   &b->sockets[SOCKET_ADMIN], &b->report, &succeeds) != 5)
+	long numbers[SOCKETS + 2];
+	if (text == NULL)
 		return false;
-	b->succeeds = succeeds != 0;
+	for (int i = 0; i < SOCKETS + 2; i++) {
+		char *end;
+		numbers[i] = strtol(text, &end, 10);
+		if (end == text || numbers[i] < -1 || numbers[i] > INT_MAX)
+			return false;
+		text = *end == ',' ? end + 1 : end;
+	}
+	for (int i = 0; i < SOCKETS; i++)
+		b->sockets[i] = (int)numbers[i];
+	b->report = (int)numbers[SOCKETS];
+	b->succeeds = numbers[SOCKETS + 1] != 0;
 	unsetenv(BIRTH_VARIABLE);
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* a worker without its keeper drains and ends */
 	for (int fd = FIRST_FD; fd <= b->report; fd++)
@@ -90,6 +101,7 @@ _Noreturn static void become_worker(const struct keeper *k, int program, int rep
 	char text[64];
 	snprintf(text, sizeof(text), "%d,%d,%d,%d,%d", numbers[0], numbers[1], numbers[2],
 		 numbers[3], succeeds);
+	setpgid(0, 0); /* ^C at a terminal is for the keeper, which passes it on */
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -258,9 +270,15 @@ static int reap(struct keeper *k)
 
 /* ---- the loop ---- */
 
+/* Some tools signal the process and then its group: what comes right behind the first is the same.
+ */
 static void on_stop_signal(struct keeper *k)
 {
-	k->stops++;
+	uint64_t now_ms = clock_mono_ms();
+	if (k->stops != 0 && now_ms - k->stopped_ms < SAME_STOP_MS)
+		return;
+	if (k->stops++ == 0)
+		k->stopped_ms = now_ms;
 	k->restart_at_ms = 0;
 	log_info(k->stops == 1 ? "stopping" : "stopping at once", "pid=%d", (int)k->current.pid);
 	if (k->successor.pid != 0)

@@ -5,23 +5,19 @@
 
 #include "base/log.h"
 
-static struct mail *take_all(struct room *r, bool *stop)
+static struct mail *take_all(struct room *r)
 {
 	pthread_mutex_lock(&r->lock);
 	struct mail *m = r->first;
 	r->first = r->last = NULL;
-	r->posts = 0;
-	*stop = r->stop;
+	r->posts = r->weight = r->hush = 0;
 	pthread_mutex_unlock(&r->lock);
 	return m;
 }
 
-static void on_wake(struct ev_loop *loop, struct ev_async *wake, int events)
+void room_read(struct room *r)
 {
-	(void)events;
-	struct room *r = wake->data;
-	bool stop;
-	struct mail *m = take_all(r, &stop);
+	struct mail *m = take_all(r);
 	while (m != NULL) {
 		struct mail *next = m->next;
 		r->rules->on_mail(r->ctx, m);
@@ -29,8 +25,26 @@ static void on_wake(struct ev_loop *loop, struct ev_async *wake, int events)
 	}
 	if (r->rules->on_round != NULL)
 		r->rules->on_round(r->ctx);
+}
+
+/* Mail that was put before the stop is read before it works. */
+static void on_wake(struct ev_loop *loop, struct ev_async *wake, int events)
+{
+	(void)events;
+	struct room *r = wake->data;
+	pthread_mutex_lock(&r->lock);
+	bool stop = r->stop;
+	pthread_mutex_unlock(&r->lock);
+	room_read(r);
 	if (stop)
 		ev_break(loop, EVBREAK_ALL);
+}
+
+void room_hush(struct room *r, size_t weight)
+{
+	pthread_mutex_lock(&r->lock);
+	r->hush = weight != 0 ? weight : 1;
+	pthread_mutex_unlock(&r->lock);
 }
 
 int room_init(struct room *r, const struct room_rules *rules, void *ctx)
@@ -64,7 +78,18 @@ int room_start(struct room *r)
 	return 0;
 }
 
-static int put(struct room *r, struct mail *m, bool may_refuse)
+/* One wake-up for a whole round; in a hush, one when it has gone far enough. */
+static bool wakes(const struct room *r, bool was_empty, size_t weight)
+{
+	if (r->hush == 0)
+		return was_empty;
+	if (weight == 0)
+		return true; /* an answer, and seldom */
+	bool heavy = r->weight >= r->hush && r->weight - weight < r->hush;
+	return heavy || r->posts == r->rules->limit / 2;
+}
+
+static int put(struct room *r, struct mail *m, bool may_refuse, size_t weight)
 {
 	m->next = NULL;
 	pthread_mutex_lock(&r->lock);
@@ -79,20 +104,22 @@ static int put(struct room *r, struct mail *m, bool may_refuse)
 		r->last->next = m;
 	r->last = m;
 	r->posts += may_refuse;
+	r->weight += weight;
+	bool wake = wakes(r, was_empty, weight);
 	pthread_mutex_unlock(&r->lock);
-	if (was_empty) /* one wake-up for a whole round */
+	if (wake)
 		ev_async_send(r->loop, &r->wake);
 	return 0;
 }
 
-int room_post(struct room *r, struct mail *m)
+int room_post(struct room *r, struct mail *m, size_t weight)
 {
-	return put(r, m, true);
+	return put(r, m, true, weight);
 }
 
 void room_answer(struct room *r, struct mail *m)
 {
-	put(r, m, false);
+	put(r, m, false, 0);
 }
 
 void room_stop(struct room *r)

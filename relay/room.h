@@ -28,9 +28,10 @@ struct room {
 	struct ev_async wake;
 	pthread_t thread;
 	bool running;
-	pthread_mutex_t lock; /* over the next five */
+	pthread_mutex_t lock; /* over the next seven */
 	struct mail *first, *last;
-	size_t posts;
+	size_t posts, weight; /* of what waits */
+	size_t hush;          /* the weight at which posts wake the room; 0: the first one does */
 	bool stop;
 };
 
@@ -39,8 +40,15 @@ int room_start(struct room *r);
 
 /* Any room. A request takes m or is refused; an answer is never refused, for a request paid for it.
  */
-int room_post(struct room *r, struct mail *m); /* 0, ROOM_FULL */
+int room_post(struct room *r, struct mail *m, size_t weight); /* 0, ROOM_FULL */
 void room_answer(struct room *r, struct mail *m);
+
+/* For a room that would only put posts aside until a timer of its own: until it reads its mail
+ * again, posts wake it when they weigh so much together (or half of its limit waits), answers still
+ * at once. A thread that is woken for each small request costs more than the request. room_read()
+ * is for that timer: it does what a wake-up does. */
+void room_hush(struct room *r, size_t weight);
+void room_read(struct room *r);
 
 /* Ends the thread when its mail is read; then frees the room. Mail that comes later is lost, so
  * rooms are stopped in the order of the path. Shutdown is the one place where a room is waited for.

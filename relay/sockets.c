@@ -23,6 +23,7 @@ static void log_listening(const char *name, int fd)
 {
 	struct sockaddr_storage at;
 	socklen_t len = sizeof(at);
+	memset(&at, 0, sizeof(at));
 	char host[INET6_ADDRSTRLEN] = "?";
 	if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
 		return;

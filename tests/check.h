@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tests/check.h - a unit test is a function named after a promise; a file lists its tests in main():
- *   int main(int argc, char **argv) { CHECK_MAIN(TEST(test_block_survives), TEST(...)); }
- * A failed CHECK says where and what, and ends the file's run with status 1. `PROGRAM NAME` runs one. */
+ * tests/check.h - a unit test is a function named after a promise; a file lists its tests in
+ * main(): int main(int argc, char **argv) { CHECK_MAIN(TEST(test_block_survives), TEST(...)); } A
+ * failed CHECK says where and what, and ends the file's run with status 1. `PROGRAM NAME` runs one.
+ */
 #ifndef TESTS_CHECK_H
 #define TESTS_CHECK_H
 
@@ -15,7 +16,10 @@ struct check_test {
 	void (*run)(void);
 };
 
-#define TEST(fn) {#fn, fn}
+#define TEST(fn)                                                                                   \
+	{                                                                                          \
+#fn, fn                                                                            \
+	}
 
 #define CHECK(cond)                                                                                \
 	do {                                                                                       \

@@ -5,6 +5,9 @@
 
 #include "base/crc32c.h"
 
+/* With the version, 1, and the codec, 0. */
+static const uint8_t MAGIC[8] = {'R', 'L', 'B', '1', 1, 0, 0, 0};
+
 enum { AT_CRC = 36, SIGNAL_TRACES = 1 };
 
 const char *const DROP_REASON_NAMES[DROP_REASONS] = {"refused", "oversize", "damaged",
@@ -54,7 +57,7 @@ static uint32_t block_crc(const uint8_t *bytes, size_t len)
 int block_open(struct block *b, struct slice bytes, uint64_t expected_id)
 {
 	const uint8_t *h = bytes.data;
-	if (bytes.len < BLOCK_HEADER || memcmp(h, "RLB1\1\0\0\0", 8) != 0)
+	if (bytes.len < BLOCK_HEADER || memcmp(h, MAGIC, sizeof(MAGIC)) != 0)
 		return BLOCK_BAD;
 	b->id = get64(h + 8);
 	b->unix_ms = get64(h + 16);
@@ -104,8 +107,7 @@ void block_seal(uint8_t *bytes, const struct block *b)
 {
 	uint32_t len = (uint32_t)b->records.len;
 	memset(bytes, 0, BLOCK_HEADER);
-	memcpy(bytes, "RLB1", 4);
-	put16(bytes + 4, 1);
+	memcpy(bytes, MAGIC, sizeof(MAGIC));
 	put64(bytes + 8, b->id);
 	put64(bytes + 16, b->unix_ms);
 	put32(bytes + 24, b->n_records);

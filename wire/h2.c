@@ -49,6 +49,7 @@ struct h2_stream {
 		uint32_t at, len;
 	} header[HEADERS];
 	uint32_t header_bytes, header_fields;
+	bool begun;    /* on_head() was called: not for a head that nghttp2 refused */
 	bool ended;    /* the request is whole */
 	bool answered; /* a response or a reset of ours is on its way */
 	bool done;     /* ... and went out whole */
@@ -161,6 +162,7 @@ static void head_done(struct h2 *h, struct h2_stream *s)
 	    .grpc_timeout = header_of(s, GRPC_TIMEOUT),
 	    .content_length = length_header(s),
 	};
+	s->begun = true;
 	h->events->on_head(h->ctx, s, &head);
 	buf_finish(&s->text);
 }
@@ -178,7 +180,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
 		s->ended = true;
 		guard_request(&h->guard);
-		if (!s->answered)
+		if (s->begun && !s->answered)
 			h->events->on_end(h->ctx, s);
 	}
 	return 0;
@@ -190,7 +192,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 	(void)flags;
 	struct h2 *h = ctx;
 	struct h2_stream *s = stream_of(session, id);
-	if (s != NULL && !s->answered)
+	if (s != NULL && s->begun && !s->answered)
 		h->events->on_body(h->ctx, s, slice_of(data, len));
 	nghttp2_session_consume_stream(session, id, len);
 	if (h->paused)
@@ -202,7 +204,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 
 static void stream_free(struct h2_stream *s)
 {
-	s->h2->events->on_closed(s->h2->ctx, s, s->done);
+	if (s->begun)
+		s->h2->events->on_closed(s->h2->ctx, s, s->done);
 	list_del(&s->open_link);
 	s->h2->streams--;
 	buf_finish(&s->text);

@@ -70,7 +70,7 @@ struct field {
 	uint8_t message; /* enum message, of SINGLE and REPEATED */
 };
 
-enum { MAX_FIELD = 16, OLD_SCOPE_SPANS = 1000 };
+enum { MAX_FIELD = 16, OLD_SCOPE_SPANS = 1000, SHORT_VARINT = 5 };
 
 static const struct field FIELDS[MESSAGES][MAX_FIELD + 1] = {
     [REQUEST] = {[1] = {REPEATED, RESOURCE_SPANS}},
@@ -180,7 +180,8 @@ static unsigned varint_write(uint8_t *out, uint64_t v)
 	return n;
 }
 
-/* At most ten bytes, all before `end`; a tag has at most five. */
+/* At most ten bytes, all before `end`. Tags and lengths are 32 bits: SHORT_VARINT bytes, as strict
+ * decoders see it. */
 static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
 {
 	const uint8_t *p = *at;
@@ -535,7 +536,8 @@ static enum index_verdict length_delimited(struct walk *w, struct field field, u
 {
 	uint32_t length_at = offset_of(w, w->p);
 	uint64_t len;
-	if (!read_varint(&w->p, top(w)->end, &len) || len > (uint64_t)(top(w)->end - w->p))
+	if (!read_varint(&w->p, top(w)->end, &len) || len > (uint64_t)(top(w)->end - w->p) ||
+	    offset_of(w, w->p) - length_at > SHORT_VARINT)
 		return INDEX_MALFORMED;
 	const uint8_t *end = w->p + len;
 	struct slice s = slice_of(w->p, len);
@@ -585,7 +587,7 @@ static enum index_verdict one_field(struct walk *w)
 	else if (!read_varint(&w->p, f->end, &tag))
 		return INDEX_MALFORMED;
 	uint64_t number = tag >> 3;
-	if (number == 0 || number >= 1u << 29 || offset_of(w, w->p) - tag_at > 5)
+	if (number == 0 || number >= 1u << 29 || offset_of(w, w->p) - tag_at > SHORT_VARINT)
 		return INDEX_MALFORMED;
 	struct field field = {UNKNOWN, 0};
 	if (number <= MAX_FIELD)

@@ -5,7 +5,7 @@
 
 For each kind: N times, at random moments, with clients that send all the while. At the end every
 acknowledged span must be at the backend, unaltered; duplicates are counted; the ledger must add up after
-each restart. Prints one line per kind, then `N passed, N failed`."""
+each restart. Prints one line per kind, then `crash: N passed, N failed`."""
 import argparse
 import collections
 import http.client
@@ -168,6 +168,10 @@ def run(kind, n):
         load.stop()
     duplicates = scene.settle(load.acked)
     scene.end()
+    seconds = time.monotonic() - began
+    # What was sent and not yet on record: half a second of it, and what was in flight.
+    bound = n * (0.6 * len(load.acked) / seconds + CLIENTS * SPANS)
+    assert duplicates <= bound, f"{duplicates} duplicates, more than {bound:.0f}"
     if kind in NEVER_REFUSES:
         assert load.refused == 0, f"{load.refused} connections refused"
     print(
@@ -193,7 +197,7 @@ def main():
         except AssertionError as e:
             failed += 1
             print(f"{kind}: FAILED: {e}", flush=True)
-    print(f"{passed} passed, {failed} failed")
+    print(f"crash: {passed} passed, {failed} failed")
     return 1 if failed else 0
 
 

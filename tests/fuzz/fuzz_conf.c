@@ -24,10 +24,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int rc = conf_parse(&c, "f", slice_of(data, size), &findings);
 	want(rc == 0 || rc == CONF_FAULTY);
 	want(rc == 0 ? c.n_exporters >= 1 : findings.len != 0 && c.exporters == NULL);
-	want(memmem(findings.data, findings.len, SECRET, strlen(SECRET)) == NULL ||
+	want(findings.len == 0 ||
+	     memmem(findings.data, findings.len, SECRET, strlen(SECRET)) == NULL ||
 	     memmem(data, size, SECRET, strlen(SECRET)) != NULL);
 	for (size_t i = 0; i < findings.len; i++)
-		want(findings.data[i] == '\n' || (findings.data[i] >= ' ' && findings.data[i] <= '~'));
+		want(findings.data[i] == '\n' ||
+		     (findings.data[i] >= ' ' && findings.data[i] <= '~'));
 	conf_finish(&c);
 	buf_finish(&findings);
 	return 0;

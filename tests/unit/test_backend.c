@@ -320,11 +320,17 @@ static void test_grpc_frames_and_headers_are_right(void)
 
 static void test_goaway_moves_a_call_to_a_new_connection(void)
 {
-	listen_with((struct peer){.answer = "0", .http2 = true, .goaway = true});
+	listen_with((struct peer){.answer = "0", .http2 = true});
 	start(PROTOCOL_GRPC, "http://127.0.0.1");
 	CHECK_EQ(ask("x").verdict, SENT);
+	peer.goaway = true; /* as at a connection's maximum age */
+	CHECK_EQ(ask("y").verdict, SENT);
 	CHECK_EQ(connects, 2);
-	CHECK_EQ(peer.requests, 2);
+	CHECK_EQ(peer.requests, 3);
+	peer_conn_close(&peer.conns[1]);
+	peer.goaway = true; /* a backend that always does so is not asked in a loop */
+	CHECK_EQ(ask("z").verdict, RETRY);
+	CHECK_EQ(connects, 3);
 	stop();
 }
 
