@@ -63,8 +63,6 @@ def figure():
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
     for cells in FIGURES:
         terminalreporter.write_line("| " + " | ".join(str(c) for c in cells) + " |")
-    count = {k: len(terminalreporter.stats.get(k, [])) for k in ("passed", "failed", "error", "skipped")}
-    if count["skipped"]:
-        terminalreporter.write_line(f"interop: {count['skipped']} SKIPPED: their toolchain is missing")
-    terminalreporter.write_line(
-        f"interop: {count['passed']} passed, {count['failed'] + count['error']} failed")
+    skipped = terminalreporter.stats.get("skipped", [])
+    for reason in sorted({r.longrepr[2] for r in skipped}):
+        terminalreporter.write_line(f"SKIPPED, {len([r for r in skipped if r.longrepr[2] == reason])} tests: {reason}")
