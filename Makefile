@@ -78,6 +78,16 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
 bench: all $(BENCH_P) ## speed and memory, 6 minutes; BENCH=quick takes one, BENCH=--write writes docs/benchmarks.md
 	BUILD=$(BUILD) tests/bench/run $(BENCH)
 
+# The Collector comes from its Go modules, by its own builder; what they lock stays out of the tree.
+PEER := $(BUILD)/peer/otelcol-peer
+$(PEER): tests/bench/peer/builder.yaml
+	@mkdir -p $(@D)
+	sed 's|^dist:|&\n  output_path: .|' $< >$(@D)/builder.yaml
+	cd $(@D) && go run go.opentelemetry.io/collector/cmd/builder@v0.155.0 --config builder.yaml
+
+bench-peer: all $(BENCH_P) $(PEER) ## the same load through an OpenTelemetry Collector (wants Go and its modules)
+	BUILD=$(BUILD) tests/bench/peer/run $(abspath $(PEER)) $(BENCH)
+
 run: all ## builds and starts the relay with the sample configuration
 	$(BUILD)/spanrelay run -c conf/spanrelay.yaml
 

@@ -66,7 +66,7 @@ struct archive {
 	struct relay *relay;
 	struct store *store;
 	struct mail *first, *last; /* of batches that wait */
-	uint64_t queued_bytes, oldest_ms, committed_ms;
+	uint64_t queued_bytes, committed_ms;
 	struct ev_timer linger; /* of the group in the making */
 	struct ev_timer tidy;   /* progress without traffic becomes durable too */
 	unsigned failures;      /* commits in a row */
