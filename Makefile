@@ -78,6 +78,16 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
 bench: all $(BENCH_P) ## speed and memory, 6 minutes; BENCH=quick takes one, BENCH=--write writes docs/benchmarks.md
 	BUILD=$(BUILD) tests/bench/run $(BENCH)
 
+# The Collector comes from its Go modules, by its own builder; what they lock stays out of the tree.
+PEER := $(BUILD)/peer/otelcol-peer
+$(PEER): tests/bench/peer/builder.yaml
+	@mkdir -p $(@D)
+	sed 's|^dist:|&\n  output_path: .|' $< >$(@D)/builder.yaml
+	cd $(@D) && go run go.opentelemetry.io/collector/cmd/builder@v0.155.0 --config builder.yaml
+
+bench-peer: all $(BENCH_P) $(PEER) ## the same load through an OpenTelemetry Collector (wants Go and its modules)
+	BUILD=$(BUILD) tests/bench/peer/run $(abspath $(PEER)) $(BENCH)
+
 run: all ## builds and starts the relay with the sample configuration
 	$(BUILD)/spanrelay run -c conf/spanrelay.yaml
 
@@ -123,6 +133,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/parts.a
 	@echo CC $<
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
+CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format))
 OWN_C := $(SOURCES) $(wildcard tests/*/*.c)
 OWN_H := $(wildcard $(FOLDERS:%=%/*.h) tests/*.h tests/*/*.h)
 
@@ -130,7 +141,7 @@ layers: ## includes point one way
 	@tests/layers
 
 format: ## all sources are as clang-format 14 would write them
-	$(Q)clang-format --dry-run -Werror $(OWN_C) $(OWN_H)
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(OWN_C) $(OWN_H)
 
 # One by one: clang-tidy forgets the settings of a header between files.
 tidy: $(PROTO_C) ## clang-tidy finds nothing

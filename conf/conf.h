@@ -40,8 +40,8 @@ struct conf_exporter {
 	uint64_t request_bytes; /* never more than this in one request, uncompressed */
 	uint64_t concurrency;   /* requests in flight */
 	uint64_t retry_initial_ms, retry_max_ms;
-	const char
-	    *chosen_by; /* why this exporter exists, for the log: "configuration", "OTEL_..." */
+	/* why this exporter exists, for the log: "configuration", "OTEL_..." */
+	const char *chosen_by;
 };
 
 struct conf {
@@ -50,8 +50,8 @@ struct conf {
 		char *listen; /* host:port, [v6]:port; "off" for none */
 	} grpc, http, admin;
 	struct {
-		uint64_t
-		    request_bytes; /* one request, before and after decompression; at most 16 MiB */
+		/* one request, before and after decompression; at most 16 MiB */
+		uint64_t request_bytes;
 		uint64_t connections;
 		uint64_t memory_bytes; /* all that is held for clients */
 		uint64_t spans;        /* in one request */

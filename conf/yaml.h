@@ -10,8 +10,8 @@
 #include "conf/report.h"
 
 enum {
-	YAML_MAX_BYTES =
-	    1 << 20, /* of the file; also of one value, when the environment is put in */
+	/* of the file; also of one value, when the environment is put in */
+	YAML_MAX_BYTES = 1 << 20,
 	YAML_MAX_TREE = 16 << 20,
 	YAML_MAX_DEPTH = 16,
 	YAML_MAX_NODES = 16384

@@ -12,12 +12,12 @@
 
 enum {
 	WINDOW_PER_CALL = 16, /* requests a slow head may hold up, for each call in flight */
-	SMALL_BYTES =
-	    64 << 10,        /* no backend's limit is below this: "too large" then means a quota */
+	/* no backend's limit is below this: "too large" then means a quota */
+	SMALL_BYTES = 64 << 10,
 	FAILURES_TO_CUT = 5, /* a request that fails this often may be failing by its size */
 	HOLD_FACTOR = 10,    /* a held exporter probes from retry_max to this times retry_max */
-	REFUSALS_TO_HOLD =
-	    64 /* in a row: enough to find a bad span among 2^32, too few for chance */
+	/* in a row: enough to find a bad span among 2^32, too few for chance */
+	REFUSALS_TO_HOLD = 64
 };
 
 const char *const SENDER_STATE_NAMES[] = {"ok", "retrying", "held_auth", "held_upstream"};
@@ -33,8 +33,8 @@ struct request {
 	struct portion portion;
 	struct export_call call;
 	struct buf body;
-	uint64_t
-	    refused_at; /* 1 + sender.taken when it, or what it was cut from, was first refused */
+	/* 1 + sender.taken when it, or what it was cut from, was first refused */
+	uint64_t refused_at;
 	unsigned failures;      /* as a probe */
 	struct progress counts; /* once DONE */
 };
@@ -53,8 +53,8 @@ struct sender {
 	unsigned refusals;     /* since then */
 	struct request *probe; /* the one that goes while the state is not OK; NULL: none is out */
 	uint64_t backoff_ms;   /* the last step; 0 while the state is OK */
-	struct ev_timer
-	    timer; /* the next probe; while the state is OK, the end of the linger time */
+	/* the next probe; while the state is OK, the end of the linger time */
+	struct ev_timer timer;
 	bool draining;
 	uint64_t refused; /* spans given up for good, for the log */
 	struct sender_stats stats;

@@ -111,12 +111,29 @@ static void refuse_all(struct archive *a)
 
 /* ---- when ---- */
 
+/* How long the oldest batch has still to wait for company: from when it was whole, so that what
+ * waited for a slow commit already does not wait again. In whole milliseconds, as timers are. */
+static uint64_t linger_left_ms(const struct archive *a)
+{
+	uint64_t waited_us = clock_ns(CLOCK_MONOTONIC) / 1000 - batch_of(a->first)->whole_us;
+	uint64_t linger_us = a->relay->conf->journal.linger_ms * 1000;
+	return waited_us < linger_us ? (linger_us - waited_us) / 1000 : 0;
+}
+
 /* After a quiet moment a batch goes at once; under load it waits for company (lmdb-storage 9.3). */
 static bool is_due(const struct archive *a, uint64_t now_ms)
 {
-	uint64_t linger_ms = a->relay->conf->journal.linger_ms;
-	return a->queued_bytes >= a->relay->conf->journal.group_bytes ||
-	       now_ms - a->oldest_ms >= linger_ms || now_ms - a->committed_ms > linger_ms;
+	return a->queued_bytes >= a->relay->conf->journal.group_bytes || linger_left_ms(a) == 0 ||
+	       now_ms - a->committed_ms > a->relay->conf->journal.linger_ms;
+}
+
+static void start_linger(struct archive *a)
+{
+	ev_timer_stop(a->room.loop, &a->linger);
+	ev_now_update(a->room.loop); /* it stood still while the disk worked */
+	ev_timer_set(&a->linger, (double)linger_left_ms(a) / 1000, 0);
+	ev_timer_start(a->room.loop, &a->linger);
+	room_hush(&a->room, a->relay->conf->journal.group_bytes - a->queued_bytes);
 }
 
 static void on_round(void *ctx)
@@ -126,19 +143,12 @@ static void on_round(void *ctx)
 		uint64_t now_ms = clock_mono_ms();
 		if (now_ms < a->retry_ms) {
 			refuse_all(a);
+		} else if (is_due(a, now_ms)) {
+			commit_group(a);
+		} else {
+			start_linger(a);
 			return;
 		}
-		if (!is_due(a, now_ms)) {
-			uint64_t left = a->oldest_ms + a->relay->conf->journal.linger_ms - now_ms;
-			ev_timer_stop(a->room.loop, &a->linger);
-			ev_now_update(a->room.loop); /* it stood still while the disk worked */
-			ev_timer_set(&a->linger, (double)left / 1000, 0);
-			ev_timer_start(a->room.loop, &a->linger);
-			room_hush(&a->room, a->relay->conf->journal.group_bytes - a->queued_bytes);
-			return;
-		}
-		commit_group(a);
-		a->oldest_ms = a->committed_ms;
 	}
 }
 
@@ -165,8 +175,6 @@ static void on_mail(void *ctx, struct mail *m)
 	switch (m->kind) {
 	case MAIL_BATCH:
 		m->next = NULL;
-		if (a->first == NULL)
-			a->oldest_ms = clock_mono_ms();
 		*(a->first == NULL ? &a->first : &a->last->next) = m;
 		a->last = m;
 		a->queued_bytes += batch_of(m)->body.len;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * relay/path.h - the doors between the rooms, in the order a span passes them. Pulls in nothing.
  *
- *   intake --path_received--> store --path_filed--> judge --path_ruled--> export
+ *   intake --path_received--> store --MAIL_FILED--> judge --MAIL_FILED--> export
  *      ^                        |  ^                                         |
- *      +-----path_answered------+  +--------------path_progress-------------+
+ *      +-------MAIL_BATCH-------+  +--------------path_progress-------------+
  *
- * Two doors can refuse: path_received() (the client keeps its spans and is told when to come back)
+ * One door can refuse: path_received() (the client keeps its spans and is told when to come back)
  * and none of the others, for each of their mails was paid for by a request that is on disk. */
 #ifndef RELAY_PATH_H
 #define RELAY_PATH_H
@@ -19,7 +19,7 @@ struct progress;
 struct slice;
 
 /* Intake room; takes b, whose request has been vetted and is ready for the disk. Its answer comes
- * back through b->on_answer() in the same room. */
+ * back as MAIL_BATCH in the same room. */
 void path_received(struct intake *in, struct batch *b);
 
 /* Export room: reading the journal. Slices stay valid until path_read_end(); keep that under 100

@@ -56,8 +56,8 @@ struct intake {
 	struct room room;
 	struct relay *relay;
 	struct receivers *receivers;
-	_Atomic uint32_t
-	    load; /* connections; main adds what it sends, the room says what there is */
+	/* connections; main adds what it sends, the room says what there is */
+	_Atomic uint32_t load;
 };
 
 /* Writes batches in groups, answers them after the commit, keeps the account. */
@@ -66,7 +66,7 @@ struct archive {
 	struct relay *relay;
 	struct store *store;
 	struct mail *first, *last; /* of batches that wait */
-	uint64_t queued_bytes, oldest_ms, committed_ms;
+	uint64_t queued_bytes, committed_ms;
 	struct ev_timer linger; /* of the group in the making */
 	struct ev_timer tidy;   /* progress without traffic becomes durable too */
 	unsigned failures;      /* commits in a row */

@@ -62,8 +62,8 @@ static int map_file(struct journal *j)
 {
 	uint64_t reserve = j->limit_bytes / 8;
 	if (reserve < 256u << 20)
-		reserve =
-		    256u << 20; /* where deletes find pages to copy to when the rest is full */
+		/* where deletes find pages to copy to when the rest is full */
+		reserve = 256u << 20;
 	uint64_t map_bytes = (j->limit_bytes + reserve) & ~(uint64_t)(MAX_PAGE - 1);
 	int rc = mdb_env_create(&j->env);
 	if (rc == 0)

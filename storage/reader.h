@@ -21,8 +21,8 @@ struct readers {
 	struct store_reader {
 		struct readers *all;
 		_Atomic bool taken;
-		MDB_txn *
-		    txn; /* between end and begin it is reset, ready to be renewed; NULL at first */
+		/* between end and begin it is reset, ready to be renewed; NULL at first */
+		MDB_txn *txn;
 	} reader[READERS_MAX];
 };
 

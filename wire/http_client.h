@@ -14,8 +14,8 @@
 struct http_call {
 	struct list link; /* http_client.calls or .ended */
 	int32_t stream_id;
-	struct slice
-	    body[2]; /* one after the other; borrowed until the call ends or is cancelled */
+	/* one after the other; borrowed until the call ends or is cancelled */
+	struct slice body[2];
 	size_t sent; /* of them */
 	struct http_response response;
 };

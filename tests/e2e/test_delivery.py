@@ -7,7 +7,7 @@ import time
 
 import otlp
 import peers
-from relay import check_ledger
+from relay import Relay, check_ledger
 
 
 def send(relay, n, service="shop", spans=3):
@@ -216,3 +216,21 @@ def test_sigterm_under_load_loses_nothing(start, backend):
     second = start(name="second")
     second.wait_until(lambda: set(acked) <= {s[2] for s in backend.spans()})
     check_ledger(second.status())
+
+
+def test_relays_in_a_chain_over_grpc(start, backend, tmp_path):
+    """edge -> gRPC, zstd -> centre -> HTTP, gzip -> backend: the same bytes come out."""
+    centre = start(name="centre")
+    (tmp_path / "edge").mkdir()
+    item = (
+        "{ name: centre, protocol: grpc, compression: zstd, linger: 10ms, headers: { x-team: edge }, "
+        f'endpoint: "http://127.0.0.1:{centre.grpc}" }}'
+    )
+    edge = Relay(str(tmp_path / "edge"), [item])
+    acked = send(edge, 30)
+    centre.wait_until(lambda: len(backend.spans()) == len(acked))
+    assert arrived(backend) == sorted(acked)
+    edge.wait_until(lambda: edge.status()["exporters"][0]["sent"] == len(acked))
+    check_ledger(edge.status())
+    check_ledger(centre.status())
+    assert edge.stop() == 0

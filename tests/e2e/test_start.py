@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A start either works or says why not, with an exit code for scripts."""
 import os
+import socket
 import subprocess
 
 import otlp
@@ -97,3 +98,25 @@ def test_every_command_has_help():
         assert done.returncode == 0, command
         assert "Usage: spanrelay " + command in done.stdout, command
         assert run(command, "--no-such-option").returncode == 64, command
+
+
+def test_sockets_of_systemd_are_taken(tmp_path, backend):
+    """Socket activation: descriptors from 3 on, their names, and the pid they are meant for."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    text = OFF.replace("'off'", "'127.0.0.1:0'").replace("admin: { listen: '127.0.0.1:0' }", "admin: { listen: 'off' }")
+    item = f'  - {{ name: main, protocol: http/protobuf, linger: 10ms, endpoint: "http://127.0.0.1:{backend.port}" }}\n'
+    path = config(tmp_path, f"{text}data_dir: {tmp_path}/data\nexporters:\n{item}")
+    script = (
+        f"exec 3<&{held[0].fileno()} 4<&{held[1].fileno()}; "
+        f"LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:grpc exec {BINARY} run -c {path}"
+    )
+    with open(tmp_path / "log", "wb") as log:
+        process = subprocess.Popen(["bash", "-c", script], stderr=log, pass_fds=[s.fileno() for s in held])
+    try:
+        assert peers.post(held[0].getsockname()[1], otlp.request(otlp.span()))[0] == 200
+        assert peers.export(held[1].getsockname()[1], otlp.request(otlp.span()))[0] == 0
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+        for s in held:
+            s.close()
