@@ -6,7 +6,8 @@ import programs
 from checks import compare, run_client
 
 ROUNDS = 60
-COMMON = {"string", "bool", "int", "double", "array", "parent", "event", "link", "tracestate", "flags", "status 2"}
+COMMON = {"string", "bool", "int", "double", "array", "parent", "event", "link", "tracestate", "flags",
+          "status 1", "status 2"}
 KINDS = {f"kind {k}" for k in range(1, 6)}
 SCOPE = {"scope version", "schema url"}
 
