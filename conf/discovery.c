@@ -172,7 +172,7 @@ void discover_exporter(struct conf_exporter *e, struct report *r)
 			text_set(&e->name, "lightstep", r);
 			return;
 		}
-	e->chosen_by = "default";
+	e->chosen_by = "default: no OTLP endpoint and no Lightstep token in the environment";
 	e->protocol = PROTOCOL_TERMINAL;
 	text_set(&e->name, "terminal", r);
 }

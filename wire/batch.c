@@ -29,7 +29,8 @@ void batch_free(struct batch *b)
 
 int batch_charge(struct batch *b, struct account *account)
 {
-	return b->body.cap == b->charge.bytes ? 0 : charge_set(&b->charge, account, b->body.cap);
+	size_t bytes = sizeof(*b) + b->body.cap;
+	return bytes == b->charge.bytes ? 0 : charge_set(&b->charge, account, bytes);
 }
 
 static void replace_body(struct batch *b, struct buf *with)

@@ -63,7 +63,7 @@ struct batch *batch_create(struct intake *intake, const struct receiver *receive
 			   size_t limit_bytes); /* or NULL */
 void batch_free(struct batch *b);
 
-/* Sees that the account pays for what the body holds: 0 or CHARGE_FULL. */
+/* Sees that the account pays for the batch and its body: 0 or CHARGE_FULL. */
 int batch_charge(struct batch *b, struct account *account);
 
 /* Decompresses, vets and mends the body in place: ACCEPTED when it may go to the store. */

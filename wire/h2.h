@@ -42,7 +42,8 @@ int h2_feed(struct h2 *h, struct slice bytes, uint64_t now_ms);
 int h2_output(struct h2 *h, struct buf *out);
 bool h2_is_done(const struct h2 *h); /* nothing more will be read or written */
 
-/* Answers a stream; once. Before the request's end, the client is told to stop sending (C11). */
+/* Answers a stream; what comes after the first answer or cancel is ignored. Before the request's
+ * end, the client is told to stop sending (C11). */
 void h2_respond(struct h2_stream *s, const struct response *r);
 void h2_cancel(struct h2_stream *s); /* RST_STREAM(CANCEL), instead of an answer */
 

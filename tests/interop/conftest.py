@@ -63,6 +63,6 @@ def figure():
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
     for cells in FIGURES:
         terminalreporter.write_line("| " + " | ".join(str(c) for c in cells) + " |")
-    skipped = len(terminalreporter.stats.get("skipped", []))
-    if skipped:
-        terminalreporter.write_line(f"interop: {skipped} SKIPPED: their toolchain is missing")
+    skipped = terminalreporter.stats.get("skipped", [])
+    for reason in sorted({r.longrepr[2] for r in skipped}):
+        terminalreporter.write_line(f"SKIPPED, {len([r for r in skipped if r.longrepr[2] == reason])} tests: {reason}")

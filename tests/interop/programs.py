@@ -88,13 +88,15 @@ def javascript():
     return ["node", os.path.join(folder, "client.js")]
 
 
-def java():
+def java(sender="okhttp.internal.OkHttp"):
+    """`sender` of HTTP: OkHttp is the SDK's default, the JDK's asks for h2c on every request."""
     need("java", "mvn")
     folder, fresh = copied("java")
     jar = os.path.join(folder, "target/client.jar")
     if not fresh or not os.path.exists(jar):
         run(["nice", "-n", "10", "mvn", "-q", "-B", "package"], folder)
-    return ["java", "-cp", f"{jar}:{folder}/target/libs/*", "Client"]
+    choice = f"io.opentelemetry.sdk.common.export.HttpSenderProvider=io.opentelemetry.exporter.sender.{sender}HttpSenderProvider"
+    return ["java", f"-D{choice}", "-cp", f"{jar}:{folder}/target/libs/*", "Client"]
 
 
 def rust():

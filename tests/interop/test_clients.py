@@ -6,7 +6,8 @@ import programs
 from checks import compare, run_client
 
 ROUNDS = 60
-COMMON = {"string", "bool", "int", "double", "array", "parent", "event", "link", "tracestate", "flags", "status 2"}
+COMMON = {"string", "bool", "int", "double", "array", "parent", "event", "link", "tracestate", "flags",
+          "status 1", "status 2"}
 KINDS = {f"kind {k}" for k in range(1, 6)}
 SCOPE = {"scope version", "schema url"}
 
@@ -18,10 +19,11 @@ CLIENTS = {
     "Go": (lambda: [programs.go_program("go")], {"OTEL_EXPORTER_OTLP_INSECURE": "true"},
            {"bytes", "kvlist", "empty", "scope attributes"} | SCOPE),
     "Java": (programs.java, {}, SCOPE),
+    "Java, JDK sender": (lambda: programs.java("jdk.internal.Jdk"), {}, SCOPE),
     "Rust": (programs.rust, {}, {"scope attributes"} | SCOPE),
 }
-RUNS = [(c, p, z) for c in CLIENTS for p in ("grpc", "http") for z in ("none", "gzip")
-        if c != "Rust" or p == "grpc"]
+ONLY = {"Java, JDK sender": "http"}
+RUNS = [(c, p, z) for c in CLIENTS for p in ("grpc", "http") for z in ("none", "gzip") if ONLY.get(c, p) == p]
 
 
 @pytest.mark.parametrize("client,protocol,compression", RUNS)
@@ -36,4 +38,6 @@ def test_every_span_arrives_as_it_was_sent(tapped, backend, figure, client, prot
     request = tapped.taps[protocol].exports()[0]
     coding = request.headers.get("grpc-encoding" if protocol == "grpc" else "content-encoding", "none")
     assert coding.replace("identity", "none") == compression
+    if client == "Java, JDK sender":
+        assert request.headers["upgrade"] == "h2c"
     figure(client, f"{protocol}, {compression}, HTTP/{request.version}", count, "byte-equal")

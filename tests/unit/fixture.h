@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "request.h"
+#include "otlp_sample.h"
 #include "storage/store.h"
 
 static char test_dir[64];
@@ -73,7 +73,7 @@ static inline int try_put(struct store *s, uint64_t first_id, uint32_t spans, si
 {
 	struct buf request = {0};
 	struct store_txn t;
-	put_request(&request, first_id, spans, bytes);
+	pb_numbered_request(&request, first_id, spans, bytes);
 	store_begin(&t, s, 1);
 	store_append(&t, buf_slice(&request), spans, 0);
 	int rc = store_commit(&t, remember_block, out);

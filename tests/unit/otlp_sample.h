@@ -3,6 +3,10 @@
 #ifndef TESTS_OTLP_SAMPLE_H
 #define TESTS_OTLP_SAMPLE_H
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/buf.h"
 
 static inline void pb_varint(struct buf *b, uint64_t v)
@@ -84,6 +88,34 @@ static inline void pb_request(struct buf *b, const char *service, struct buf *sp
 	buf_finish(spans);
 	pb_message(&resource_spans, 2, &scope_spans);
 	pb_message(b, 1, &resource_spans);
+}
+
+/* A span with `id` in its ids and in its name, `name_bytes` long. */
+static inline void pb_numbered_span(struct buf *scope, uint64_t id, size_t name_bytes)
+{
+	struct buf span = {0};
+	uint64_t trace_id[2] = {id, ~id};
+	char *name = calloc(1, name_bytes + 32);
+	int len = snprintf(name, name_bytes + 32, "span-%" PRIu64 "-", id);
+	memset(name + len, 'x', name_bytes);
+	pb_bytes(&span, 1, trace_id, 16);
+	pb_bytes(&span, 2, &id, 8);
+	pb_bytes(&span, 5, name, (size_t)len + name_bytes);
+	pb_message(scope, 2, &span);
+	free(name);
+}
+
+/* One resource, one scope, spans first_id, first_id + 1, ... */
+static inline void pb_numbered_request(struct buf *out, uint64_t first_id, uint32_t spans,
+				       size_t name_bytes)
+{
+	struct buf scope = {0}, resource = {0};
+	pb_bytes(&scope, 1, "\x0a\x03lib", 5);
+	for (uint32_t i = 0; i < spans; i++)
+		pb_numbered_span(&scope, first_id + i, name_bytes);
+	pb_bytes(&resource, 1, "", 0);
+	pb_message(&resource, 2, &scope);
+	pb_message(out, 1, &resource);
 }
 
 #endif

@@ -135,6 +135,22 @@ static void test_an_early_answer_resets_without_error(void)
 	buf_finish(&out);
 }
 
+static void test_an_answer_after_a_cancel_is_ignored(void)
+{
+	struct h2 *h = server();
+	struct buf b = {0};
+	hello(&b);
+	request(&b, 1, NGHTTP2_FLAG_END_STREAM);
+	CHECK_EQ(feed(h, &b), 0);
+	h2_cancel(last_stream);
+	h2_respond(last_stream, &(struct response){.status = 200, .grpc_status = 0});
+	h2_cancel(last_stream);
+	CHECK_EQ(feed(h, &b), 0);
+	CHECK_EQ(closes, 1);
+	h2_destroy(h);
+	buf_finish(&b);
+}
+
 /* Each flood of threats-and-tests section 2 that the library lets pass: ends after a bounded number
  * of frames, and an honest connection is not taken for one. */
 static void check_flood(const char *name, void (*one)(struct buf *b, uint32_t i), unsigned most)
@@ -302,8 +318,8 @@ int main(int argc, char **argv)
 {
 	CHECK_MAIN(
 	    TEST(test_a_request_arrives_in_pieces), TEST(test_an_early_answer_resets_without_error),
-	    TEST(test_floods_end_the_connection), TEST(test_a_long_honest_connection_lives),
-	    TEST(test_a_header_bomb_ends_the_session), TEST(test_garbage_is_a_protocol_error),
-	    TEST(test_framing_counts_messages), TEST(test_timeouts_of_real_clients),
-	    TEST(test_retry_details_are_the_known_bytes));
+	    TEST(test_an_answer_after_a_cancel_is_ignored), TEST(test_floods_end_the_connection),
+	    TEST(test_a_long_honest_connection_lives), TEST(test_a_header_bomb_ends_the_session),
+	    TEST(test_garbage_is_a_protocol_error), TEST(test_framing_counts_messages),
+	    TEST(test_timeouts_of_real_clients), TEST(test_retry_details_are_the_known_bytes));
 }

@@ -215,7 +215,7 @@ static void test_cursor_within_a_record_is_exact_over_a_restart(void)
 	struct buf request[3] = {0};
 	store_begin(&t, s, 1);
 	for (uint32_t i = 0; i < 3; i++) {
-		put_request(&request[i], i * 10, i + 5, 50 + i);
+		pb_numbered_request(&request[i], i * 10, i + 5, 50 + i);
 		store_append(&t, buf_slice(&request[i]), i + 5, 0);
 	}
 	CHECK_EQ(store_commit(&t, remember_block, &b), 0);

@@ -5,8 +5,8 @@
 #include "check.h"
 #include "exporters/exporter.h"
 #include "exporters/sender.h"
+#include "otlp_sample.h"
 #include "relay/path.h"
-#include "request.h"
 #include "wire/otlp_walk.h"
 
 enum { MAX_BLOCKS = 64, MAX_CALLS = 64, MAX_SPANS = 4096, RECORDS = 4 };
@@ -103,7 +103,7 @@ static uint64_t add_block(uint32_t records, uint32_t each, size_t name_bytes)
 	b->len = BLOCK_HEADER;
 	for (uint32_t i = 0; i < records; i++) {
 		struct buf request = {0};
-		put_request(&request, journal.n_spans, each, name_bytes);
+		pb_numbered_request(&request, journal.n_spans, each, name_bytes);
 		journal.block[id].offset[i] = (uint32_t)b->len - BLOCK_HEADER;
 		journal.block[id].spans[i] = each;
 		b->len += record_write(b->data + b->len, i, buf_slice(&request));

@@ -3,7 +3,7 @@
 
 #include "check.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
-#include "request.h"
+#include "otlp_sample.h"
 #include "wire/otlp_walk.h"
 
 typedef Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceRequest Request;
@@ -89,17 +89,17 @@ static void put_some_scope(struct buf *resource, unsigned *seed, uint64_t *id)
 	unsigned shape = next_random(seed, 8), n = next_random(seed, 5);
 	lib[5] = (char)('a' + next_random(seed, 3));
 	if (shape & 1)
-		put_field(&scope, 3, "https://schema", 14);
+		pb_bytes(&scope, 3, "https://schema", 14);
 	if (shape & 2)
-		put_field(&scope, 1, lib, 6);
+		pb_bytes(&scope, 1, lib, 6);
 	for (unsigned i = 0; i < n; i++) {
-		put_span(&scope, (*id)++, next_random(seed, 200));
+		pb_numbered_span(&scope, (*id)++, next_random(seed, 200));
 		if (shape == 7)
 			buf_append(&scope, unknown, 3);
 	}
 	if ((shape & 2) == 0)
-		put_field(&scope, 1, lib, 6);
-	put_message(resource, 2, &scope);
+		pb_bytes(&scope, 1, lib, 6);
+	pb_message(resource, 2, &scope);
 }
 
 static void put_some_request(struct buf *out, unsigned *seed, uint64_t *id)
@@ -110,16 +110,16 @@ static void put_some_request(struct buf *out, unsigned *seed, uint64_t *id)
 		unsigned shape = next_random(seed, 8), scopes = next_random(seed, 4);
 		attributes[1] = (char)next_random(seed, 3);
 		if (shape & 1)
-			put_field(&resource, 1, attributes, 2);
+			pb_bytes(&resource, 1, attributes, 2);
 		if (shape & 2)
-			put_field(&resource, 99, "unknown", 7);
+			pb_bytes(&resource, 99, "unknown", 7);
 		for (; scopes != 0; scopes--)
 			put_some_scope(&resource, seed, id);
 		if ((shape & 1) == 0) /* as Kong does */
-			put_field(&resource, 1, attributes, 2);
+			pb_bytes(&resource, 1, attributes, 2);
 		if (shape & 4)
-			put_field(&resource, 3, "https://other", 13);
-		put_message(out, 1, &resource);
+			pb_bytes(&resource, 3, "https://other", 13);
+		pb_message(out, 1, &resource);
 	}
 }
 
@@ -209,9 +209,9 @@ static void test_equal_headers_are_written_once(void)
 	for (unsigned i = 0; i < 100; i++) {
 		uint32_t span = 0;
 		struct buf only = {0};
-		put_request(&requests[i], i * 10, 10, 50);
+		pb_numbered_request(&requests[i], i * 10, 10, 50);
 		for (unsigned k = 0; k < 10; k++)
-			put_span(&only, i * 10 + k, 50);
+			pb_numbered_span(&only, i * 10 + k, 50);
 		spans_bytes += only.len;
 		buf_finish(&only);
 		CHECK_EQ(splice_add(s, buf_slice(&requests[i]), &span, UINT32_MAX), 0);
@@ -230,7 +230,7 @@ static void test_limit_is_used_to_the_last_byte(void)
 {
 	struct splice *s = splice_create(1);
 	struct buf request = {0};
-	put_request(&request, 1, 40, 20); /* lengths on both sides of 128 on the way */
+	pb_numbered_request(&request, 1, 40, 20); /* lengths on both sides of 128 on the way */
 	uint32_t fits = 0;
 	for (size_t max = 1; max <= request.len; max++) {
 		uint32_t span = 0;
@@ -269,8 +269,8 @@ static void test_any_range_of_spans_can_be_had(void)
 {
 	struct splice *s = splice_create(1 << 20);
 	struct buf request = {0};
-	put_request(&request, 100, 5, 20);
-	put_request(&request, 105, 5, 20);
+	pb_numbered_request(&request, 100, 5, 20);
+	pb_numbered_request(&request, 105, 5, 20);
 	for (uint32_t from = 0; from <= 10; from++) {
 		for (uint32_t end = from; end <= 11; end++)
 			check_range(s, &request, from, end);
@@ -286,7 +286,7 @@ static void test_nothing_is_an_empty_request(void)
 	struct buf request = {0}, out = {0};
 	uint32_t span = 0;
 	CHECK_EQ(splice_add(s, slice_of(NULL, 0), &span, UINT32_MAX), 0);
-	put_request(&request, 1, 0, 0); /* a resource and a scope without spans */
+	pb_numbered_request(&request, 1, 0, 0); /* a resource and a scope without spans */
 	CHECK_EQ(splice_add(s, buf_slice(&request), &span, UINT32_MAX), 0);
 	CHECK_EQ(span + splice_spans(s) + splice_size(s), 0);
 	CHECK_EQ(splice_write(s, &out), 0);
@@ -301,10 +301,10 @@ static void test_no_memory_is_needed_once_it_was_used(void)
 	struct buf many = {0}, out = {0};
 	for (unsigned i = 0; i < 1000; i++) { /* a resource each: tables grow many times */
 		struct buf resource = {0}, scope = {0};
-		put_span(&scope, i, 3);
-		put_field(&resource, 3, &i, sizeof(i));
-		put_message(&resource, 2, &scope);
-		put_message(&many, 1, &resource);
+		pb_numbered_span(&scope, i, 3);
+		pb_bytes(&resource, 3, &i, sizeof(i));
+		pb_message(&resource, 2, &scope);
+		pb_message(&many, 1, &resource);
 	}
 	for (int round = 0; round < 3; round++) {
 		uint32_t span = 0;

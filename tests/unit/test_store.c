@@ -14,8 +14,8 @@ static void test_requests_come_back_byte_for_byte(void)
 	struct store_txn t;
 	struct buf small = {0}, large = {0};
 	uint64_t blocks[2] = {0, 0};
-	put_request(&small, 1, 2, 100);
-	put_request(&large, 3, 1, 600000); /* more than a block's target: one of its own */
+	pb_numbered_request(&small, 1, 2, 100);
+	pb_numbered_request(&large, 3, 1, 600000); /* more than a block's target: one of its own */
 	store_begin(&t, s, 77);
 	store_append(&t, buf_slice(&small), 2, 5);
 	store_append(&t, buf_slice(&large), 1, 0);
@@ -56,7 +56,7 @@ static void test_small_requests_share_a_block(void)
 	struct store_txn t;
 	struct buf request = {0};
 	uint64_t blocks[2] = {0, 0};
-	put_request(&request, 1, 10, 800);
+	pb_numbered_request(&request, 1, 10, 800);
 	store_begin(&t, s, 1);
 	for (int i = 0; i < 100; i++)
 		store_append(&t, buf_slice(&request), 10, 0);
@@ -109,8 +109,8 @@ static void commit_for_ever(int pipe_fd, uint64_t next_id, unsigned seed)
 		for (long i = 0; i < n; i++) {
 			acks[i] = (struct ack){next_id, 1 + (uint32_t)random() % 4};
 			next_id += acks[i].spans;
-			put_request(&request[i], acks[i].first_id, acks[i].spans,
-				    (size_t)random() % 700);
+			pb_numbered_request(&request[i], acks[i].first_id, acks[i].spans,
+					    (size_t)random() % 700);
 			store_append(&t, buf_slice(&request[i]), acks[i].spans, 1);
 		}
 		store_ledger(s, &l);
@@ -232,7 +232,7 @@ static void test_block_stays_while_its_last_record_is_open(void)
 	struct buf request = {0};
 	new_dir();
 	struct store *s = open_store(ONE, 1);
-	put_request(&request, 1, 2, 3000);
+	pb_numbered_request(&request, 1, 2, 3000);
 	store_begin(&t, s, 1);
 	store_append(&t, buf_slice(&request), 2, 0);
 	store_append(&t, buf_slice(&request), 2, 0);
@@ -265,7 +265,7 @@ static void test_fifo_keeps_the_file_small(void)
 	uint64_t live_bytes = 0, half_way = 0;
 	new_dir();
 	struct store *s = open_store(ONE, 1);
-	put_request(&request, 1, 1, 60000);
+	pb_numbered_request(&request, 1, 1, 60000);
 	for (unsigned i = 0; i < CYCLES; i++) {
 		struct store_txn t;
 		struct store_block *b = &blocks[i % LIVE];

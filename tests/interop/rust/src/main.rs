@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! client grpc COUNT: rounds of known spans, then flush. The endpoint comes from the environment.
+//! client grpc|http COUNT: rounds of known spans, then flush. The endpoint comes from the environment.
 use opentelemetry::trace::{
     Link, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
     TracerProvider,
@@ -30,8 +30,14 @@ fn attributes() -> Vec<KeyValue> {
 
 #[tokio::main]
 async fn main() {
-    let count: usize = std::env::args().nth(2).unwrap().parse().unwrap();
-    let exporter = SpanExporter::builder().with_tonic().build().unwrap();
+    let args: Vec<String> = std::env::args().collect();
+    let count: usize = args[2].parse().unwrap();
+    // The blocking HTTP client refuses to be made or dropped inside of the runtime.
+    let exporter = if args[1] == "grpc" {
+        SpanExporter::builder().with_tonic().build().unwrap()
+    } else {
+        tokio::task::block_in_place(|| SpanExporter::builder().with_http().build().unwrap())
+    };
     let resource = Resource::builder_empty()
         .with_schema_url(attributes(), SCHEMA)
         .with_attribute(KeyValue::new("service.name", "interop-rust"))
