@@ -11,7 +11,7 @@ SANITIZE ?=
 Q := $(if $(V),,@)
 WERROR  ?= $(if $(CI),-Werror)
 
-PACKAGES := libnghttp2 libzstd libdeflate libprotobuf-c openssl yaml-0.1 libcares jansson
+PACKAGES := libnghttp2 libzstd libdeflate libisal libprotobuf-c openssl yaml-0.1 libcares jansson
 FOLDERS  := base wire conf storage exporters receivers relay
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \

@@ -112,12 +112,13 @@ static void refuse_all(struct archive *a)
 /* ---- when ---- */
 
 /* How long the oldest batch has still to wait for company: from when it was whole, so that what
- * waited for a slow commit already does not wait again. In whole milliseconds, as timers are. */
+ * waited for a slow commit already does not wait again. Rounded up, as timers are: a client that
+ * sends once in every linger time would else always come a moment too late to share a sync. */
 static uint64_t linger_left_ms(const struct archive *a)
 {
 	uint64_t waited_us = clock_ns(CLOCK_MONOTONIC) / 1000 - batch_of(a->first)->whole_us;
 	uint64_t linger_us = a->relay->conf->journal.linger_ms * 1000;
-	return waited_us < linger_us ? (linger_us - waited_us) / 1000 : 0;
+	return waited_us < linger_us ? (linger_us - waited_us + 999) / 1000 : 0;
 }
 
 /* After a quiet moment a batch goes at once; under load it waits for company (lmdb-storage 9.3). */

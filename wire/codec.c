@@ -5,6 +5,7 @@
 #include "wire/codec.h"
 
 #include <endian.h>
+#include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <zstd.h>
@@ -23,6 +24,8 @@ struct codec {
 	struct libdeflate_compressor *deflater;
 	ZSTD_DCtx *zstd_in;
 	ZSTD_CCtx *zstd_out;
+	struct isal_zstream gzip_out;
+	uint8_t gzip_work[ISAL_DEF_LVL1_DEFAULT];
 };
 
 enum coding coding_parse(struct slice name)
@@ -206,6 +209,26 @@ int codec_decompress(struct codec *c, enum coding coding, struct slice in, size_
 	return decode(c, DECODERS[coding], in, guess, limit, out);
 }
 
+/* ISA-L takes less than half of libdeflate's time for gzip and gives 4 % more bytes. What will not
+ * shrink it stores, in blocks that libdeflate's bound has room for. Gives the length, or 0. */
+static size_t compress_gzip(struct codec *c, struct slice in, uint8_t *out, size_t room)
+{
+	struct isal_zstream *z = &c->gzip_out;
+	if (in.len > UINT32_MAX || room > UINT32_MAX)
+		return 0;
+	isal_deflate_stateless_init(z);
+	z->level = GZIP_LEVEL;
+	z->level_buf = c->gzip_work;
+	z->level_buf_size = sizeof(c->gzip_work);
+	z->gzip_flag = IGZIP_GZIP;
+	z->end_of_stream = 1;
+	z->next_in = (uint8_t *)(uintptr_t)in.data; /* it is only read */
+	z->avail_in = (uint32_t)in.len;
+	z->next_out = out;
+	z->avail_out = (uint32_t)room;
+	return isal_deflate_stateless(z) == COMP_OK ? z->total_out : 0;
+}
+
 int codec_compress(struct codec *c, enum coding coding, struct slice in, struct buf *out)
 {
 	if (coding == CODING_IDENTITY)
@@ -222,7 +245,7 @@ int codec_compress(struct codec *c, enum coding coding, struct slice in, struct 
 		return rc;
 	uint8_t *at = out->data + out->len;
 	if (coding == CODING_GZIP)
-		len = libdeflate_gzip_compress(c->deflater, in.data, in.len, at, room);
+		len = compress_gzip(c, in, at, room);
 	else if (coding == CODING_DEFLATE)
 		len = libdeflate_zlib_compress(c->deflater, in.data, in.len, at, room);
 	else if (coding == CODING_ZSTD)

@@ -148,13 +148,15 @@ def machine():
         system = re.search(r'PRETTY_NAME="(.*)"', f.read()).group(1)
     commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"],
                             stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
-    packages = subprocess.run(["pkg-config", "--modversion", "libnghttp2", "libzstd", "libdeflate"],
+    packages = subprocess.run(["pkg-config", "--modversion", "libnghttp2", "libzstd", "libdeflate",
+                               "libisal"],
                               stdout=subprocess.PIPE, text=True, check=False).stdout.split()
     compiler = subprocess.run(["gcc", "--version"], stdout=subprocess.PIPE, text=True,
                               check=False).stdout.splitlines()[0]
     return (f"{datetime.date.today()}; {os.cpu_count()} CPUs ({model.group(1) if model else '?'}), "
             f"{memory / 1048576:.0f} GiB, {system}, Linux {platform.release().split('-')[0]}; "
-            f"{compiler}; nghttp2 {packages[0]}, zstd {packages[1]}, libdeflate {packages[2]}; "
+            f"{compiler}; nghttp2 {packages[0]}, zstd {packages[1]}, libdeflate {packages[2]}, "
+            f"ISA-L {packages[3]}; "
             f"spanrelay at {commit}; load average {os.getloadavg()[0]:.1f}.")
 
 

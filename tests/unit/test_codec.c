@@ -80,6 +80,27 @@ static void test_round_trips_are_exact_at_the_limit(void)
 		}
 }
 
+static void test_what_does_not_shrink_is_stored(void)
+{
+	static const size_t LENGTHS[] = {1, 100, 65535, 65536, 131071, 1 << 20, 5 << 20};
+	for (size_t i = 0; i < sizeof(LENGTHS) / sizeof(LENGTHS[0]); i++) {
+		struct buf noise = make_text(LENGTHS[i]), out = {0};
+		uint64_t x = 1;
+		for (size_t k = 0; k < noise.len; k++) {
+			x = x * 6364136223846793005u + 1442695040888963407u;
+			noise.data[k] = (uint8_t)(x >> 56);
+		}
+		struct buf packed = compress(CODING_GZIP, buf_slice(&noise));
+		CHECK(packed.len > noise.len && packed.len < noise.len + noise.len / 1000 + 64);
+		CHECK_EQ(codec_decompress(codec, CODING_GZIP, buf_slice(&packed), noise.len, &out),
+			 0);
+		CHECK(slice_equal(buf_slice(&out), buf_slice(&noise)));
+		buf_finish(&noise);
+		buf_finish(&packed);
+		buf_finish(&out);
+	}
+}
+
 static void test_bombs_are_too_large_and_cost_the_limit(void)
 {
 	enum { BOMB = 64 << 20, LIMIT = 1 << 20 };
@@ -197,6 +218,7 @@ int main(int argc, char **argv)
 	codec = codec_create();
 	atexit(free_codec);
 	CHECK_MAIN(TEST(test_names_are_parsed), TEST(test_round_trips_are_exact_at_the_limit),
+		   TEST(test_what_does_not_shrink_is_stored),
 		   TEST(test_bombs_are_too_large_and_cost_the_limit),
 		   TEST(test_zstd_windows_up_to_8_mib_are_taken),
 		   TEST(test_zstd_bomb_without_a_size_is_too_large),
