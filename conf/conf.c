@@ -176,6 +176,7 @@ static void read_all(struct conf *c, struct slice text, struct report *r)
 		check_listeners(c, d.root, r);
 		check_limits(c, d.root, r);
 		exporters_check(c, list, r);
+		exporters_inherit(c);
 	}
 	document_finish(&d);
 }

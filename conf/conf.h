@@ -18,6 +18,14 @@ enum conf_protocol { PROTOCOL_GRPC, PROTOCOL_HTTP, PROTOCOL_TERMINAL };
 enum conf_preset { PRESET_NONE, PRESET_LIGHTSTEP };
 enum conf_compression { COMPRESSION_GZIP, COMPRESSION_ZSTD, COMPRESSION_NONE };
 
+enum conf_when_full { WHEN_FULL_REFUSE, WHEN_FULL_DROP_OLDEST, WHEN_FULL_INHERIT };
+
+/* What an exporter may hold back on disk while its backend does not keep up. */
+struct conf_outbox {
+	uint64_t limit_bytes, max_age_ms;
+	enum conf_when_full when_full;
+};
+
 struct conf_header {
 	char *name;  /* lower case */
 	char *value; /* a secret: never logged, never shown */
@@ -40,6 +48,7 @@ struct conf_exporter {
 	uint64_t request_bytes; /* never more than this in one request, uncompressed */
 	uint64_t concurrency;   /* requests in flight */
 	uint64_t retry_initial_ms, retry_max_ms;
+	struct conf_outbox outbox; /* the general one where it says nothing */
 	/* why this exporter exists, for the log: "configuration", "OTEL_..." */
 	const char *chosen_by;
 };
@@ -59,6 +68,8 @@ struct conf {
 	struct {
 		uint64_t linger_ms, group_bytes, limit_bytes;
 	} journal;
+	struct conf_outbox outbox; /* for exporters that say nothing */
+	uint64_t quarantine_bytes; /* of each exporter */
 	struct {
 		uint64_t level; /* enum log_level */
 		bool json;

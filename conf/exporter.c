@@ -108,6 +108,9 @@ void exporter_complete(struct conf_exporter *e, const struct node *item, struct 
 	if (!is_bad(item, "endpoint") && !is_bad(item, "protocol"))
 		complete_endpoint(e, item, r);
 	complete_token(e, r);
+	if (e->outbox.limit_bytes != 0 && e->outbox.limit_bytes < 16 << 20)
+		report_fault(r, place_of(item, "outbox"),
+			     "exporters[].outbox.limit: wanted at least 16MiB, or 0");
 	if (e->retry_initial_ms > e->retry_max_ms)
 		report_fault(r, place_of(item, "retry"),
 			     "exporters[].retry: initial is longer than max");
@@ -171,5 +174,18 @@ void exporters_check(const struct conf *c, const struct node *list, struct repor
 				    r, place_of(item, "name"),
 				    "exporters[].name: \"%s\" is taken by another exporter",
 				    e->name);
+	}
+}
+
+void exporters_inherit(struct conf *c)
+{
+	for (size_t i = 0; i < c->n_exporters; i++) {
+		struct conf_outbox *o = &c->exporters[i].outbox;
+		if (o->limit_bytes == 0)
+			o->limit_bytes = c->outbox.limit_bytes;
+		if (o->max_age_ms == 0)
+			o->max_age_ms = c->outbox.max_age_ms;
+		if (o->when_full == WHEN_FULL_INHERIT)
+			o->when_full = c->outbox.when_full;
 	}
 }

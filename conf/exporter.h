@@ -17,4 +17,7 @@ void exporter_complete(struct conf_exporter *e, const struct node *item, struct 
 /* Names are different, and none sends to one of our own doors. `list` may be NULL. */
 void exporters_check(const struct conf *c, const struct node *list, struct report *r);
 
+/* Each takes from the general settings what it does not say itself. */
+void exporters_inherit(struct conf *c);
+
 #endif

@@ -9,6 +9,7 @@
 #define GIB    ((uint64_t)1 << 30)
 #define SECOND ((uint64_t)1000)
 #define MINUTE (60 * SECOND)
+#define DAY    (24 * 60 * MINUTE)
 
 #define AT(field) offsetof(struct conf, field), sizeof(((struct conf *)NULL)->field)
 #define IN_EXPORTER(field)                                                                         \
@@ -18,6 +19,8 @@ static const char *const LEVELS[] = {"error", "warn", "info", "debug", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
 static const char *const PROTOCOLS[] = {"grpc", "http/protobuf", "terminal", NULL};
 static const char *const COMPRESSIONS[] = {"gzip", "zstd", "none", NULL};
+static const char *const WHEN_FULL[] = {"refuse", "drop_oldest", NULL};
+static const char *const WHEN_FULL_HERE[] = {"refuse", "drop_oldest", "inherit", NULL};
 static const char *const PRESETS[] = {"none", "lightstep", NULL};
 
 const struct option OPTIONS[] = {
@@ -49,6 +52,20 @@ const struct option OPTIONS[] = {
     {"journal.limit", OPTION_SIZE, AT(journal.limit_bytes), "2GiB", 16 * MIB, 1024 * GIB, NULL,
      "Size of the journal on disk. When it is full, new requests are refused and nothing held is "
      "lost."},
+
+    {"outbox.limit", OPTION_SIZE, AT(outbox.limit_bytes), "10GiB", 16 * MIB, 1024 * 1024 * GIB,
+     NULL,
+     "What waits for a backend that does not keep up goes from the journal to files of their own, "
+     "at most this much for each exporter."},
+    {"outbox.max_age", OPTION_TIME, AT(outbox.max_age_ms), "48h", SECOND, 365 * DAY, NULL,
+     "Spans that wait for longer, in the journal or the outbox, are dropped and counted as "
+     "expired."},
+    {"outbox.when_full", OPTION_CHOICE, AT(outbox.when_full), "refuse", 0, 0, WHEN_FULL,
+     "`refuse`: the journal fills up, and then clients are told to come back. `drop_oldest`: the "
+     "oldest file of the outbox goes, counted as outbox_full."},
+    {"quarantine.limit", OPTION_SIZE, AT(quarantine_bytes), "64MiB", 8 * MIB, 1024 * GIB, NULL,
+     "Spans that the backend calls bad are kept, at most this much for each exporter; `spanrelay "
+     "quarantine` shows them. Beyond it they are dropped and counted as refused."},
 
     {"log.level", OPTION_CHOICE, AT(log.level), "info", 0, 0, LEVELS, "What is worth a line."},
     {"log.format", OPTION_CHOICE, AT(log.json), "text", 0, 0, FORMATS,
@@ -97,6 +114,12 @@ const struct option OPTIONS[] = {
      "backend asks for is honoured."},
     {"exporters[].retry.max", OPTION_TIME, IN_EXPORTER(retry_max_ms), "30s", 10, 60 * MINUTE, NULL,
      "Longest wait between tries. There is no last try."},
+    {"exporters[].outbox.limit", OPTION_SIZE, IN_EXPORTER(outbox.limit_bytes), "0", 0,
+     1024 * 1024 * GIB, NULL, "For this exporter in place of `outbox.limit`; 0: the same."},
+    {"exporters[].outbox.max_age", OPTION_TIME, IN_EXPORTER(outbox.max_age_ms), "0s", 0, 365 * DAY,
+     NULL, "For this exporter in place of `outbox.max_age`; 0: the same."},
+    {"exporters[].outbox.when_full", OPTION_CHOICE, IN_EXPORTER(outbox.when_full), "inherit", 0, 0,
+     WHEN_FULL_HERE, "For this exporter in place of `outbox.when_full`."},
 };
 const size_t N_OPTIONS = sizeof(OPTIONS) / sizeof(OPTIONS[0]);
 

@@ -128,7 +128,7 @@ static int add_records(struct gather *g, const struct block *b, struct cursor *a
 	return 0;
 }
 
-static void count_before(struct place *p, const struct block *b)
+static void count_before(struct start *p, const struct block *b)
 {
 	struct record r;
 	uint32_t at = 0, next;
@@ -142,11 +142,11 @@ static void count_before(struct place *p, const struct block *b)
 
 /* Adds one block's spans from *p on. 0 when the block is done with and *p is
  * after it, else why it is not. `lost` is what could not be read of it. */
-static int add_block(struct gather *g, const struct filed *f, struct place *p, uint32_t *lost)
+static int add_block(struct gather *g, const struct filed *f, struct start *p, uint32_t *lost)
 {
 	struct block b;
 	if (p->at.block_id != f->id)
-		*p = (struct place){.at = {.block_id = f->id}, .counted = true};
+		*p = (struct start){.at = {.block_id = f->id}, .counted = true};
 	uint32_t spans = splice_spans(g->splice);
 	if (open_block(g, f->id, &b) == 0) {
 		if (!p->counted)
@@ -158,7 +158,7 @@ static int add_block(struct gather *g, const struct filed *f, struct place *p, u
 	}
 	if (p->counted && p->before < f->spans)
 		*lost = f->spans - p->before;
-	*p = (struct place){.at = {.block_id = f->id + 1}, .counted = true};
+	*p = (struct start){.at = {.block_id = f->id + 1}, .counted = true};
 	return 0;
 }
 
@@ -182,7 +182,7 @@ int gather_next(struct gather *g, struct portion *p, struct buf *body)
 {
 	if (path_read_begin(g->room) != 0)
 		return GATHER_LATER;
-	struct place at = g->next;
+	struct start at = g->next;
 	size_t taken = 0;
 	int rc = 0;
 	*p = (struct portion){.from = at.at};

@@ -21,7 +21,7 @@ struct portion {
 };
 
 /* Where the next portion starts, and how many spans of its block are before it. */
-struct place {
+struct start {
 	struct cursor at;
 	uint32_t before;
 	bool counted; /* `before` is known */
@@ -36,7 +36,7 @@ struct gather {
 	struct codec *codec;
 	enum coding coding;
 	size_t max_bytes; /* of a portion, before compression */
-	struct place next;
+	struct start next;
 	struct filed *blocks; /* not yet taken whole, by ascending id */
 	size_t first, n_blocks, cap;
 	uint64_t block_bytes; /* of them */

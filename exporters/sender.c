@@ -499,8 +499,9 @@ static void on_done(struct export_call *call, struct outcome outcome)
 
 /* ---- the contract ---- */
 
-struct sender *sender_create(const struct conf_exporter *conf, unsigned index, struct cursor from,
-			     struct ev_loop *loop, struct export *room)
+struct sender *sender_create(const struct conf_exporter *conf, unsigned index,
+			     const struct sender_begin *begin, struct ev_loop *loop,
+			     struct export *room)
 {
 	struct sender *s = calloc(1, sizeof(*s));
 	if (s == NULL)
@@ -514,7 +515,8 @@ struct sender *sender_create(const struct conf_exporter *conf, unsigned index, s
 	ev_timer_init(&s->timer, on_timer, 0., 0.);
 	s->timer.data = s;
 	atomic_store(&s->stats.last_status, -1);
-	if (gather_init(&s->gather, room, from, exporter_coding(conf), conf->request_bytes) != 0)
+	if (gather_init(&s->gather, room, begin->from[PLACE_JOURNAL], exporter_coding(conf),
+			conf->request_bytes) != 0)
 		goto undo_alloc;
 	s->exporter = s->ops->create(conf, loop, &s->stats.connects);
 	if (s->exporter == NULL)
@@ -538,8 +540,10 @@ void sender_destroy(struct sender *s)
 	free(s);
 }
 
-void sender_filed(struct sender *s, uint64_t block_id, uint32_t spans, uint32_t bytes)
+void sender_filed(struct sender *s, uint64_t block_id, uint32_t spans, uint32_t bytes,
+		  uint64_t unix_ms)
 {
+	(void)unix_ms;
 	gather_filed(&s->gather, block_id, spans, bytes, clock_mono_ms());
 	pump(s);
 }

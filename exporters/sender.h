@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "conf/conf.h"
-#include "wire/block.h"
+#include "wire/parcel.h"
 
 struct export;
 struct sender;
@@ -19,23 +19,50 @@ struct sender;
 enum sender_state { SENDER_OK, SENDER_RETRYING, SENDER_HELD_AUTH, SENDER_HELD_UPSTREAM };
 extern const char *const SENDER_STATE_NAMES[];
 
-/* Written by the export room, read by any room. */
+/* Written by the export room, read by any room. "Fresh" is what goes out straight from the journal,
+ * "drained" what comes out of the outbox; rates are in spans a second, over the last seconds. */
 struct sender_stats {
 	_Atomic int state;       /* enum sender_state */
 	_Atomic int last_status; /* of the last failure, -1: none came */
 	_Atomic uint64_t requests, retries, sent_bytes, body_bytes; /* on the wire; uncompressed */
 	_Atomic uint64_t connects, inflight;
 	_Atomic uint64_t next_try_unix_ms; /* 0: not waiting */
+	_Atomic uint64_t spilled_spans, quarantined_spans, drained_spans;
+	_Atomic uint64_t fresh_rate, drain_rate;
+	_Atomic uint64_t fresh_delay_ms; /* journal to backend, of the last fresh request taken */
+	_Atomic uint64_t oldest_unix_ms; /* of all that waits, wherever; 0: nothing does */
+	_Atomic uint64_t waiting_bytes;  /* in the journal, behind the cursor */
+	_Atomic bool spilling;           /* the outbox takes what the backend does not */
+};
+
+/* What the store and the boxes had when the worker began. */
+struct sender_begin {
+	struct cursor from[PLACES];
+	uint64_t box_end[PLACES]; /* [PLACE_JOURNAL] is not used */
+	/* Above this much that waits in the journal, the outbox takes it. */
+	uint64_t spill_bytes;
 };
 
 /* `room` is for the doors of relay/path.h, `index` names this exporter there. Borrows conf. Gives
  * NULL when the exporter cannot be made (logged). */
-struct sender *sender_create(const struct conf_exporter *conf, unsigned index, struct cursor from,
-			     struct ev_loop *loop, struct export *room);
+struct sender *sender_create(const struct conf_exporter *conf, unsigned index,
+			     const struct sender_begin *begin, struct ev_loop *loop,
+			     struct export *room);
 void sender_destroy(struct sender *s);
 
 /* A block is on disk and all of it is kept. Ids ascend. */
-void sender_filed(struct sender *s, uint64_t block_id, uint32_t spans, uint32_t bytes);
+void sender_filed(struct sender *s, uint64_t block_id, uint32_t spans, uint32_t bytes,
+		  uint64_t unix_ms);
+
+/* The answer to path_spill(). */
+void sender_on_spilled(struct sender *s, struct spill *spill);
+/* A segment can be read: after path_seal(), when one is full, and for each one found at the start.
+ * They ascend. */
+void sender_on_sealed(struct sender *s, enum place box, struct box_segment g);
+
+/* An operator's word: sends what is in the quarantine once more, or gives it up. */
+void sender_resend_quarantine(struct sender *s);
+void sender_clear_quarantine(struct sender *s);
 
 /* Sends nothing new and no retry; what is in flight may still end. */
 void sender_drain(struct sender *s);

@@ -75,7 +75,7 @@ static int put_delivery(const struct ledger *l, struct buf *out)
 	full |= family(out, BUFFERED, "gauge", "Spans on disk that are still to be delivered.");
 	for (unsigned i = 0; i < n; i++)
 		full |= open_labels(out, BUFFERED, l->exporter[i].name) |
-			buf_printf(out, "} %" PRIu64 "\n", l->exporter[i].buffered);
+			buf_printf(out, "} %" PRIu64 "\n", l->exporter[i].held[PLACE_JOURNAL]);
 	return full;
 }
 

@@ -74,7 +74,7 @@ static void add_account(json_t *o, const struct ledger_exporter *l)
 	json_object_set_new(o, "sent", number(l->sent));
 	json_object_set_new(o, "backend_rejected", number(l->backend_rejected));
 	json_object_set_new(o, "dropped", dropped);
-	json_object_set_new(o, "buffered", number(l->buffered));
+	json_object_set_new(o, "buffered", number(l->held[PLACE_JOURNAL]));
 }
 
 static void add_sender(json_t *o, const struct sender_stats *s)

@@ -2,6 +2,7 @@
  * The export room: every exporter's sender, and their doors to the journal. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "base/log.h"
@@ -42,7 +43,8 @@ void path_progress(struct export *room, unsigned exporter, const struct progress
 static void on_filed(struct export *e, struct filed *f)
 {
 	for (size_t i = 0; i < e->relay->conf->n_exporters; i++)
-		sender_filed(e->senders[i], f->block.id, f->block.spans, f->block.bytes);
+		sender_filed(e->senders[i], f->block.id, f->block.spans, f->block.bytes,
+			     f->block.unix_ms);
 	free(f);
 }
 
@@ -93,8 +95,10 @@ int export_open(struct export *e, struct relay *relay)
 	struct ledger ledger;
 	store_ledger(relay->archive.store, &ledger);
 	for (unsigned i = 0; i < relay->conf->n_exporters; i++) {
-		e->senders[i] = sender_create(&relay->conf->exporters[i], i,
-					      ledger.exporter[i].cursor, e->room.loop, e);
+		struct sender_begin begin = {.spill_bytes = relay->conf->journal.limit_bytes / 4};
+		memcpy(begin.from, ledger.exporter[i].cursor, sizeof(begin.from));
+		e->senders[i] =
+		    sender_create(&relay->conf->exporters[i], i, &begin, e->room.loop, e);
 		if (e->senders[i] == NULL)
 			return fail(-EINVAL, "exporter %s: cannot start",
 				    relay->conf->exporters[i].name);

@@ -5,6 +5,11 @@
  *      ^                        |  ^                                         |
  *      +-------MAIL_BATCH-------+  +--------------path_progress-------------+
  *
+ * What a backend does not take in time goes to the exporter's outbox, what it calls bad to its
+ * quarantine, and out of them again:
+ *
+ *   export --path_spill, path_seal--> spill --sender_on_spilled, sender_on_sealed--> export
+ *
  * One door can refuse: path_received() (the client keeps its spans and is told when to come back)
  * and none of the others, for each of their mails was paid for by a request that is on disk. */
 #ifndef RELAY_PATH_H
@@ -17,6 +22,8 @@ struct intake;
 struct export;
 struct progress;
 struct slice;
+struct spill;
+struct parcel;
 
 /* Intake room; takes b, whose request has been vetted and is ready for the disk. Its answer comes
  * back as MAIL_BATCH in the same room. */
@@ -31,5 +38,21 @@ void path_read_end(struct export *room);
 /* Export room: an exporter tells what it got done; the store makes it durable with its next commit.
  */
 void path_progress(struct export *room, unsigned exporter, const struct progress *p);
+
+/* Export room: puts one parcel into a box of an exporter, behind all that went there before. The
+ * sender owns s, body included, until sender_on_spilled(), which follows always and never from
+ * within. */
+void path_spill(struct export *room, struct spill *s);
+
+/* Export room: closes the box's segment in the making, so that it can be read: sender_on_sealed()
+ * follows if it held anything. `box` is an enum place. */
+void path_seal(struct export *room, unsigned exporter, int box);
+
+/* Export room: the first whole parcel of a box that ends after span `id`. Its body stays valid
+ * until path_parcel_done(). What is missing before it was damaged. 0, BOX_NONE (no sealed segment
+ * has it), or negative: cannot be read now. */
+int path_parcel(struct export *room, unsigned exporter, int box, uint64_t id, struct parcel *p);
+/* Every parcel that ends at or before `id` is needed no more. */
+void path_parcel_done(struct export *room, unsigned exporter, int box, uint64_t id);
 
 #endif

@@ -17,7 +17,13 @@ enum mail_kind {
 	MAIL_FILED,    /* store -> judge -> export: struct filed */
 	MAIL_PROGRESS, /* export -> store: struct progress_note */
 	MAIL_LEDGER,   /* main -> store -> main: struct ledger_request */
-	MAIL_STEP      /* main -> intake, export: struct step */
+	MAIL_STEP,     /* main -> intake, export: struct step */
+	MAIL_SPILL,    /* export -> spill -> export: struct spill */
+	MAIL_SEAL,     /* export -> spill: struct box_note */
+	MAIL_SEALED,   /* spill -> export: struct box_note */
+	MAIL_TRIM,     /* store -> spill: struct box_note */
+	MAIL_RESEND,   /* main -> export: struct box_note */
+	MAIL_CLEAR     /* main -> export: struct box_note */
 };
 
 struct accepted {
@@ -41,6 +47,15 @@ struct progress_note {
 struct ledger_request {
 	struct mail mail;
 	struct ledger ledger;
+};
+
+/* About one box of one exporter. */
+struct box_note {
+	struct mail mail;
+	unsigned exporter;
+	enum place box;
+	struct box_segment segment; /* MAIL_SEALED */
+	struct cursor done;         /* MAIL_TRIM: durable */
 };
 
 enum stop_step { STEP_NOTICE, STEP_DRAIN };

@@ -21,7 +21,7 @@ enum {
 	JOURNAL_BAD = 1,  /* not ours, cut short or corrupt */
 	JOURNAL_FULL = 2, /* at its limit: nothing was written */
 	JOURNAL_NONE = 3, /* no such block or name */
-	JOURNAL_MAX_WORDS = 24,
+	JOURNAL_MAX_WORDS = 32,
 	JOURNAL_PATH_MAX = 4096
 };
 
@@ -68,7 +68,8 @@ int journal_next(struct journal_txn *t, uint64_t *id, struct slice *block);
 
 void journal_put_words(struct journal_txn *t, const char *name, const uint64_t *words, size_t n);
 void journal_delete_words(struct journal_txn *t, const char *name);
-/* 0, JOURNAL_NONE, JOURNAL_BAD (checksum or length) or negative. */
+/* What an older version wrote may be shorter: the rest is zero. 0, JOURNAL_NONE, JOURNAL_BAD
+ * (checksum or length) or negative. */
 int journal_get_words(struct journal_txn *t, const char *name, uint64_t *words, size_t n);
 
 /* The first name that begins with `prefix` and is greater than `name`, which it replaces. */

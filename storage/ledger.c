@@ -7,7 +7,21 @@
 
 #include "base/log.h"
 
-enum { STATE_WORDS = 6, EXPORTER_WORDS = 7 + DROP_REASONS };
+/* A record's words in their order: what all versions had first. A shorter record, of a version that
+ * knew fewer, reads as if the rest were zero. */
+enum {
+	STATE_WORDS = 6,
+	W_CURSOR = 0,
+	W_REMOVED = 3,
+	W_ENTERED,
+	W_SENT,
+	W_BACKEND_REJECTED,
+	W_DROPPED,
+	W_OUTBOX = W_DROPPED + 16, /* room for reasons to come */
+	W_QUARANTINE = W_OUTBOX + 2,
+	EXPORTER_WORDS = W_QUARANTINE + 2
+};
+_Static_assert(DROP_REASONS <= W_OUTBOX - W_DROPPED, "the record has no room for more reasons");
 
 static void record_name(char *out, const struct ledger_exporter *e)
 {
@@ -17,21 +31,37 @@ static void record_name(char *out, const struct ledger_exporter *e)
 static void exporter_put(const struct ledger_exporter *e, bool removed, struct journal_txn *t)
 {
 	char name[LEDGER_NAME_CAP];
+	const struct cursor *c = &e->cursor[PLACE_JOURNAL];
 	uint64_t w[EXPORTER_WORDS] = {
-	    e->cursor.block_id, e->cursor.offset, e->cursor.span,     removed,
-	    e->entered,         e->sent,          e->backend_rejected};
-	memcpy(w + EXPORTER_WORDS - DROP_REASONS, e->dropped, sizeof(e->dropped));
+	    [W_CURSOR] = c->block_id,
+	    [W_CURSOR + 1] = c->offset,
+	    [W_CURSOR + 2] = c->span,
+	    [W_REMOVED] = removed,
+	    [W_ENTERED] = e->entered,
+	    [W_SENT] = e->sent,
+	    [W_BACKEND_REJECTED] = e->backend_rejected,
+	    [W_OUTBOX] = e->cursor[PLACE_OUTBOX].block_id,
+	    [W_OUTBOX + 1] = e->held[PLACE_OUTBOX],
+	    [W_QUARANTINE] = e->cursor[PLACE_QUARANTINE].block_id,
+	    [W_QUARANTINE + 1] = e->held[PLACE_QUARANTINE],
+	};
+	memcpy(w + W_DROPPED, e->dropped, sizeof(e->dropped));
 	record_name(name, e);
 	journal_put_words(t, name, w, EXPORTER_WORDS);
 }
 
 static void exporter_from(struct ledger_exporter *e, const uint64_t *w)
 {
-	e->cursor = (struct cursor){w[0], (uint32_t)w[1], (uint32_t)w[2]};
-	e->entered = w[4];
-	e->sent = w[5];
-	e->backend_rejected = w[6];
-	memcpy(e->dropped, w + EXPORTER_WORDS - DROP_REASONS, sizeof(e->dropped));
+	const uint64_t *c = w + W_CURSOR;
+	e->cursor[PLACE_JOURNAL] = (struct cursor){c[0], (uint32_t)c[1], (uint32_t)c[2]};
+	e->cursor[PLACE_OUTBOX].block_id = w[W_OUTBOX];
+	e->cursor[PLACE_QUARANTINE].block_id = w[W_QUARANTINE];
+	e->held[PLACE_OUTBOX] = w[W_OUTBOX + 1];
+	e->held[PLACE_QUARANTINE] = w[W_QUARANTINE + 1];
+	e->entered = w[W_ENTERED];
+	e->sent = w[W_SENT];
+	e->backend_rejected = w[W_BACKEND_REJECTED];
+	memcpy(e->dropped, w + W_DROPPED, sizeof(e->dropped));
 }
 
 void state_put(const struct state *st, struct journal_txn *t)
@@ -61,7 +91,7 @@ static int load_exporters(struct ledger *l, struct journal_txn *t, bool removed)
 			    "record of an exporter is damaged, it begins at the oldest block held",
 			    "exporter=%s", name + strlen(LEDGER_PREFIX));
 		unsigned n = l->n_exporters + l->n_removed;
-		if (rc != 0 || (w[3] != 0) != removed || n == STORE_MAX_EXPORTERS)
+		if (rc != 0 || (w[W_REMOVED] != 0) != removed || n == STORE_MAX_EXPORTERS)
 			continue;
 		struct ledger_exporter *e = &l->exporter[n];
 		memcpy(e->name, name + strlen(LEDGER_PREFIX), sizeof(e->name));
@@ -98,7 +128,7 @@ void ledger_enter(struct ledger *l, uint64_t received, uint64_t rejected)
 	l->accepted += accepted;
 	for (unsigned i = 0; i < l->n_exporters; i++) {
 		l->exporter[i].entered += accepted;
-		l->exporter[i].buffered += accepted;
+		l->exporter[i].held[PLACE_JOURNAL] += accepted;
 	}
 }
 
@@ -109,12 +139,17 @@ void ledger_apply(struct ledger_exporter *e, const struct progress *p)
 		spans += p->dropped[i];
 		e->dropped[i] += p->dropped[i];
 	}
-	assert(cursor_compare(p->done, e->cursor) >= 0);
-	assert(spans <= e->buffered);
-	e->cursor = p->done;
+	for (int i = 0; i < PLACES; i++) {
+		spans += p->moved[i];
+		e->held[i] += p->moved[i];
+	}
+	assert(p->moved[p->from] == 0);
+	assert(cursor_compare(p->done, e->cursor[p->from]) >= 0);
+	assert(spans <= e->held[p->from]);
+	e->cursor[p->from] = p->done;
 	e->sent += p->sent;
 	e->backend_rejected += p->backend_rejected;
-	e->buffered -= spans;
+	e->held[p->from] -= spans;
 }
 
 uint64_t ledger_settled(const struct ledger_exporter *e)

@@ -45,7 +45,7 @@ static int take_block(struct scan *sc, const struct block *b, size_t len)
 	sc->spans += b->n_spans;
 	sc->bytes += len;
 	for (unsigned i = 0; i < l->n_exporters + l->n_removed; i++) {
-		struct cursor *c = &l->exporter[i].cursor;
+		struct cursor *c = &l->exporter[i].cursor[PLACE_JOURNAL];
 		if (c->block_id < b->id)
 			sc->after[i] += b->n_spans;
 		else if (c->block_id == b->id)
@@ -55,7 +55,8 @@ static int take_block(struct scan *sc, const struct block *b, size_t len)
 		sc->st->next_block = b->id + 1;
 	if (sc->st->next_seq < b->first_seq + b->n_records)
 		sc->st->next_seq = b->first_seq + b->n_records;
-	return held_add(sc->held, (struct store_block){b->id, b->n_spans, (uint32_t)len});
+	return held_add(sc->held,
+			(struct store_block){b->id, b->unix_ms, b->n_spans, (uint32_t)len});
 }
 
 static int scan_blocks(struct scan *sc, struct journal_txn *t)
@@ -78,20 +79,20 @@ static int scan_blocks(struct scan *sc, struct journal_txn *t)
 	return rc == JOURNAL_NONE ? 0 : rc;
 }
 
-/* entered - settled is what the account thinks is left. */
+/* entered - settled is what the account thinks is left, what it counts in the boxes among it. */
 static void reconcile(struct ledger_exporter *e, uint64_t held_spans)
 {
-	uint64_t settled = ledger_settled(e);
-	e->buffered = held_spans;
-	if (e->entered == settled + held_spans)
+	uint64_t elsewhere = ledger_settled(e) + e->held[PLACE_OUTBOX] + e->held[PLACE_QUARANTINE];
+	e->held[PLACE_JOURNAL] = held_spans;
+	if (e->entered == elsewhere + held_spans)
 		return;
 	log_error("account and blocks differ, the blocks are believed",
 		  "exporter=%s account_spans=%lld block_spans=%llu", e->name,
-		  (long long)(e->entered - settled), (unsigned long long)held_spans);
-	if (e->entered > settled + held_spans)
-		e->dropped[DROP_DAMAGED] += e->entered - settled - held_spans;
+		  (long long)(e->entered - elsewhere), (unsigned long long)held_spans);
+	if (e->entered > elsewhere + held_spans)
+		e->dropped[DROP_DAMAGED] += e->entered - elsewhere - held_spans;
 	else
-		e->entered = settled + held_spans;
+		e->entered = elsewhere + held_spans;
 }
 
 /* Those that are configured, in their order. A new one enters all that is held, one that comes back
@@ -105,13 +106,14 @@ static void keep_configured(struct scan *sc, const struct ledger *old,
 		int was = ledger_find(old, o->exporters[i]);
 		memset(e, 0, sizeof(*e));
 		snprintf(e->name, sizeof(e->name), "%s", o->exporters[i]);
-		e->buffered = sc->spans;
+		e->held[PLACE_JOURNAL] = sc->spans;
 		if (was >= 0)
 			*e = old->exporter[was];
 		if (was >= 0 && (unsigned)was < old->n_exporters)
 			continue;
-		e->entered += e->buffered;
-		log_info("exporter begins", "exporter=%s spans=%" PRIu64, e->name, e->buffered);
+		e->entered += e->held[PLACE_JOURNAL];
+		log_info("exporter begins", "exporter=%s spans=%" PRIu64, e->name,
+			 e->held[PLACE_JOURNAL]);
 	}
 }
 
@@ -123,11 +125,14 @@ static void give_up_others(struct scan *sc, const struct ledger *old)
 		if (ledger_find(l, e.name) >= 0)
 			continue;
 		if (i < old->n_exporters) {
-			e.dropped[DROP_EXPORTER_REMOVED] += e.buffered;
+			uint64_t spans = 0;
+			for (int k = 0; k < PLACES; k++)
+				spans += e.held[k];
+			e.dropped[DROP_EXPORTER_REMOVED] += spans;
 			log_warn("exporter is configured no more",
-				 "exporter=%s dropped_spans=%" PRIu64, e.name, e.buffered);
+				 "exporter=%s dropped_spans=%" PRIu64, e.name, spans);
 		}
-		e.buffered = 0;
+		memset(e.held, 0, sizeof(e.held));
 		if (l->n_exporters + l->n_removed < STORE_MAX_EXPORTERS)
 			l->exporter[l->n_exporters + l->n_removed++] = e;
 	}
@@ -139,7 +144,7 @@ static void configure(struct scan *sc, const struct store_options *o)
 	for (unsigned i = 0; i < old.n_exporters + old.n_removed; i++) {
 		if (i < old.n_exporters)
 			reconcile(&old.exporter[i], sc->after[i]);
-		old.exporter[i].buffered = sc->after[i];
+		old.exporter[i].held[PLACE_JOURNAL] = sc->after[i];
 	}
 	sc->st->ledger.n_exporters = sc->st->ledger.n_removed = 0;
 	keep_configured(sc, &old, o);
@@ -150,8 +155,8 @@ static void configure(struct scan *sc, const struct store_options *o)
 static void never_go_back(struct state *st)
 {
 	for (unsigned i = 0; i < st->ledger.n_exporters + st->ledger.n_removed; i++)
-		if (st->next_block < st->ledger.exporter[i].cursor.block_id)
-			st->next_block = st->ledger.exporter[i].cursor.block_id;
+		if (st->next_block < st->ledger.exporter[i].cursor[PLACE_JOURNAL].block_id)
+			st->next_block = st->ledger.exporter[i].cursor[PLACE_JOURNAL].block_id;
 }
 
 static void delete_bad_blocks(struct journal_txn *t, const struct held *held)

@@ -175,7 +175,8 @@ static void write_blocks(const struct store_txn *t, struct journal_txn *jt, stru
 			return;
 		fill_block(at, len, t->batches + i, &b);
 		next->next_seq += n;
-		if (held_add(held, (struct store_block){b.id, b.n_spans, (uint32_t)len}) != 0)
+		if (held_add(held,
+			     (struct store_block){b.id, b.unix_ms, b.n_spans, (uint32_t)len}) != 0)
 			jt->rc = ENOMEM;
 		else if (held_bytes(held, held->pages - retired_pages) >
 			 t->store->journal.limit_bytes)
@@ -186,7 +187,7 @@ static void write_blocks(const struct store_txn *t, struct journal_txn *jt, stru
 static bool is_past(const struct ledger *l, struct store_block b)
 {
 	for (unsigned i = 0; i < l->n_exporters; i++) {
-		struct cursor c = l->exporter[i].cursor;
+		struct cursor c = l->exporter[i].cursor[PLACE_JOURNAL];
 		if (c.block_id < b.id || (c.block_id == b.id && c.offset < b.bytes - BLOCK_HEADER))
 			return false;
 	}
@@ -298,4 +299,21 @@ bool store_is_dirty(const struct store *s)
 void store_ledger(const struct store *s, struct ledger *out)
 {
 	*out = s->state.ledger;
+}
+
+void store_found(struct store *s, unsigned exporter, enum place box, uint64_t spans)
+{
+	struct ledger_exporter *e = &s->state.ledger.exporter[exporter];
+	assert(exporter < s->state.ledger.n_exporters && box != PLACE_JOURNAL);
+	if (spans == e->held[box])
+		return;
+	log_error("account and box differ, the box is believed",
+		  "exporter=%s box=%s account_spans=%llu box_spans=%llu", e->name, PLACE_NAMES[box],
+		  (unsigned long long)e->held[box], (unsigned long long)spans);
+	if (spans < e->held[box])
+		e->dropped[DROP_DAMAGED] += e->held[box] - spans;
+	else
+		e->entered += spans - e->held[box];
+	e->held[box] = spans;
+	s->progressed = true;
 }

@@ -53,7 +53,7 @@ void store_close(struct store *s); /* commits what store_progress() left over; N
 
 /* The blocks held, oldest first: after store_open(), for the rooms that work on them. */
 struct store_block {
-	uint64_t id;
+	uint64_t id, unix_ms; /* when it was committed */
 	uint32_t spans, bytes;
 };
 void store_each_block(const struct store *s, void (*on_block)(void *ctx, struct store_block b),
@@ -91,14 +91,14 @@ void store_progress(struct store *s, unsigned exporter, const struct progress *p
 bool store_is_dirty(const struct store *s); /* progress or deletes wait for a commit */
 
 /* The account. received = accepted + rejected; for each exporter
- * accepted_since_it_was_added + held_then = sent + backend_rejected + sum(dropped) + buffered.
+ * accepted_since_it_was_added + held_then = sent + backend_rejected + sum(dropped) + sum(held).
  * A room that wants it asks the store room by mail. */
 struct ledger_exporter {
 	char name[STORE_NAME_MAX];
-	struct cursor cursor;
+	struct cursor cursor[PLACES];
 	uint64_t entered; /* spans that were or are to be delivered by it */
 	uint64_t sent, backend_rejected, dropped[DROP_REASONS];
-	uint64_t buffered;
+	uint64_t held[PLACES]; /* beyond each cursor */
 };
 struct ledger {
 	uint64_t received, rejected, accepted;
@@ -107,6 +107,10 @@ struct ledger {
 	struct ledger_exporter exporter[STORE_MAX_EXPORTERS];
 };
 void store_ledger(const struct store *s, struct ledger *out);
+
+/* At the start, once the boxes of all exporters are open: what they really hold. Where the account
+ * says more, the rest was lost and is dropped as damaged; where it says less, it is corrected. */
+void store_found(struct store *s, unsigned exporter, enum place box, uint64_t spans);
 
 /* Reader: any room, one reader a room. Between begin and end the slices given stay valid; at most
  * 100 ms, for the file grows meanwhile. A begin fails, negative, while the store room waits to map

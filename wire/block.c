@@ -10,8 +10,9 @@ static const uint8_t MAGIC[8] = {'R', 'L', 'B', '1', 1, 0, 0, 0};
 
 enum { AT_CRC = 36, SIGNAL_TRACES = 1 };
 
-const char *const DROP_REASON_NAMES[DROP_REASONS] = {"refused", "oversize", "damaged",
-						     "exporter_removed"};
+const char *const DROP_REASON_NAMES[DROP_REASONS] = {"refused",          "oversize", "damaged",
+						     "exporter_removed", "expired",  "outbox_full"};
+const char *const PLACE_NAMES[PLACES] = {"journal", "outbox", "quarantine"};
 
 static uint32_t get32(const uint8_t *p)
 {

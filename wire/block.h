@@ -56,15 +56,31 @@ struct cursor {
 };
 int cursor_compare(struct cursor a, struct cursor b); /* <0, 0, >0 */
 
+/* Where an exporter's spans are held. Each place has a cursor and a count of its own. In the
+ * outbox and the quarantine a place is an ordinal (wire/parcel.h): block_id is the next span that
+ * is not done with, the rest is 0. */
+enum place { PLACE_JOURNAL, PLACE_OUTBOX, PLACE_QUARANTINE, PLACES };
+extern const char *const PLACE_NAMES[PLACES];
+
 /* What an exporter got done since it last said so. The counts belong to the spans between the old
- * cursor and `done`, exactly, so that the ledger stays exact over a crash. */
-enum drop_reason { DROP_REFUSED, DROP_OVERSIZE, DROP_DAMAGED, DROP_EXPORTER_REMOVED, DROP_REASONS };
+ * cursor in `from` and `done`, exactly, so that the ledger stays exact over a crash. */
+enum drop_reason {
+	DROP_REFUSED,
+	DROP_OVERSIZE,
+	DROP_DAMAGED,
+	DROP_EXPORTER_REMOVED,
+	DROP_EXPIRED,     /* older than outbox.max_age */
+	DROP_OUTBOX_FULL, /* when_full: drop_oldest */
+	DROP_REASONS
+};
 extern const char *const DROP_REASON_NAMES[DROP_REASONS];
 struct progress {
+	enum place from;
 	struct cursor done;
 	uint64_t sent;                  /* the backend said OK and did not count them as rejected */
 	uint64_t backend_rejected;      /* its partial success */
 	uint64_t dropped[DROP_REASONS]; /* we gave up, loudly */
+	uint64_t moved[PLACES];         /* durable in another place now; [from] is 0 */
 };
 
 #endif

@@ -127,7 +127,7 @@ static inline struct ledger balanced(const struct store *s)
 		uint64_t settled = e->sent + e->backend_rejected;
 		for (int k = 0; k < DROP_REASONS; k++)
 			settled += e->dropped[k];
-		CHECK_EQ(e->entered, settled + e->buffered);
+		CHECK_EQ(e->entered, settled + e->held[0] + e->held[1] + e->held[2]);
 	}
 	return l;
 }

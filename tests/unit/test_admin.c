@@ -58,7 +58,7 @@ static void raise_stage(struct stage *s)
 	s->ledger.n_exporters = 2;
 	s->ledger.n_removed = 1;
 	s->ledger.exporter[0] = (struct ledger_exporter){
-	    .name = "a", .entered = 27, .sent = 20, .backend_rejected = 1, .buffered = 4};
+	    .name = "a", .entered = 27, .sent = 20, .backend_rejected = 1, .held = {4}};
 	s->ledger.exporter[0].dropped[DROP_REFUSED] = 2;
 	s->ledger.exporter[1] = (struct ledger_exporter){.name = "b", .entered = 27, .sent = 27};
 	s->ledger.exporter[2] = (struct ledger_exporter){.name = "old\"\n", .entered = 5};

@@ -23,7 +23,7 @@ static void expect_set_aside(void)
 	put(s, 1, 3, 100);
 	store_close(s);
 	s = open_store(ONE, 1);
-	CHECK_EQ(balanced(s).exporter[0].buffered, 3);
+	CHECK_EQ(balanced(s).exporter[0].held[PLACE_JOURNAL], 3);
 	store_close(s);
 	CHECK(count_files("journal.mdb.bad-", false) <= 2); /* the file and its lock, once */
 	count_files("", true);
@@ -149,9 +149,9 @@ static void test_block_with_a_flipped_bit_is_skipped_and_counted(void)
 	CHECK_EQ(metric_get(&test_metrics, METRIC_JOURNAL_BAD_BLOCKS), before + 1);
 	struct ledger l = balanced(s);
 	CHECK_EQ(l.exporter[0].dropped[DROP_DAMAGED], 20);
-	CHECK_EQ(l.exporter[0].buffered, 50);
+	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 50);
 	CHECK_EQ(l.exporter[1].dropped[DROP_DAMAGED], 15); /* 5 were sent before */
-	CHECK_EQ(l.exporter[1].buffered, 40);
+	CHECK_EQ(l.exporter[1].held[PLACE_JOURNAL], 40);
 	CHECK_EQ(held_blocks(s), 2);
 	struct store_reader *r;
 	struct slice bytes;
@@ -201,7 +201,7 @@ static void test_missing_block_is_counted(void)
 	s = open_store(ONE, 1);
 	struct ledger l = balanced(s);
 	CHECK_EQ(l.exporter[0].dropped[DROP_DAMAGED], 10);
-	CHECK_EQ(l.exporter[0].buffered, 20);
+	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 20);
 	store_close(s);
 	drop_dir();
 }
@@ -224,9 +224,9 @@ static void test_cursor_within_a_record_is_exact_over_a_restart(void)
 	store_close(s);
 	s = open_store(ONE, 1);
 	struct ledger l = balanced(s);
-	CHECK_EQ(l.exporter[0].buffered, 2 + 7);
+	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 2 + 7);
 	CHECK_EQ(l.exporter[0].dropped[DROP_DAMAGED], 0);
-	struct cursor c = l.exporter[0].cursor;
+	struct cursor c = l.exporter[0].cursor[PLACE_JOURNAL];
 	CHECK(c.block_id == b.id && c.offset == second && c.span == 4);
 	store_close(s);
 	for (int i = 0; i < 3; i++)
@@ -243,7 +243,7 @@ static void test_wrong_account_is_corrected_by_the_blocks(void)
 	store_close(s);
 	s = open_store(ONE, 1);
 	struct ledger l = balanced(s);
-	CHECK_EQ(l.exporter[0].buffered, 6);
+	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 6);
 	CHECK_EQ(l.exporter[0].dropped[DROP_DAMAGED], 1);
 	store_close(s);
 	drop_dir();
@@ -258,8 +258,8 @@ static void test_cursor_at_no_record_sends_the_block_again(void)
 	store_close(s);
 	s = open_store(ONE, 1);
 	struct ledger l = balanced(s);
-	CHECK_EQ(l.exporter[0].buffered, 10);
-	CHECK_EQ(l.exporter[0].cursor.offset + l.exporter[0].cursor.span, 0);
+	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 10);
+	CHECK_EQ(l.exporter[0].cursor[PLACE_JOURNAL].offset + l.exporter[0].cursor[PLACE_JOURNAL].span, 0);
 	store_close(s);
 	drop_dir();
 }
@@ -279,10 +279,10 @@ static void test_exporters_come_and_go_and_every_span_is_accounted(void)
 	struct ledger l = balanced(s);
 	CHECK(l.n_exporters == 2 && l.n_removed == 1);
 	CHECK_STR(l.exporter[0].name, "b");
-	CHECK_EQ(l.exporter[0].buffered, 8);
+	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 8);
 	CHECK_STR(l.exporter[1].name, "c");
 	CHECK_EQ(l.exporter[1].entered, 15);
-	CHECK_EQ(l.exporter[1].cursor.block_id, 0);
+	CHECK_EQ(l.exporter[1].cursor[PLACE_JOURNAL].block_id, 0);
 	CHECK_STR(l.exporter[2].name, "a");
 	CHECK_EQ(l.exporter[2].dropped[DROP_EXPORTER_REMOVED], 11);
 	put(s, 16, 1, 1000);
@@ -292,11 +292,11 @@ static void test_exporters_come_and_go_and_every_span_is_accounted(void)
 	s = open_store(A_B_C, 3); /* a is back: on from where it stood */
 	l = balanced(s);
 	CHECK(l.n_exporters == 3 && l.n_removed == 0);
-	CHECK_EQ(l.exporter[0].cursor.span, 4);
-	CHECK_EQ(l.exporter[0].buffered, 12);
+	CHECK_EQ(l.exporter[0].cursor[PLACE_JOURNAL].span, 4);
+	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 12);
 	CHECK_EQ(l.exporter[0].dropped[DROP_EXPORTER_REMOVED], 11);
-	CHECK_EQ(l.exporter[1].buffered, 9);
-	CHECK_EQ(l.exporter[2].buffered, 16);
+	CHECK_EQ(l.exporter[1].held[PLACE_JOURNAL], 9);
+	CHECK_EQ(l.exporter[2].held[PLACE_JOURNAL], 16);
 	store_close(s);
 	drop_dir();
 }
@@ -311,7 +311,7 @@ static void test_many_removed_exporters_are_forgotten_in_the_end(void)
 		struct store *s = open_store(names, 2);
 		put(s, i, 1, 10);
 		struct ledger l = balanced(s);
-		CHECK_EQ(l.exporter[1].buffered, i + 1);
+		CHECK_EQ(l.exporter[1].held[PLACE_JOURNAL], i + 1);
 		CHECK(l.n_exporters + l.n_removed <= STORE_MAX_EXPORTERS);
 		store_close(s);
 	}
@@ -342,8 +342,8 @@ static void test_account_record_with_a_flipped_bit_is_not_believed(void)
 			overwrite(at + 10, "\x7f", 1);
 	s = open_store(ONE, 1);
 	struct ledger l = balanced(s);
-	CHECK_EQ(l.exporter[0].cursor.block_id, 0);
-	CHECK_EQ(l.exporter[0].buffered, 10);
+	CHECK_EQ(l.exporter[0].cursor[PLACE_JOURNAL].block_id, 0);
+	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 10);
 	store_close(s);
 	drop_dir();
 }

@@ -234,7 +234,8 @@ static void start_from(struct cursor from)
 {
 	loop = ev_loop_new(0);
 	journal.done = from;
-	sender = sender_create(&conf, 3, from, loop, &journal);
+	const struct sender_begin begin = {.from = {from}, .spill_bytes = UINT64_MAX};
+	sender = sender_create(&conf, 3, &begin, loop, &journal);
 	CHECK(sender != NULL);
 }
 
@@ -253,7 +254,8 @@ static void start(void)
 
 static void file(uint64_t id)
 {
-	sender_filed(sender, id, journal.block[id].n_spans, (uint32_t)journal.block[id].bytes.len);
+	sender_filed(sender, id, journal.block[id].n_spans, (uint32_t)journal.block[id].bytes.len,
+		     1000);
 }
 
 static void file_spans(uint32_t records, uint32_t each)

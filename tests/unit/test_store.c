@@ -114,7 +114,7 @@ static void commit_for_ever(int pipe_fd, uint64_t next_id, unsigned seed)
 			store_append(&t, buf_slice(&request[i]), acks[i].spans, 1);
 		}
 		store_ledger(s, &l);
-		uint64_t left = l.exporter[0].buffered;
+		uint64_t left = l.exporter[0].held[PLACE_JOURNAL];
 		if (store_commit(&t, remember_block, &b) != 0)
 			_exit(2);
 		if (write(pipe_fd, acks, (size_t)n * sizeof(acks[0])) < 0)
@@ -187,7 +187,7 @@ static void test_acked_request_survives_kill(void)
 		CHECK(l.accepted >= acked); /* the last group may be there without its answer */
 		CHECK(l.accepted <= acked + 12 * (round + 1));
 		CHECK_EQ(l.accepted, held[1]);
-		CHECK_EQ(l.exporter[1].buffered, held[1]);
+		CHECK_EQ(l.exporter[1].held[PLACE_JOURNAL], held[1]);
 		CHECK_EQ(l.exporter[0].dropped[DROP_DAMAGED], 0);
 		CHECK_EQ(l.exporter[0].entered, l.accepted);
 		store_close(s);
@@ -216,7 +216,7 @@ static void test_head_leaves_when_all_exporters_are_past(void)
 	CHECK_EQ(held_blocks(s), 1);
 	store_close(s);
 	s = open_store(TWO, 2);
-	CHECK_EQ(balanced(s).exporter[1].buffered, 1);
+	CHECK_EQ(balanced(s).exporter[1].held[PLACE_JOURNAL], 1);
 	sent(s, 1, (struct cursor){second.id + 1, 0, 0}, 1);
 	CHECK_EQ(commit_nothing(s), 0);
 	CHECK_EQ(held_blocks(s), 0);
@@ -392,7 +392,7 @@ static void test_failed_commit_acks_nothing_and_loses_nothing(void)
 	store_close(s);
 	s = open_store(ONE, 1);
 	CHECK_EQ(balanced(s).accepted, 3);
-	CHECK_EQ(balanced(s).exporter[0].buffered, 3);
+	CHECK_EQ(balanced(s).exporter[0].held[PLACE_JOURNAL], 3);
 	store_close(s);
 	drop_dir();
 }

@@ -62,7 +62,7 @@ static void expect_whole(uint64_t accepted, uint64_t sent_spans)
 	store_each_block(s, count_block, held);
 	CHECK_EQ(l.accepted, accepted);
 	CHECK_EQ(l.exporter[0].sent, sent_spans);
-	CHECK_EQ(l.exporter[0].buffered, held[1]);
+	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], held[1]);
 	CHECK_EQ(l.exporter[0].dropped[DROP_DAMAGED], 0);
 	store_close(s);
 }
