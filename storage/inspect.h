@@ -33,10 +33,10 @@ int inspect_set_aside(const char *path, char *aside, size_t cap);
  * that file is bad and another child goes on behind it. */
 struct segment_look {
 	const char *path;
-	int rc;		     /* 0 or INSPECT_BAD (logged): set it aside, rescue what is in it */
+	int rc;              /* 0 or INSPECT_BAD (logged): set it aside, rescue what is in it */
 	uint64_t first, end; /* ids [first, end); 0, 0 for a file with no parcel in it */
-	uint64_t count;	     /* parcels */
-	uint64_t bytes;	     /* the file's size */
+	uint64_t count;      /* parcels */
+	uint64_t bytes;      /* the file's size */
 };
 int inspect_segments(struct segment_look *looks, size_t n); /* 0 or negative */
 

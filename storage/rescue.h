@@ -15,8 +15,8 @@ enum rescue_kind { RESCUE_BLOCKS, RESCUE_PARCELS };
 
 struct rescued {
 	uint64_t id;
-	uint64_t at;	    /* its place in the file */
-	bool placed;	    /* the page around it says so as well: nobody wrote it into a payload */
+	uint64_t at;        /* its place in the file */
+	bool placed;        /* the page around it says so as well: nobody wrote it into a payload */
 	struct slice bytes; /* all of it, until on_found() returns: for block_open, parcel_open */
 };
 
