@@ -228,6 +228,8 @@ static int open_rooms(struct worker *w)
 	if (rc == 0)
 		rc = archive_open(&relay->archive, relay);
 	if (rc == 0)
+		rc = spillway_open(&relay->spillway, relay);
+	if (rc == 0)
 		rc = export_open(&relay->export, relay);
 	relay->n_intakes = (unsigned)relay->conf->intake_threads;
 	while (rc == 0 && w->intakes_open < relay->n_intakes)
@@ -238,6 +240,8 @@ static int open_rooms(struct worker *w)
 static int start_rooms(struct relay *relay)
 {
 	int rc = room_start(&relay->export.room);
+	if (rc == 0)
+		rc = room_start(&relay->spillway.room);
 	if (rc == 0)
 		rc = room_start(&relay->judge.room);
 	if (rc == 0)
@@ -253,11 +257,13 @@ static void close_rooms(struct worker *w)
 {
 	struct relay *relay = &w->relay;
 	room_stop(&relay->export.room);
+	room_stop(&relay->spillway.room); /* it holds what the senders own */
 	room_stop(&relay->archive.room);
 	room_stop(&relay->judge.room);
 	for (unsigned i = 0; i < w->intakes_open; i++)
 		intake_close(&relay->intakes[i]);
 	export_close(&relay->export);
+	spillway_close(&relay->spillway);
 	judge_close(&relay->judge);
 	archive_close(&relay->archive);
 }
