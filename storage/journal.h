@@ -39,8 +39,11 @@ int journal_open(struct journal *j, const char *dir, uint64_t limit_bytes);
 int journal_reopen(struct journal *j); /* after a close, with the same path and limit */
 void journal_close(struct journal *j);
 
-/* Renames a bad file, and its lock file, to *.bad-<unix time>. The journal is closed. */
-int journal_set_aside(const struct journal *j);
+/* In a child process (storage/inspect.h), on a file that nobody has open: read-only, without locks.
+ * An assertion of LMDB's ends the process with one line in the log. The first only maps the file,
+ * the second opens the databases too; JOURNAL_NONE: there are none yet. */
+int journal_map_to_look(struct journal *j, const char *path);
+int journal_open_to_look(struct journal *j, const char *path);
 
 /* Makes directory entries durable. */
 int journal_sync_dir(const char *path_inside);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "storage/inspect.h"
 #include "storage/internal.h"
 #include "storage/recover.h"
 
@@ -45,7 +46,8 @@ int store_open(struct store **out, const struct store_options *o)
 	s->metrics = o->metrics;
 	int rc = open_and_recover(s, o);
 	if (rc == JOURNAL_BAD) {
-		rc = journal_set_aside(&s->journal);
+		char aside[JOURNAL_PATH_MAX + 32];
+		rc = inspect_set_aside(s->journal.path, aside, sizeof(aside));
 		if (rc == 0)
 			rc = open_and_recover(s, o);
 		if (rc > 0)
