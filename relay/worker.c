@@ -122,6 +122,25 @@ static const struct sender_stats *stats_of(void *ctx, unsigned exporter)
 	return sender_stats(w->relay.export.senders[exporter]);
 }
 
+static uint64_t bytes_of(void *ctx, unsigned exporter, enum place box)
+{
+	struct worker *w = ctx;
+	return atomic_load_explicit(&w->relay.spillway.boxes[exporter][box].bytes,
+				    memory_order_relaxed);
+}
+
+static void on_quarantine(void *ctx, unsigned exporter, bool send)
+{
+	struct worker *w = ctx;
+	struct box_note *note = calloc(1, sizeof(*note));
+	if (note == NULL)
+		return;
+	note->mail.kind = send ? MAIL_RESEND : MAIL_CLEAR;
+	note->exporter = exporter;
+	note->box = PLACE_QUARANTINE;
+	room_answer(&w->relay.export.room, &note->mail);
+}
+
 static const struct room_rules RULES = {"main", 4096, on_mail, NULL};
 
 /* ---- stop ---- */
@@ -281,6 +300,8 @@ static int start_admin(struct worker *w, int fd)
 	    .ask_ledger = ask_ledger,
 	    .not_ready = not_ready,
 	    .stats = stats_of,
+	    .box_bytes = bytes_of,
+	    .quarantine = on_quarantine,
 	    .ctx = w,
 	};
 	w->admin = admin_start(&o);

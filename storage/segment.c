@@ -23,6 +23,15 @@ int segment_name(struct segment *g, const char *dir, uint64_t first)
 		   : fail(-ENAMETOOLONG, "outbox: folder name too long");
 }
 
+bool segment_read_name(const char *name, uint64_t *first)
+{
+	char again[32];
+	if (sscanf(name, "%16" SCNx64, first) != 1)
+		return false;
+	snprintf(again, sizeof(again), "%016" PRIx64 ".mdb", *first);
+	return strcmp(name, again) == 0;
+}
+
 static void lock_name(char *out, size_t cap, const struct segment *g)
 {
 	snprintf(out, cap, "%s-lock", g->path);
@@ -178,6 +187,18 @@ int segment_open_again(struct segment *g)
 int segment_open_sealed(struct segment *g)
 {
 	return open_as(g, MDB_RDONLY | MDB_NOLOCK);
+}
+
+bool segment_is_in_the_making(const struct segment *g)
+{
+	char lock[SEGMENT_PATH_MAX + 8];
+	lock_name(lock, sizeof(lock), g);
+	return access(lock, F_OK) == 0;
+}
+
+int segment_open_beside(struct segment *g)
+{
+	return open_as(g, MDB_RDONLY);
 }
 
 int segment_append(struct segment *g, const struct parcel *p)

@@ -22,6 +22,9 @@ struct segment {
 /* `<dir>/<first id>.mdb`. 0 or -ENAMETOOLONG. */
 int segment_name(struct segment *g, const char *dir, uint64_t first);
 
+/* Whether a file's name is one: sixteen hexadecimal digits and .mdb. */
+bool segment_read_name(const char *name, uint64_t *first);
+
 /* Makes the file, durably, with `bytes` of disk space of its own. 0, BOX_FULL or negative; nothing
  * is left of it then. */
 int segment_create(struct segment *g, uint64_t bytes);
@@ -43,6 +46,10 @@ void segment_close(struct segment *g);
 
 /* For reading a sealed one, without locks: checked against its size first. */
 int segment_open_sealed(struct segment *g); /* 0, SEGMENT_BAD or negative */
+/* Beside its writer, with locks. */
+bool segment_is_in_the_making(const struct segment *g);
+int segment_open_beside(struct segment *g); /* 0, SEGMENT_BAD or negative */
+
 /* Its transaction is open. Each sets *id to the parcel's key: the first of at least *id, the last
  * below *id. 0, BOX_NONE or SEGMENT_BAD. */
 int segment_at_least(struct segment *g, uint64_t *id, struct slice *bytes);
