@@ -46,6 +46,9 @@ void journal_close(struct journal *j);
 int journal_map_to_look(struct journal *j, const char *path);
 int journal_open_to_look(struct journal *j, const char *path);
 
+/* Reads j->path, read-only and with locks, beside a relay that works on it or without one. */
+int journal_open_beside(struct journal *j);
+
 /* Makes directory entries durable. */
 int journal_sync_dir(const char *path_inside);
 

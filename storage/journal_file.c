@@ -54,7 +54,7 @@ static int map_file(struct journal *j, unsigned flags)
 		rc = mdb_env_set_maxdbs(j->env, 8);
 	if (rc == 0)
 		rc = mdb_env_set_maxreaders(j->env, 32);
-	if (rc == 0)
+	if (rc == 0 && j->limit_bytes != 0) /* else as large as the file says */
 		rc = mdb_env_set_mapsize(j->env, map_bytes);
 	if (rc == 0)
 		rc = mdb_env_open(j->env, j->path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
@@ -217,6 +217,24 @@ int journal_open_to_look(struct journal *j, const char *path)
 	open_databases(&t, 0);
 	rc = check_format(&t);
 	mdb_txn_commit(t.txn); /* keeps the handles */
+	return rc;
+}
+
+int journal_open_beside(struct journal *j)
+{
+	struct journal_txn t;
+	int rc = map_file(j, MDB_RDONLY);
+	journal_begin_read(&t, j);
+	if (rc == 0)
+		rc = t.rc;
+	if (rc == 0) {
+		open_databases(&t, 0);
+		rc = check_format(&t);
+		mdb_txn_commit(t.txn); /* keeps the handles */
+	} else {
+		journal_abort(&t);
+		rc = fail(rc > 0 ? -rc : rc, "cannot map %s: %s", j->path, mdb_strerror(rc));
+	}
 	return rc;
 }
 

@@ -101,6 +101,10 @@ struct ledger_exporter {
 	uint64_t sent, backend_rejected, dropped[DROP_REASONS];
 	uint64_t held[PLACES]; /* beyond each cursor */
 };
+static inline uint64_t ledger_buffered(const struct ledger_exporter *e) /* still to be delivered */
+{
+	return e->held[PLACE_JOURNAL] + e->held[PLACE_OUTBOX];
+}
 struct ledger {
 	uint64_t received, rejected, accepted;
 	unsigned n_exporters; /* configured, in the order of store_options */

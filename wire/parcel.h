@@ -51,7 +51,8 @@ void parcel_write(uint8_t *at, const struct parcel *p);
 /* What may come of asking a box (storage/outbox.h). */
 enum {
 	BOX_FULL = 1, /* at its limit, or no space on the disk: nothing was written */
-	BOX_NONE = 2  /* no sealed segment has it */
+	BOX_NONE = 2, /* no sealed segment has it */
+	BOX_AGAIN = 3 /* commit what was appended, then again: this one wants a new segment */
 };
 
 /* A file of a box: ids [first, end). */
