@@ -68,6 +68,7 @@ $(BUILD)/unit/%: tests/unit/%.c tests/check.h $(BUILD)/parts.a
 
 # Programs that damage, cut and restart a store and know what must be in it.
 DISK_P := $(patsubst %,$(BUILD)/disk/%,model powercut corrupt)
+$(BUILD)/disk/powercut: tests/disk/record.c tests/disk/record.h
 $(BUILD)/disk/%: tests/disk/%.c tests/disk/world.c tests/disk/world.h $(BUILD)/parts.a
 	@mkdir -p $(@D)
 	@echo CC $<

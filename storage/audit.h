@@ -14,12 +14,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { AUDIT_BAD = 1, AUDIT_TREES = 8 };
+enum { AUDIT_BAD = 1, AUDIT_TREES = 8, AUDIT_ORPHANS = 8 };
 
 struct audit {
 	uint64_t file_bytes;
 	uint32_t page_bytes;
-	uint64_t orphans; /* pages in no place: wasted */
+	uint64_t orphans; /* pages in no place: LMDB never makes one in our use of it */
+	uint64_t orphan[AUDIT_ORPHANS]; /* the first of them */
 	unsigned n_trees;
 	struct audit_tree { /* a named database; first and last if its keys are integers */
 		char name[16];
