@@ -139,11 +139,14 @@ static void choose(struct salvage *s)
 	s->first = least != UINT64_MAX && least > head ? least : head;
 }
 
-static void put_records(const struct salvage *s, struct journal_txn *t)
+static void put_records(struct salvage *s, struct journal_txn *t)
 {
-	for (unsigned i = 0; i < s->n_records; i++)
+	uint64_t newest = s->n_blocks != 0 ? s->blocks[s->n_blocks - 1].id : 0;
+	for (unsigned i = 0; i < s->n_records; i++) {
+		record_catch_up(s->record[i].name, s->record[i].words, newest);
 		journal_put_words(t, s->record[i].name, s->record[i].words,
 				  record_words(s->record[i].name));
+	}
 }
 
 /* Copies blocks from the i-th on, about a group; gives the next one. */
