@@ -371,13 +371,8 @@ static int walk_all(struct walk *w)
 		a->tree[i].first = t.first_id;
 		a->tree[i].last = t.last_id;
 	}
-	for (uint64_t p = META_PAGES; p < w->pages && rc == 0; p++) {
-		if (w->seen[p / 8] & (1u << p % 8))
-			continue;
-		if (a->orphans < AUDIT_ORPHANS)
-			a->orphan[a->orphans] = p;
-		a->orphans++;
-	}
+	for (uint64_t p = META_PAGES; p < w->pages && rc == 0; p++)
+		a->orphans += !(w->seen[p / 8] & (1u << p % 8));
 	return rc;
 }
 

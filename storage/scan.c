@@ -2,11 +2,8 @@
 #include "storage/scan.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -92,25 +89,6 @@ static int look_at_blocks(struct look *l, struct journal_txn *t, int out)
 	return rc == JOURNAL_NONE ? 0 : rc;
 }
 
-/* A page that no tree leads to was in one when it was written: so an older page stands where the
- * tree was. That is bad if there are blocks in it, else it is only space. */
-static int look_at_orphans(const struct audit *a, const char *path)
-{
-	uint8_t *page = malloc(a->page_bytes);
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = page != NULL && fd >= 0 ? 0 : -ENOMEM;
-	if (a->orphans > AUDIT_ORPHANS)
-		rc = JOURNAL_BAD;
-	for (uint64_t i = 0; i < a->orphans && rc == 0; i++)
-		if (pread(fd, page, a->page_bytes, (off_t)(a->orphan[i] * a->page_bytes)) < 0 ||
-		    memmem(page, a->page_bytes, "RLB1", 4) != NULL)
-			rc = JOURNAL_BAD;
-	if (rc == JOURNAL_BAD)
-		log_error("file is damaged",
-			  "path=%s what=\"blocks that no tree leads to\" pages=%llu page=%llu",
-			  path, (unsigned long long)a->orphans, (unsigned long long)a->orphan[0]);
-	return rc;
-}
-
 /* In the child: nothing is closed or freed. */
 static int look_at_journal(void *ctx, int out)
 {
@@ -119,8 +97,6 @@ static int look_at_journal(void *ctx, int out)
 	struct journal j = {.env = NULL};
 	struct journal_txn t;
 	int rc = audit_file(&a, l->path, true);
-	if (rc == 0 && a.orphans != 0)
-		rc = look_at_orphans(&a, l->path);
 	if (rc != 0)
 		return rc;
 	rc = journal_open_to_look(&j, l->path);
