@@ -181,30 +181,27 @@ static bool fits(const struct journal *j)
 	       (info.me_last_pgno + 1) * j->page_bytes + GROUP_BYTES <= j->limit_bytes;
 }
 
-/* The first group brings the records: without them nothing else is of worth. */
+/* The records come first and alone: with them the account knows what could not be copied. */
 static int copy_all(struct salvage *s, int fd, struct journal *j)
 {
 	struct journal_txn t;
 	size_t i = 0;
-	int rc = 0;
-	do {
-		journal_begin(&t, j);
-		if (i == 0)
-			put_records(s, &t);
+	journal_begin(&t, j);
+	put_records(s, &t);
+	int rc = journal_commit(&t);
+	while (rc == 0 && i < s->n_blocks && fits(j)) {
 		uint64_t saved = s->saved, spans = s->saved_spans;
+		journal_begin(&t, j);
 		rc = copy_group(s, fd, &t, &i);
 		if (rc != 0) {
 			s->saved = saved;
 			s->saved_spans = spans;
-			log_error("no space for all that could be salvaged, the rest is only in "
-				  "the bad file",
-				  "path=%s code=%d", s->path, rc);
-			break;
 		}
-	} while (i < s->n_blocks && fits(j));
-	if (rc == 0 && i < s->n_blocks)
-		log_error("the journal's limit is too low for all that could be salvaged",
-			  "path=%s limit=%" PRIu64, s->path, j->limit_bytes);
+	}
+	if (rc != 0 || i < s->n_blocks)
+		log_error(
+		    "no space for all that could be salvaged, the rest is only in the bad file",
+		    "path=%s limit=%" PRIu64 " code=%d", s->path, j->limit_bytes, rc);
 	return 0;
 }
 
