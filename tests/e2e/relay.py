@@ -107,4 +107,5 @@ def check_ledger(status):
     assert ledger["received"] == ledger["accepted"] + ledger["rejected"], ledger
     for e in status["exporters"]:
         done = e["sent"] + e["backend_rejected"] + sum(e["dropped"].values())
-        assert e["entered"] == done + e["buffered"], e
+        assert e["buffered"] == e["journal"] + e["outbox"], e
+        assert e["entered"] == done + e["buffered"] + e["quarantine"], e
