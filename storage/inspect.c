@@ -119,15 +119,23 @@ int inspect_in_child(const char *path, int (*look)(void *ctx, int out), void *ct
 	return judge(path, rc, status);
 }
 
-int inspect_set_aside(const char *path, char *aside, size_t cap)
+int inspect_name_aside(const char *path, char *aside, size_t cap)
 {
-	char lock[JOURNAL_PATH_MAX + 8], aside_lock[JOURNAL_PATH_MAX + 40];
 	uint64_t stamp = clock_wall_ms() / 1000;
 	do {
 		int len = snprintf(aside, cap, "%s.bad-%llu", path, (unsigned long long)stamp++);
 		if (len < 0 || (size_t)len >= cap)
 			return fail(-ENAMETOOLONG, "storage: no name to keep the bad %s", path);
 	} while (access(aside, F_OK) == 0); /* an earlier one is evidence as well */
+	return 0;
+}
+
+int inspect_set_aside(const char *path, char *aside, size_t cap)
+{
+	char lock[JOURNAL_PATH_MAX + 8], aside_lock[JOURNAL_PATH_MAX + 40];
+	int rc = inspect_name_aside(path, aside, cap);
+	if (rc != 0)
+		return rc;
 	snprintf(lock, sizeof(lock), "%s-lock", path);
 	snprintf(aside_lock, sizeof(aside_lock), "%s-lock", aside);
 	if (rename(path, aside) != 0)

@@ -24,8 +24,11 @@ int inspect_in_child(const char *path, int (*look)(void *ctx, int out), void *ct
 /* For look(): writes all of it, 0 or negative. */
 int inspect_tell(int out, const void *data, size_t len);
 
-/* Renames a bad file, and its lock file, to *.bad-<unix time>, durably; says where to in `aside`,
- * which has room for `cap` bytes. 0 or negative. */
+/* A name for a bad file that nobody has: <path>.bad-<unix time>. 0 or negative. */
+int inspect_name_aside(const char *path, char *aside, size_t cap);
+
+/* Renames a bad file, and its lock file, to that, durably; says where to in `aside`, which has room
+ * for `cap` bytes. 0 or negative. */
 int inspect_set_aside(const char *path, char *aside, size_t cap);
 
 /* Segments of a box (storage/outbox.h): the keys are walked, of the values only the last one's

@@ -153,7 +153,8 @@ static int take_space(struct journal *j)
 		log_warn("journal cannot give space back", "path=%s code=%d", j->path, errno);
 	unsigned long long wanted = j->limit_bytes >> 20;
 	unsigned long long free_mib = ((uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize) >> 20;
-	if (info.me_last_pgno * j->page_bytes > 1 << 20) { /* it may hold spans: those come first */
+	/* it may hold spans: those come first */
+	if (j->may_be_short || info.me_last_pgno * j->page_bytes > 1 << 20) {
 		log_warn("disk has less space than the journal's limit",
 			 "limit_mib=%llu free_mib=%llu", wanted, free_mib);
 		return 0;
@@ -245,11 +246,11 @@ int journal_reopen(struct journal *j)
 	return rc;
 }
 
-int journal_open(struct journal *j, const char *dir, uint64_t limit_bytes)
+int journal_open(struct journal *j, const char *path, uint64_t limit_bytes)
 {
 	j->env = NULL;
 	j->limit_bytes = limit_bytes;
-	int len = snprintf(j->path, sizeof(j->path), "%s/journal.mdb", dir);
+	int len = snprintf(j->path, sizeof(j->path), "%s", path);
 	if (len < 0 || (size_t)len >= sizeof(j->path))
 		return fail(-ENAMETOOLONG, "journal: folder name too long");
 	return journal_reopen(j);

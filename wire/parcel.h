@@ -41,6 +41,10 @@ int parcel_open(struct parcel *p, struct slice bytes, uint64_t expected_id);
 /* The same without reading the body: for counting, never for sending. */
 int parcel_peek(struct parcel *p, struct slice bytes, uint64_t expected_id);
 
+/* What PARCEL_HEADER bytes say to be the head of: the whole parcel's length, and its id; 0 if they
+ * are no parcel's. */
+size_t parcel_claims(const uint8_t *header, uint64_t *id);
+
 /* Writes PARCEL_HEADER + p->body.len bytes. */
 void parcel_write(uint8_t *at, const struct parcel *p);
 
