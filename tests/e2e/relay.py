@@ -12,7 +12,7 @@ BINARY = os.environ.get("SPANRELAY", os.path.join(os.path.dirname(__file__), "..
 
 
 class Relay:
-    def __init__(self, folder, exporters, extra="", name="relay", wait=True, args=()):
+    def __init__(self, folder, exporters, extra="", name="relay", wait=True, args=(), env=None):
         """`exporters`: YAML list items; `extra`: more YAML."""
         self.folder = folder
         self.log_path = os.path.join(folder, name + ".log")
@@ -29,7 +29,7 @@ class Relay:
             )
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [BINARY, "run", "-c", self.config, *args], stdout=subprocess.DEVNULL, stderr=self.log
+            [BINARY, "run", "-c", self.config, *args], stdout=subprocess.DEVNULL, stderr=self.log, env=env
         )
         if wait:
             self.wait_ready()
