@@ -615,6 +615,8 @@ enum index_verdict otlp_index(struct otlp_index *ix, struct slice request,
 {
 	assert(request.len <= UINT32_MAX && limits->depth <= MAX_DEPTH);
 	*ix = (struct otlp_index){0};
+	if (request.len == 0)
+		return INDEX_OK; /* its data may be NULL, on which C allows no arithmetic */
 	struct walk w;
 	w.ix = ix;
 	w.limits = limits;
