@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture interop bench bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt interop bench bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -65,6 +65,26 @@ $(BUILD)/unit/%: tests/unit/%.c tests/check.h $(BUILD)/parts.a
 	@mkdir -p $(@D)
 	@echo CC $<
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+# Programs that damage, cut and restart a store and know what must be in it.
+DISK_P := $(patsubst %,$(BUILD)/disk/%,model powercut corrupt)
+$(BUILD)/disk/powercut: tests/disk/record.c tests/disk/record.h
+$(BUILD)/disk/%: tests/disk/%.c tests/disk/world.c tests/disk/world.h $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $(filter %.c,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+MODEL    ?= 100000
+POWERCUT ?= 10000
+CORRUPT  ?= 6000
+model: $(BUILD)/disk/model ## the store against a model of it: MODEL (100000) random sequences
+	$(Q)$(BUILD)/disk/model $(MODEL)
+
+powercut: $(BUILD)/disk/powercut ## what a power cut may leave: POWERCUT (10000) images
+	$(Q)$(BUILD)/disk/powercut $(POWERCUT)
+
+corrupt: $(BUILD)/disk/corrupt ## damaged files: CORRUPT (6000) of them
+	$(Q)$(BUILD)/disk/corrupt $(CORRUPT)
 
 # Programs that measure: load, sink, disk.
 BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))

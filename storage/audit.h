@@ -3,8 +3,9 @@
  * it comes to; here all of them are looked at first, by pread() and with every offset checked, so
  * that a bad file cannot hurt the one who looks. What the values hold is not looked at.
  *
- * Every page within the file's last one must be in exactly one place: in a tree, in a value, or in
- * the free list. So a stale or foreign page shows even if it is well formed. Private to storage/.
+ * No page within the file's last one may be in two places: in a tree, in a value, or in the free
+ * list; and each tree has as many of them as it says. So a stale or foreign page shows even if it
+ * is well formed. Private to storage/.
  *
  * After LMDB 0.9.24, mdb.c: MDB_page, MDB_node, MDB_db, MDB_meta, as 64-bit little-endian programs
  * write them. */
@@ -19,7 +20,7 @@ enum { AUDIT_BAD = 1, AUDIT_TREES = 8 };
 struct audit {
 	uint64_t file_bytes;
 	uint32_t page_bytes;
-	uint64_t orphans; /* pages in no place: wasted */
+	uint64_t orphans; /* pages in no place: LMDB never makes one in our use of it */
 	unsigned n_trees;
 	struct audit_tree { /* a named database; first and last if its keys are integers */
 		char name[16];

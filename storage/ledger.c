@@ -132,6 +132,12 @@ unsigned record_words(const char *name)
 	return strcmp(name, "state") == 0 ? STATE_WORDS : EXPORTER_WORDS;
 }
 
+void record_catch_up(const char *name, uint64_t *words, uint64_t newest_block)
+{
+	if (strcmp(name, "state") == 0 && words[0] <= newest_block)
+		words[0] = newest_block + 1;
+}
+
 bool record_cursor(const char *name, const uint64_t *words, struct cursor *c)
 {
 	if (strcmp(name, "state") == 0 || words[W_REMOVED] != 0)

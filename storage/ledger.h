@@ -34,6 +34,8 @@ enum { LEDGER_NAME_CAP = sizeof(LEDGER_PREFIX) - 1 + STORE_NAME_MAX };
 bool record_is_ours(const char *name);
 unsigned record_words(const char *name);
 bool record_is_newer(const char *name, const uint64_t *words, const uint64_t *than);
+/* An account that is older than the newest block: that block's id is not given again. */
+void record_catch_up(const char *name, uint64_t *words, uint64_t newest_block);
 /* Where an exporter that was configured stood; false for any other record. */
 bool record_cursor(const char *name, const uint64_t *words, struct cursor *c);
 

@@ -139,11 +139,14 @@ static void choose(struct salvage *s)
 	s->first = least != UINT64_MAX && least > head ? least : head;
 }
 
-static void put_records(const struct salvage *s, struct journal_txn *t)
+static void put_records(struct salvage *s, struct journal_txn *t)
 {
-	for (unsigned i = 0; i < s->n_records; i++)
+	uint64_t newest = s->n_blocks != 0 ? s->blocks[s->n_blocks - 1].id : 0;
+	for (unsigned i = 0; i < s->n_records; i++) {
+		record_catch_up(s->record[i].name, s->record[i].words, newest);
 		journal_put_words(t, s->record[i].name, s->record[i].words,
 				  record_words(s->record[i].name));
+	}
 }
 
 /* Copies blocks from the i-th on, about a group; gives the next one. */
@@ -178,30 +181,27 @@ static bool fits(const struct journal *j)
 	       (info.me_last_pgno + 1) * j->page_bytes + GROUP_BYTES <= j->limit_bytes;
 }
 
-/* The first group brings the records: without them nothing else is of worth. */
+/* The records come first and alone: with them the account knows what could not be copied. */
 static int copy_all(struct salvage *s, int fd, struct journal *j)
 {
 	struct journal_txn t;
 	size_t i = 0;
-	int rc = 0;
-	do {
-		journal_begin(&t, j);
-		if (i == 0)
-			put_records(s, &t);
+	journal_begin(&t, j);
+	put_records(s, &t);
+	int rc = journal_commit(&t);
+	while (rc == 0 && i < s->n_blocks && fits(j)) {
 		uint64_t saved = s->saved, spans = s->saved_spans;
+		journal_begin(&t, j);
 		rc = copy_group(s, fd, &t, &i);
 		if (rc != 0) {
 			s->saved = saved;
 			s->saved_spans = spans;
-			log_error("no space for all that could be salvaged, the rest is only in "
-				  "the bad file",
-				  "path=%s code=%d", s->path, rc);
-			break;
 		}
-	} while (i < s->n_blocks && fits(j));
-	if (rc == 0 && i < s->n_blocks)
-		log_error("the journal's limit is too low for all that could be salvaged",
-			  "path=%s limit=%" PRIu64, s->path, j->limit_bytes);
+	}
+	if (rc != 0 || i < s->n_blocks)
+		log_error(
+		    "no space for all that could be salvaged, the rest is only in the bad file",
+		    "path=%s limit=%" PRIu64 " code=%d", s->path, j->limit_bytes, rc);
 	return 0;
 }
 

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Damaged files: copies of a journal with flipped bits, zeroed, old or swapped pages, or cut short,
+ * each opened by the real code in a child. Nobody may die of one; nothing may be sent that was not
+ * accepted, or skipped that was not sent; what is missing must be in the account, exactly; and
+ * a second start must find nothing new.
+ *   corrupt [files [first seed]] */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "world.h"
+
+enum { PAGE = 4096, FILE_MAX = 64 << 20, STEPS = 60, COPIES = 60, WORKERS = 2 };
+enum damage { FLIP_HEADER, FLIP, ZERO_PAGE, OLD_PAGE, CUT_SHORT, SWAP_PAGES, DAMAGES };
+static const char *const DAMAGE_NAMES[DAMAGES] = {"bit flipped in a page header",
+						  "bit flipped anywhere",
+						  "page zeroed",
+						  "old page",
+						  "cut short",
+						  "pages swapped"};
+enum outcome { WHOLE, LESS, ACCOUNT_OLD, ACCOUNT_OLD_AND_LESS, OUTCOMES, WRONG = 255 };
+
+struct file {
+	uint64_t len;
+	uint8_t data[FILE_MAX];
+};
+struct shared {
+	struct world w;
+	struct file now, early; /* early: some commits before */
+	char what[128];
+	bool aside;
+};
+struct counts {
+	uint64_t outcome[DAMAGES][OUTCOMES], aside[DAMAGES], passed, failed;
+};
+
+static void journal_path(char *out, size_t cap, const char *dir)
+{
+	snprintf(out, cap, "%s/journal.mdb", dir);
+}
+
+static void read_file(struct file *f, const char *dir)
+{
+	char path[512];
+	journal_path(path, sizeof(path), dir);
+	int fd = open(path, O_RDONLY);
+	ssize_t n = read(fd, f->data, sizeof(f->data));
+	f->len = n > 0 ? (uint64_t)n : 0;
+	close(fd);
+}
+
+static void write_file(const struct file *f, const char *dir)
+{
+	char path[512];
+	journal_path(path, sizeof(path), dir);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	if (write(fd, f->data, f->len) != (ssize_t)f->len)
+		exit(1);
+	close(fd);
+}
+
+/* ---- making one ---- */
+
+static int make(struct shared *sh, const char *dir)
+{
+	struct store *s;
+	struct world *w = &sh->w;
+	if (world_open(w, &s, dir) != 0)
+		return 1;
+	for (int i = 0; i < STEPS; i++)
+		if (!world_step(w, s, NULL, NULL))
+			return 1;
+	read_file(&sh->early, dir);
+	/* Enough commits that a head page of then does not pass for that of an unlucky power cut.
+	 */
+	for (uint32_t k = w->now.n_blocks + 8, i = 0; w->now.n_blocks < k && i < 200; i++)
+		if (!world_step(w, s, NULL, NULL))
+			return 1;
+	world_close(w, s, NULL, NULL);
+	read_file(&sh->now, dir);
+	return 0;
+}
+
+/* ---- damage ---- */
+
+static uint64_t any_page(struct world *w, const struct file *f)
+{
+	return (uint64_t)world_random(w, (uint32_t)(f->len / PAGE)) * PAGE;
+}
+
+static void flip(struct world *w, struct file *f, uint64_t at)
+{
+	f->data[at] ^= (uint8_t)(1 << world_random(w, 8));
+}
+
+static void swap(struct file *f, uint64_t a, uint64_t b)
+{
+	uint8_t page[PAGE];
+	memcpy(page, f->data + a, PAGE);
+	memcpy(f->data + a, f->data + b, PAGE);
+	memcpy(f->data + b, page, PAGE);
+}
+
+static void damage(struct shared *sh, struct file *f, enum damage kind)
+{
+	struct world *w = &sh->w;
+	uint64_t at = any_page(w, f), other = any_page(w, f);
+	memcpy(f->data, sh->now.data, sh->now.len);
+	f->len = sh->now.len;
+	if (kind == FLIP_HEADER)
+		flip(w, f, at += world_random(w, 16));
+	else if (kind == FLIP)
+		flip(w, f, at += world_random(w, PAGE));
+	else if (kind == ZERO_PAGE)
+		memset(f->data + at, 0, PAGE);
+	else if (kind == OLD_PAGE) {
+		at = any_page(w, &sh->early);
+		memcpy(f->data + at, sh->early.data + at, PAGE);
+	} else if (kind == CUT_SHORT)
+		f->len = world_random(w, 2) ? at : at + world_random(w, PAGE);
+	else
+		swap(f, at, other);
+	snprintf(sh->what, sizeof(sh->what), "%s at %llu", DAMAGE_NAMES[kind],
+		 (unsigned long long)at);
+}
+
+/* ---- judging ---- */
+
+static bool wrong(struct shared *sh, const char *what, uint64_t id)
+{
+	if (sh->w.error[0] == '\0')
+		snprintf(sh->w.error, sizeof(sh->w.error), "%s, %llu", what,
+			 (unsigned long long)id);
+	return false;
+}
+
+struct held {
+	bool block[WORLD_BLOCKS];
+	uint64_t unknown;
+};
+
+static void note_block(void *ctx, struct store_block b)
+{
+	struct held *h = ctx;
+	if (b.id == 0 || b.id > WORLD_BLOCKS)
+		h->unknown = b.id;
+	else
+		h->block[b.id - 1] = true; /* nothing crashed: ids have no gaps */
+}
+
+/* Everything that would be sent is what was accepted. */
+static bool is_true(struct shared *sh, struct store *s, struct held *h)
+{
+	struct store_reader *r;
+	memset(h, 0, sizeof(*h));
+	store_each_block(s, note_block, h);
+	if (h->unknown != 0 || store_reader_open(&r, s) != 0 || store_reader_begin(r) != 0)
+		return wrong(sh, "a block of nobody's", h->unknown);
+	bool good = true;
+	for (uint32_t i = 0; i < WORLD_BLOCKS && good; i++) {
+		struct slice bytes;
+		if (!h->block[i])
+			continue;
+		if (i >= sh->w.durable.n_blocks)
+			good = wrong(sh, "a block of nobody's", i + 1);
+		else if (store_reader_block(r, i + 1, &bytes) != 0)
+			good = wrong(sh, "a block cannot be read", i + 1);
+		else
+			good = world_check_block(&sh->w, &sh->w.block[i], bytes);
+	}
+	store_reader_end(r);
+	store_reader_close(r);
+	return good;
+}
+
+/* One exporter: what it has to send and what is missing. */
+static bool is_exact(struct shared *sh, const struct held *h, const struct ledger_exporter *l,
+		     const struct world_exporter *e, bool newest, bool *old, bool *less)
+{
+	const struct world *w = &sh->w;
+	struct cursor c = l->cursor[PLACE_JOURNAL];
+	uint64_t lost = 0, to_send = 0, settled = l->sent + l->backend_rejected;
+	for (int k = 0; k < DROP_REASONS; k++)
+		settled += l->dropped[k];
+	if (l->entered != settled + l->held[PLACE_JOURNAL])
+		return wrong(sh, "the account does not add up", l->entered);
+	for (uint32_t i = 0; i < w->durable.n_blocks; i++) {
+		const struct world_block *b = &w->block[i];
+		uint32_t wanted =
+		    i < w->durable.first_held ? 0 : world_spans_behind(w, b, e->cursor);
+		uint32_t sends = h->block[i] ? world_spans_behind(w, b, c) : 0;
+		to_send += sends;
+		lost += h->block[i] ? 0 : wanted;
+		if (h->block[i] && sends < wanted)
+			return wrong(sh, "spans are skipped in block", b->id);
+	}
+	if (to_send != l->held[PLACE_JOURNAL])
+		return wrong(sh, "held is not what will be sent", to_send);
+	bool same = cursor_compare(c, e->cursor) == 0 && l->sent == e->sent &&
+		    l->backend_rejected == e->backend_rejected && newest;
+	*old |= !same;
+	*less |= lost != 0;
+	if (same && (l->entered != e->entered ||
+		     l->dropped[DROP_DAMAGED] - e->dropped[DROP_DAMAGED] != lost))
+		return wrong(sh, "lost spans are not in the account", lost);
+	/* Deleted ones may be found in a bad file; at most the one that a cursor ends in is kept.
+	 */
+	for (uint32_t i = 0; same && i + 1 < w->durable.first_held; i++)
+		if (h->block[i])
+			return wrong(sh, "a block is back that was done with", i + 1);
+	return true;
+}
+
+static int open_and_judge(struct shared *sh, const char *dir)
+{
+	struct store *s;
+	struct ledger l, again;
+	struct held held;
+	bool old = false, less = false;
+	sh->aside = false;
+	if (world_open(&sh->w, &s, dir) != 0)
+		return wrong(sh, "cannot be opened", 0) ? 0 : WRONG;
+	store_ledger(s, &l);
+	bool good = is_true(sh, s, &held);
+	for (unsigned i = 0; i < 2 && good; i++)
+		good = is_exact(sh, &held, &l.exporter[i], &sh->w.durable.exporter[i],
+				l.received == sh->w.durable.received, &old, &less);
+	store_close(s);
+	if (!good)
+		return WRONG;
+	if (world_open(&sh->w, &s, dir) != 0)
+		return wrong(sh, "cannot be opened again", 0) ? 0 : WRONG;
+	store_ledger(s, &again);
+	for (unsigned i = 0; i < 2; i++)
+		if (again.exporter[i].entered != l.exporter[i].entered ||
+		    again.exporter[i].dropped[DROP_DAMAGED] != l.exporter[i].dropped[DROP_DAMAGED])
+			return wrong(sh, "the second start finds more", i) ? 0 : WRONG;
+	return (old ? ACCOUNT_OLD : WHOLE) + (less ? LESS : 0);
+}
+
+static unsigned count_aside(const char *dir)
+{
+	unsigned n = 0;
+	DIR *d = opendir(dir);
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		n += strncmp(e->d_name, "journal.mdb.bad-", 16) == 0;
+	closedir(d);
+	return n;
+}
+
+static void try_one(struct shared *sh, struct file *f, const char *dir, enum damage kind,
+		    uint64_t seed, struct counts *c)
+{
+	int status;
+	scratch_empty(dir);
+	damage(sh, f, kind);
+	write_file(f, dir);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(open_and_judge(sh, dir));
+	waitpid(child, &status, 0);
+	unsigned aside = count_aside(dir);
+	bool good = WIFEXITED(status) && WEXITSTATUS(status) < OUTCOMES && aside <= 1;
+	/* One flipped bit costs one record of the account at most, in place. */
+	if (good && aside == 0 && kind != FLIP && WEXITSTATUS(status) >= ACCOUNT_OLD)
+		good = wrong(sh, "the account is old, and nobody noticed", 0);
+	c->passed += good;
+	c->failed += !good;
+	if (good) {
+		c->outcome[kind][WEXITSTATUS(status)]++;
+		c->aside[kind] += aside;
+		return;
+	}
+	printf("seed %llu: %s: %s, status %d\n", (unsigned long long)seed, sh->what, sh->w.error,
+	       status);
+	if (getenv("KEEP") != NULL) {
+		write_file(f, getenv("KEEP"));
+		exit(1);
+	}
+	sh->w.error[0] = '\0';
+}
+
+static void work(unsigned k, uint64_t files, uint64_t first, struct counts *c)
+{
+	struct shared *sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct file *f = mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const char *dir = scratch_dir();
+	for (uint64_t seed = first + k; c->passed + c->failed < files; seed += WORKERS) {
+		int status;
+		scratch_empty(dir);
+		world_init(&sh->w, seed);
+		sh->w.big = seed % 4 == 0;
+		world_configure(&sh->w, 3);
+		pid_t child = fork();
+		if (child == 0)
+			_exit(make(sh, dir));
+		waitpid(child, &status, 0);
+		if (status != 0) {
+			printf("seed %llu: no journal: %s\n", (unsigned long long)seed,
+			       sh->w.error);
+			exit(1);
+		}
+		for (int i = 0; i < COPIES; i++)
+			try_one(sh, f, dir, (enum damage)(i % DAMAGES), seed, c);
+	}
+	scratch_empty(dir);
+	rmdir(dir);
+}
+
+static void add(struct counts *sum, const struct counts *c)
+{
+	for (int k = 0; k < DAMAGES; k++) {
+		for (int i = 0; i < OUTCOMES; i++)
+			sum->outcome[k][i] += c->outcome[k][i];
+		sum->aside[k] += c->aside[k];
+	}
+	sum->passed += c->passed;
+	sum->failed += c->failed;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t files = argc > 1 ? strtoull(argv[1], NULL, 10) : 1200;
+	uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+	struct counts *c = mmap(NULL, WORKERS * sizeof(*c), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct counts sum = {.passed = 0};
+	quiet();
+	for (unsigned k = 0; k < WORKERS; k++)
+		if (fork() == 0) {
+			work(k, (files + WORKERS - 1) / WORKERS, first, &c[k]);
+			fflush(stdout);
+			_exit(0);
+		}
+	for (unsigned k = 0; k < WORKERS; k++) {
+		int status;
+		wait(&status);
+		sum.failed += status != 0;
+	}
+	for (unsigned k = 0; k < WORKERS; k++)
+		add(&sum, &c[k]);
+	for (int k = 0; k < DAMAGES; k++)
+		printf("%s: %llu set aside; nothing lost %llu, lost and counted %llu; account not "
+		       "the newest: %llu, and something lost: %llu\n",
+		       DAMAGE_NAMES[k], (unsigned long long)sum.aside[k],
+		       (unsigned long long)sum.outcome[k][WHOLE],
+		       (unsigned long long)sum.outcome[k][LESS],
+		       (unsigned long long)sum.outcome[k][ACCOUNT_OLD],
+		       (unsigned long long)sum.outcome[k][ACCOUNT_OLD_AND_LESS]);
+	printf("corrupt: %llu passed, %llu failed\n", (unsigned long long)sum.passed,
+	       (unsigned long long)sum.failed);
+	return sum.failed != 0 || sum.passed == 0;
+}

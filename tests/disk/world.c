@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "world.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unit/otlp_sample.h"
+
+static const char *const NAMES[WORLD_NAMES] = {"a", "b", "c"};
+static struct metrics metrics;
+enum { RETIRE_AT_ONCE = 64 };
+
+static bool wrong(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool wrong(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	if (w->error[0] == '\0')
+		vsnprintf(w->error, sizeof(w->error), fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+void world_init(struct world *w, uint64_t seed)
+{
+	memset(w, 0, sizeof(*w));
+	w->seed = seed * 0x9e3779b97f4a7c15u + 1;
+	w->next_span = 1;
+	w->now.next_block = w->now.next_seq = 1;
+	w->durable = w->now;
+}
+
+uint32_t world_random(struct world *w, uint32_t below)
+{
+	w->seed ^= w->seed << 13;
+	w->seed ^= w->seed >> 7;
+	w->seed ^= w->seed << 17;
+	return (uint32_t)((w->seed >> 32) * below >> 32);
+}
+
+static const struct world_request *request_at(const struct world *w, const struct world_block *b,
+					      uint32_t offset)
+{
+	for (uint32_t i = 0; i < b->n_requests; i++)
+		if (w->request[b->first_request + i].offset == offset)
+			return &w->request[b->first_request + i];
+	return NULL;
+}
+
+uint32_t world_spans_behind(const struct world *w, const struct world_block *b, struct cursor c)
+{
+	uint32_t behind = 0;
+	if (c.block_id != b->id)
+		return c.block_id < b->id ? b->spans : 0;
+	for (uint32_t i = 0; i < b->n_requests; i++) {
+		const struct world_request *r = &w->request[b->first_request + i];
+		if (r->offset >= c.offset)
+			behind += r->spans;
+	}
+	return behind - c.span;
+}
+
+static uint64_t held_behind(const struct world *w, const struct world_state *st, struct cursor c)
+{
+	uint64_t spans = 0;
+	for (uint32_t i = st->first_held; i < st->n_blocks; i++)
+		spans += world_spans_behind(w, &w->block[i], c);
+	return spans;
+}
+
+/* Opening commits it. */
+void world_configure(struct world *w, unsigned mask)
+{
+	for (unsigned i = 0; i < WORLD_NAMES; i++) {
+		struct world_exporter *e = &w->now.exporter[i];
+		bool wanted = mask >> i & 1;
+		if (wanted && !e->configured) {
+			e->held = held_behind(w, &w->now, e->cursor);
+			e->entered += e->held;
+			e->known = true;
+		} else if (!wanted && e->configured) {
+			e->dropped[DROP_EXPORTER_REMOVED] += e->held;
+			e->held = 0;
+		}
+		e->configured = wanted;
+	}
+	w->mask = mask;
+}
+
+int world_open(struct world *w, struct store **s, const char *dir)
+{
+	const char *names[WORLD_NAMES];
+	struct store_options o = {.dir = dir,
+				  .limit_bytes = w->big ? 64 << 20 : 16 << 20,
+				  .exporters = names,
+				  .metrics = &metrics};
+	for (unsigned i = 0; i < WORLD_NAMES; i++)
+		if (w->mask >> i & 1)
+			names[o.n_exporters++] = NAMES[i];
+	return store_open(s, &o);
+}
+
+/* ---- work ---- */
+
+static unsigned index_in_store(const struct world *w, unsigned exporter)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < exporter; i++)
+		n += w->mask >> i & 1;
+	return n;
+}
+
+/* The place `spans` behind the exporter's cursor, in one of the ways to say it. */
+static struct cursor advance(struct world *w, struct cursor c, uint64_t spans)
+{
+	for (uint32_t i = w->now.first_held; i < w->now.n_blocks; i++) {
+		const struct world_block *b = &w->block[i];
+		uint32_t behind = world_spans_behind(w, b, c);
+		if (behind == 0)
+			continue;
+		if (c.block_id < b->id)
+			c = (struct cursor){b->id, 0, 0};
+		const struct world_request *r;
+		while (spans != 0 && (r = request_at(w, b, c.offset)) != NULL) {
+			uint32_t left = r->spans - c.span;
+			if (spans < left || (spans == left && world_random(w, 4) == 0)) {
+				c.span += (uint32_t)spans;
+				return c;
+			}
+			spans -= left;
+			c.offset += record_size(r->len);
+			c.span = 0;
+		}
+		if (spans == 0)
+			return c;
+	}
+	return c;
+}
+
+static void split(struct world *w, uint64_t spans, struct progress *p)
+{
+	p->sent = spans;
+	if (world_random(w, 3) == 0) {
+		p->backend_rejected = world_random(w, (uint32_t)p->sent + 1);
+		p->sent -= p->backend_rejected;
+	}
+	if (world_random(w, 5) == 0) {
+		uint64_t *drop = &p->dropped[world_random(w, DROP_REASONS)];
+		*drop = world_random(w, (uint32_t)p->sent + 1);
+		p->sent -= *drop;
+	}
+}
+
+static void progress(struct world *w, struct store *s)
+{
+	unsigned i = world_random(w, WORLD_NAMES);
+	struct world_exporter *e = &w->now.exporter[i];
+	struct progress p = {.from = PLACE_JOURNAL};
+	if (!e->configured || e->held == 0)
+		return;
+	uint64_t spans = world_random(w, 3) == 0 ? e->held : 1 + world_random(w, (uint32_t)e->held);
+	split(w, spans, &p);
+	p.done = e->cursor = advance(w, e->cursor, spans);
+	store_progress(s, index_in_store(w, i), &p);
+	e->held -= spans;
+	e->sent += p.sent;
+	e->backend_rejected += p.backend_rejected;
+	for (int k = 0; k < DROP_REASONS; k++)
+		e->dropped[k] += p.dropped[k];
+	w->progressed = true;
+}
+
+static bool is_past(const struct world *w, const struct world_block *b)
+{
+	for (unsigned i = 0; i < WORLD_NAMES; i++) {
+		const struct world_exporter *e = &w->now.exporter[i];
+		if (e->configured &&
+		    (e->cursor.block_id < b->id ||
+		     (e->cursor.block_id == b->id && e->cursor.offset < b->bytes - BLOCK_HEADER)))
+			return false;
+	}
+	return true;
+}
+
+static void retire(struct world *w)
+{
+	for (int n = 0; n < RETIRE_AT_ONCE && w->now.first_held < w->now.n_blocks &&
+			is_past(w, &w->block[w->now.first_held]);
+	     n++)
+		w->now.first_held++;
+}
+
+static void make_request(struct world *w, struct world_request *r, struct buf *out)
+{
+	static const uint32_t BYTES[] = {0, 10, 200, 1500, 4000};
+	r->first = w->next_span;
+	r->spans = 1 + world_random(w, 5);
+	r->name_bytes = world_random(w, 1 + BYTES[world_random(w, 5)]);
+	if (w->big && world_random(w, 4) == 0)
+		r->name_bytes = world_random(w, 70000);
+	w->next_span += r->spans;
+	pb_numbered_request(out, r->first, r->spans, r->name_bytes);
+	r->len = (uint32_t)out->len;
+}
+
+/* Requests are packed as store.c does it. */
+static void pack(struct world *w, uint32_t first, uint32_t n, uint64_t now_ms)
+{
+	for (uint32_t i = 0; i < n;) {
+		struct world_block *b = &w->block[w->now.n_blocks++];
+		*b = (struct world_block){w->now.next_block++, now_ms, BLOCK_HEADER, 0,
+					  first + i,           0};
+		do {
+			struct world_request *r = &w->request[first + i];
+			uint32_t size = record_size(r->len);
+			if (b->n_requests != 0 && b->bytes + size > BLOCK_TARGET)
+				break;
+			r->offset = b->bytes - BLOCK_HEADER;
+			b->bytes += size;
+			b->spans += r->spans;
+			b->n_requests++;
+		} while (++i < n);
+	}
+}
+
+static void enter(struct world *w, uint32_t spans, uint32_t rejected, uint32_t n)
+{
+	w->now.received += spans + rejected;
+	w->now.rejected += rejected;
+	w->now.accepted += spans;
+	w->now.n_requests += n;
+	w->now.next_seq += n;
+	for (unsigned i = 0; i < WORLD_NAMES; i++)
+		if (w->now.exporter[i].configured) {
+			w->now.exporter[i].entered += spans;
+			w->now.exporter[i].held += spans;
+		}
+}
+
+static bool commit(struct world *w, struct store *s, uint32_t n,
+		   void (*on_commit)(void *ctx, bool done), void *ctx)
+{
+	struct store_txn t;
+	struct buf body[8] = {0};
+	uint32_t first = w->now.n_requests, spans = 0, rejected = 0;
+	uint64_t now_ms = 1000000 + w->now.next_block;
+	store_begin(&t, s, now_ms);
+	for (uint32_t i = 0; i < n; i++) {
+		struct world_request *r = &w->request[first + i];
+		uint32_t refused = world_random(w, 4) == 0 ? world_random(w, 3) : 0;
+		make_request(w, r, &body[i]);
+		store_append(&t, buf_slice(&body[i]), r->spans, refused);
+		spans += r->spans;
+		rejected += refused;
+	}
+	retire(w);
+	pack(w, first, n, now_ms);
+	enter(w, spans, rejected, n);
+	if (on_commit != NULL)
+		on_commit(ctx, false);
+	int rc = store_commit(&t, NULL, NULL);
+	for (uint32_t i = 0; i < n; i++)
+		buf_finish(&body[i]);
+	if (rc != 0)
+		return wrong(w, "commit gives %d", rc);
+	w->durable = w->now;
+	w->progressed = false;
+	if (on_commit != NULL)
+		on_commit(ctx, true);
+	return true;
+}
+
+bool world_step(struct world *w, struct store *s, void (*on_commit)(void *ctx, bool done),
+		void *ctx)
+{
+	uint32_t what = world_random(w, 10);
+	if (what < 4) {
+		progress(w, s);
+		return true;
+	}
+	uint32_t n = what < 9 ? 1 + world_random(w, 4) : 0;
+	if (w->now.n_requests + n > WORLD_REQUESTS || w->now.n_blocks + n > WORLD_BLOCKS)
+		n = 0;
+	return commit(w, s, n, on_commit, ctx);
+}
+
+bool world_close(struct world *w, struct store *s, void (*on_commit)(void *ctx, bool done),
+		 void *ctx)
+{
+	retire(w);
+	if (on_commit != NULL)
+		on_commit(ctx, false);
+	store_close(s);
+	w->durable = w->now;
+	w->progressed = false;
+	if (on_commit != NULL)
+		on_commit(ctx, true);
+	return true;
+}
+
+void world_crash(struct world *w)
+{
+	w->now = w->durable;
+	w->progressed = false;
+}
+
+/* ---- comparing ---- */
+
+bool world_check_block(struct world *w, const struct world_block *b, struct slice bytes)
+{
+	struct block open;
+	struct record rec;
+	uint32_t at = 0;
+	if (block_open(&open, bytes, b->id) != 0)
+		return wrong(w, "block %" PRIu64 " is damaged", b->id);
+	if (open.n_spans != b->spans || open.n_records != b->n_requests ||
+	    open.unix_ms != b->unix_ms || bytes.len != b->bytes)
+		return wrong(w, "block %" PRIu64 " is another", b->id);
+	for (uint32_t i = 0; i < b->n_requests; i++) {
+		const struct world_request *r = &w->request[b->first_request + i];
+		struct buf body = {0};
+		pb_numbered_request(&body, r->first, r->spans, r->name_bytes);
+		bool same = at == r->offset && (at = block_record(&open, at, &rec)) != 0 &&
+			    slice_equal(rec.payload, buf_slice(&body));
+		buf_finish(&body);
+		if (!same)
+			return wrong(w, "block %" PRIu64 ": request %u is another", b->id, i);
+	}
+	return true;
+}
+
+static bool same_exporter(struct world *w, const struct world_exporter *e,
+			  const struct ledger_exporter *l)
+{
+	struct cursor c = l->cursor[PLACE_JOURNAL];
+	if (cursor_compare(c, e->cursor) != 0)
+		return wrong(w, "%s: cursor is %" PRIu64 "/%u/%u, wanted %" PRIu64 "/%u/%u",
+			     l->name, c.block_id, c.offset, c.span, e->cursor.block_id,
+			     e->cursor.offset, e->cursor.span);
+	if (l->entered != e->entered || l->sent != e->sent ||
+	    l->backend_rejected != e->backend_rejected || l->held[PLACE_JOURNAL] != e->held)
+		return wrong(w,
+			     "%s: entered %" PRIu64 " of %" PRIu64 ", sent %" PRIu64 " of %" PRIu64
+			     ", held %" PRIu64 " of %" PRIu64,
+			     l->name, l->entered, e->entered, l->sent, e->sent,
+			     l->held[PLACE_JOURNAL], e->held);
+	for (int k = 0; k < DROP_REASONS; k++)
+		if (l->dropped[k] != e->dropped[k])
+			return wrong(w, "%s: %s is %" PRIu64 ", wanted %" PRIu64, l->name,
+				     DROP_REASON_NAMES[k], l->dropped[k], e->dropped[k]);
+	return true;
+}
+
+bool world_check_account(struct world *w, const struct world_state *want, const struct ledger *l)
+{
+	unsigned n = 0;
+	if (l->received != want->received || l->rejected != want->rejected ||
+	    l->accepted != want->accepted)
+		return wrong(w, "received %" PRIu64 " of %" PRIu64, l->received, want->received);
+	for (unsigned i = 0; i < WORLD_NAMES; i++) {
+		const struct world_exporter *e = &want->exporter[i];
+		unsigned k = 0;
+		while (k < l->n_exporters + l->n_removed &&
+		       strcmp(l->exporter[k].name, NAMES[i]) != 0)
+			k++;
+		n += e->known;
+		if (!e->known)
+			continue;
+		if (k == l->n_exporters + l->n_removed || (k < l->n_exporters) != e->configured)
+			return wrong(w, "%s is not where it must be", NAMES[i]);
+		if (!same_exporter(w, e, &l->exporter[k]))
+			return false;
+	}
+	return n == l->n_exporters + l->n_removed || wrong(w, "too many exporters");
+}
+
+struct held_list {
+	struct store_block blocks[WORLD_BLOCKS];
+	uint32_t n;
+};
+
+static void list_block(void *ctx, struct store_block b)
+{
+	struct held_list *l = ctx;
+	if (l->n < WORLD_BLOCKS)
+		l->blocks[l->n++] = b;
+}
+
+static bool check_blocks(struct world *w, const struct world_state *want, struct store *s,
+			 struct store_reader *r)
+{
+	struct held_list held = {.n = 0};
+	store_each_block(s, list_block, &held);
+	if (held.n != want->n_blocks - want->first_held)
+		return wrong(w, "%u blocks are held, wanted %u", held.n,
+			     want->n_blocks - want->first_held);
+	for (uint32_t i = 0; i < held.n; i++) {
+		const struct world_block *b = &w->block[want->first_held + i];
+		const struct store_block *h = &held.blocks[i];
+		struct slice bytes;
+		if (h->id != b->id || h->spans != b->spans || h->bytes != b->bytes ||
+		    h->unix_ms != b->unix_ms)
+			return wrong(w, "block %" PRIu64 " is listed wrong", b->id);
+		if (store_reader_block(r, b->id, &bytes) != 0)
+			return wrong(w, "block %" PRIu64 " cannot be read", b->id);
+		if (!world_check_block(w, b, bytes))
+			return false;
+	}
+	return true;
+}
+
+bool world_check(struct world *w, const struct world_state *want, struct store *s)
+{
+	struct ledger l;
+	struct store_reader *r;
+	store_ledger(s, &l);
+	if (!world_check_account(w, want, &l))
+		return false;
+	if (store_reader_open(&r, s) != 0 || store_reader_begin(r) != 0)
+		return wrong(w, "no reader");
+	bool good = check_blocks(w, want, s, r);
+	store_reader_end(r);
+	store_reader_close(r);
+	return good;
+}
+
+/* ---- folders ---- */
+
+const char *scratch_dir(void)
+{
+	static char dir[256];
+	const char *tmp = getenv("TMPDIR");
+	const char *at = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : tmp != NULL ? tmp : "/tmp";
+	snprintf(dir, sizeof(dir), "%s/spanrelay-disk-XXXXXX", at);
+	if (mkdtemp(dir) == NULL) {
+		perror(dir);
+		exit(1);
+	}
+	return dir;
+}
+
+void scratch_empty(const char *dir)
+{
+	DIR *d = opendir(dir);
+	char path[768];
+	if (d == NULL)
+		return;
+	for (struct dirent *e; (e = readdir(d)) != NULL;) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		unlink(path);
+	}
+	closedir(d);
+}
+
+void quiet(void)
+{
+	int fd = getenv("LOG") == NULL ? open("/dev/null", O_WRONLY) : -1;
+	if (fd < 0)
+		return;
+	dup2(fd, 2);
+	close(fd);
+}
