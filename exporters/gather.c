@@ -274,9 +274,11 @@ int gather_next(struct gather *g, const struct gather_limits *l, struct portion 
 		const struct filed *f = known_at(g, taken);
 		if (is_old(f, l->too_old_ms))
 			break;
-		note_age(p, f->unix_ms);
+		uint32_t before = splice_spans(g->splice);
 		rc = add_block(g, f, &at, &p->lost);
 		taken += rc == 0;
+		if (rc == 0 || splice_spans(g->splice) != before)
+			note_age(p, f->unix_ms);
 	}
 	p->to = at.at;
 	p->spans = splice_spans(g->splice) + p->lost;
