@@ -32,7 +32,16 @@ struct admin {
 	bool asked;
 };
 
-enum page_kind { PAGE_LIVE, PAGE_READY, PAGE_METRICS, PAGE_STATUS, PAGE_NONE };
+enum page_kind {
+	PAGE_LIVE,
+	PAGE_READY,
+	PAGE_METRICS,
+	PAGE_STATUS,
+	PAGE_SEND, /* from here on: POST */
+	PAGE_CLEAR,
+	PAGE_NONE
+};
+enum { EXPORTER_ALL = -1, EXPORTER_UNKNOWN = -2 };
 
 struct client {
 	struct admin *admin;
@@ -43,6 +52,8 @@ struct client {
 	struct http1 http;
 	size_t request_bytes;
 	enum page_kind page;
+	int exporter; /* its index in conf, for PAGE_SEND and PAGE_CLEAR */
+	bool wrong_type;
 	bool wrong_method, head_only, keep_alive;
 	bool complete; /* the request is; its answer is not written yet */
 	struct buf out;
@@ -105,7 +116,9 @@ static void respond(struct client *c, unsigned status, const char *type, struct 
 			      "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
 			      "Cache-Control: no-store\r\n%s%s\r\n",
 			      status, http_status_str((enum http_status)status), type, body.len,
-			      status == 405 ? "Allow: GET, HEAD\r\n" : "",
+			      status != 405          ? ""
+			      : c->page >= PAGE_SEND ? "Allow: POST\r\n"
+						     : "Allow: GET, HEAD\r\n",
 			      c->keep_alive ? "" : "Connection: close\r\n");
 	if (!c->head_only)
 		full |= buf_append(&c->out, body.data, body.len);
@@ -132,8 +145,11 @@ static void respond_page(struct client *c, const struct ledger *ledger)
 			    .started_unix_ms = a->started_unix_ms,
 			    .uptime_ms = clock_mono_ms() - a->started_mono_ms,
 			    .not_ready = a->o.not_ready(a->o.ctx)};
-	for (unsigned i = 0; i < a->o.conf->n_exporters; i++)
+	for (unsigned i = 0; i < a->o.conf->n_exporters; i++) {
 		page.senders[i] = a->o.stats(a->o.ctx, i);
+		for (int box = PLACE_OUTBOX; box < PLACES; box++)
+			page.box_bytes[i][box] = a->o.box_bytes(a->o.ctx, i, (enum place)box);
+	}
 	metric_set(a->o.metrics, METRIC_MEMORY_CHARGED_BYTES, page.charged_bytes);
 	bool metrics = c->page == PAGE_METRICS;
 	struct buf body = {.limit = PAGE_MAX_BYTES};
@@ -162,13 +178,30 @@ static void wait_for_ledger(struct client *c)
 	}
 }
 
+static void command(struct client *c)
+{
+	const struct admin_options *o = &c->admin->o;
+	if (c->wrong_type) {
+		respond_line(c, 415, "content-type: application/json, please");
+	} else if (c->exporter == EXPORTER_UNKNOWN) {
+		respond_line(c, 404, "there is no such exporter");
+	} else {
+		for (unsigned i = 0; i < o->conf->n_exporters; i++)
+			if (c->exporter == EXPORTER_ALL || c->exporter == (int)i)
+				o->quarantine(o->ctx, i, c->page == PAGE_SEND);
+		respond_line(c, 200, "ok");
+	}
+}
+
 static void answer(struct client *c)
 {
 	const char *why = c->admin->o.not_ready(c->admin->o.ctx);
 	if (c->page == PAGE_NONE)
 		respond_line(c, 404, "there are /metrics, /status, /_ready and /_live");
 	else if (c->wrong_method)
-		respond_line(c, 405, "GET and HEAD only");
+		respond_line(c, 405, c->page >= PAGE_SEND ? "POST only" : "GET and HEAD only");
+	else if (c->page >= PAGE_SEND)
+		command(c);
 	else if (c->page == PAGE_LIVE)
 		respond_line(c, 200, "ok");
 	else if (c->page == PAGE_READY)
@@ -206,12 +239,34 @@ static void on_patience_end(struct ev_loop *loop, struct ev_timer *timer, int ev
 		respond_line(c, 503, "the store room does not answer: is the disk slow?");
 }
 
+static struct slice query_of(struct slice target)
+{
+	const uint8_t *query = memchr(target.data, '?', target.len);
+	return query == NULL ? slice_of(target.data + target.len, 0)
+			     : slice_of(query, target.len - (size_t)(query - target.data));
+}
+
+/* "?exporter=NAME"; names have no character that would be escaped. */
+static int exporter_of(const struct admin *a, struct slice query)
+{
+	static const char KEY[] = "?exporter=";
+	size_t key = sizeof(KEY) - 1;
+	if (query.len == 0)
+		return EXPORTER_ALL;
+	if (query.len < key || memcmp(query.data, KEY, key) != 0)
+		return EXPORTER_UNKNOWN;
+	struct slice name = slice_of(query.data + key, query.len - key);
+	for (unsigned i = 0; i < a->o.conf->n_exporters; i++)
+		if (slice_is(name, a->o.conf->exporters[i].name))
+			return (int)i;
+	return EXPORTER_UNKNOWN;
+}
+
 static enum page_kind page_of(struct slice target)
 {
-	static const char *const PATHS[] = {"/_live", "/_ready", "/metrics", "/status"};
-	const uint8_t *query = memchr(target.data, '?', target.len);
-	if (query != NULL)
-		target.len = (size_t)(query - target.data);
+	static const char *const PATHS[] = {"/_live",  "/_ready",          "/metrics",
+					    "/status", "/quarantine/send", "/quarantine/clear"};
+	target.len -= query_of(target).len;
 	for (int i = 0; i < PAGE_NONE; i++)
 		if (slice_is(target, PATHS[i]))
 			return (enum page_kind)i;
@@ -222,9 +277,14 @@ static int on_head(void *ctx, const struct http1_head *head)
 {
 	struct client *c = ctx;
 	c->head_only = slice_is(head->method, "HEAD");
-	c->wrong_method = !c->head_only && !slice_is(head->method, "GET");
-	c->keep_alive = head->keep_alive;
 	c->page = page_of(head->target);
+	if (c->page == PAGE_SEND || c->page == PAGE_CLEAR)
+		c->wrong_method = !slice_is(head->method, "POST");
+	else
+		c->wrong_method = !c->head_only && !slice_is(head->method, "GET");
+	c->wrong_type = !slice_is_nocase(head->content_type, "application/json");
+	c->exporter = exporter_of(c->admin, query_of(head->target));
+	c->keep_alive = head->keep_alive;
 	return 0;
 }
 

@@ -4,8 +4,10 @@
  *   /_ready   200, or 503 and why not
  *   /metrics  Prometheus text format 0.0.4
  *   /status   JSON, what `spanrelay status` renders
- * It never shows the value of a header. All of this runs in the main room and waits for nobody:
- * what the store room knows it is asked for, and the clients wait meanwhile. */
+ *   /quarantine/send, /quarantine/clear   POST, with ?exporter=NAME for one of them only. The
+ * content type has to be application/json: a web page cannot send that here without asking. It
+ * never shows the value of a header. All of this runs in the main room and waits for nobody: what
+ * the store room knows it is asked for, and the clients wait meanwhile. */
 #ifndef RELAY_ADMIN_H
 #define RELAY_ADMIN_H
 
@@ -32,6 +34,10 @@ struct admin_options {
 	    void *ctx); /* why clients should go elsewhere; NULL: they need not */
 	const struct sender_stats *(*stats)(void *ctx,
 					    unsigned exporter); /* index in conf; or NULL */
+	/* Bytes on disk of an exporter's box. */
+	uint64_t (*box_bytes)(void *ctx, unsigned exporter, enum place box);
+	/* What an operator wants of an exporter's quarantine: sent once more, or given up. */
+	void (*quarantine)(void *ctx, unsigned exporter, bool send);
 	void *ctx;
 };
 

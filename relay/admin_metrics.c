@@ -51,6 +51,7 @@ static int put_delivery(const struct ledger *l, struct buf *out)
 	static const char SPANS[] = "spanrelay_exporter_spans_total";
 	static const char DROPPED[] = "spanrelay_exporter_dropped_spans_total";
 	static const char BUFFERED[] = "spanrelay_exporter_buffered_spans";
+	static const char HELD[] = "spanrelay_exporter_held_spans";
 	unsigned n = ledger_rows(l);
 	int full =
 	    family(out, ENTERED, "counter", "Spans that this exporter was or is to deliver.");
@@ -75,7 +76,25 @@ static int put_delivery(const struct ledger *l, struct buf *out)
 	full |= family(out, BUFFERED, "gauge", "Spans on disk that are still to be delivered.");
 	for (unsigned i = 0; i < n; i++)
 		full |= open_labels(out, BUFFERED, l->exporter[i].name) |
-			buf_printf(out, "} %" PRIu64 "\n", l->exporter[i].held[PLACE_JOURNAL]);
+			buf_printf(out, "} %" PRIu64 "\n", ledger_buffered(&l->exporter[i]));
+	full |= family(out, HELD, "gauge", "Spans on disk, by where they are.");
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < PLACES; k++)
+			full |= open_labels(out, HELD, l->exporter[i].name) |
+				buf_printf(out, ",place=\"%s\"} %" PRIu64 "\n", PLACE_NAMES[k],
+					   l->exporter[i].held[k]);
+	return full;
+}
+
+static int put_boxes(const struct page *p, struct buf *out)
+{
+	static const char BYTES[] = "spanrelay_exporter_box_bytes";
+	int full = family(out, BYTES, "gauge", "Disk that outbox and quarantine take.");
+	for (unsigned i = 0; i < p->conf->n_exporters; i++)
+		for (unsigned k = PLACE_OUTBOX; k < PLACES; k++)
+			full |= open_labels(out, BYTES, p->conf->exporters[i].name) |
+				buf_printf(out, ",place=\"%s\"} %" PRIu64 "\n", PLACE_NAMES[k],
+					   p->box_bytes[i][k]);
 	return full;
 }
 
@@ -110,6 +129,25 @@ static int put_senders(const struct page *p, struct buf *out)
 	     "counter", "Connections opened to the backend."},
 	    {offsetof(struct sender_stats, inflight), "spanrelay_exporter_inflight_requests",
 	     "gauge", "Requests that wait for the backend's answer."},
+	    {offsetof(struct sender_stats, spilled_spans), "spanrelay_exporter_spilled_spans_total",
+	     "counter", "Spans that went from the journal to the outbox."},
+	    {offsetof(struct sender_stats, drained_spans), "spanrelay_exporter_drained_spans_total",
+	     "counter", "Spans that were sent out of the outbox."},
+	    {offsetof(struct sender_stats, quarantined_spans),
+	     "spanrelay_exporter_quarantined_spans_total", "counter",
+	     "Spans that the backend calls bad, kept in the quarantine."},
+	    {offsetof(struct sender_stats, fresh_rate), "spanrelay_exporter_fresh_spans_per_second",
+	     "gauge", "How fast spans go out straight from the journal."},
+	    {offsetof(struct sender_stats, drain_rate), "spanrelay_exporter_drain_spans_per_second",
+	     "gauge", "How fast spans go out of the outbox."},
+	    {offsetof(struct sender_stats, fresh_delay_ms),
+	     "spanrelay_exporter_fresh_delay_milliseconds", "gauge",
+	     "From journal to backend, of the last request that did not go through the outbox."},
+	    {offsetof(struct sender_stats, waiting_bytes), "spanrelay_exporter_waiting_bytes",
+	     "gauge", "Bytes in the journal that this exporter has still to send."},
+	    {offsetof(struct sender_stats, oldest_unix_ms),
+	     "spanrelay_exporter_oldest_unix_milliseconds", "gauge",
+	     "When the oldest span that waits came in, Unix time; 0: none waits."},
 	};
 	int full = put_states(p, out);
 	for (size_t row = 0; row < sizeof(ROWS) / sizeof(ROWS[0]); row++) {
@@ -155,5 +193,6 @@ static int put_process(const struct page *p, struct buf *out)
 int page_metrics(const struct page *p, struct buf *out)
 {
 	return metrics_render(p->metrics, out) | put_ledger(p->ledger, out) |
-	       put_delivery(p->ledger, out) | put_senders(p, out) | put_process(p, out);
+	       put_delivery(p->ledger, out) | put_boxes(p, out) | put_senders(p, out) |
+	       put_process(p, out);
 }

@@ -14,6 +14,7 @@ struct page {
 	const struct metrics *metrics;
 	const struct ledger *ledger;
 	const struct sender_stats *senders[CONF_MAX_EXPORTERS]; /* by the index in conf; or NULL */
+	uint64_t box_bytes[CONF_MAX_EXPORTERS][PLACES];         /* likewise */
 	uint64_t charged_bytes;
 	uint64_t started_unix_ms, uptime_ms;
 	const char *not_ready; /* NULL: it is */

@@ -74,7 +74,9 @@ static void add_account(json_t *o, const struct ledger_exporter *l)
 	json_object_set_new(o, "sent", number(l->sent));
 	json_object_set_new(o, "backend_rejected", number(l->backend_rejected));
 	json_object_set_new(o, "dropped", dropped);
-	json_object_set_new(o, "buffered", number(l->held[PLACE_JOURNAL]));
+	json_object_set_new(o, "buffered", number(ledger_buffered(l)));
+	for (unsigned k = 0; k < PLACES; k++)
+		json_object_set_new(o, PLACE_NAMES[k], number(l->held[k]));
 }
 
 static void add_sender(json_t *o, const struct sender_stats *s)
@@ -89,6 +91,15 @@ static void add_sender(json_t *o, const struct sender_stats *s)
 	json_object_set_new(o, "connects", number(s->connects));
 	json_object_set_new(o, "sent_bytes", number(s->sent_bytes));
 	json_object_set_new(o, "body_bytes", number(s->body_bytes));
+	json_object_set_new(o, "spilling", json_boolean(s->spilling));
+	json_object_set_new(o, "spilled_spans", number(s->spilled_spans));
+	json_object_set_new(o, "drained_spans", number(s->drained_spans));
+	json_object_set_new(o, "quarantined_spans", number(s->quarantined_spans));
+	json_object_set_new(o, "fresh_rate", number(s->fresh_rate));
+	json_object_set_new(o, "drain_rate", number(s->drain_rate));
+	json_object_set_new(o, "fresh_delay_ms", number(s->fresh_delay_ms));
+	json_object_set_new(o, "oldest_unix_ms", number(s->oldest_unix_ms));
+	json_object_set_new(o, "waiting_bytes", number(s->waiting_bytes));
 }
 
 static const struct ledger_exporter *find_account(const struct ledger *l, const char *name)
@@ -112,6 +123,10 @@ static json_t *exporters(const struct page *p)
 		json_object_set_new(o, "chosen_by", text(e->chosen_by));
 		if (p->senders[i] != NULL)
 			add_sender(o, p->senders[i]);
+		json_object_set_new(o, "outbox_bytes", number(p->box_bytes[i][PLACE_OUTBOX]));
+		json_object_set_new(o, "outbox_limit_bytes", number(e->outbox.limit_bytes));
+		json_object_set_new(o, "quarantine_bytes",
+				    number(p->box_bytes[i][PLACE_QUARANTINE]));
 		const struct ledger_exporter *l = find_account(p->ledger, e->name);
 		if (l != NULL)
 			add_account(o, l);

@@ -17,6 +17,7 @@ static const double TIDY_S = 0.5;
 enum {
 	FAILURES_MAX = 3,
 	RETRY_MS = 1000,
+	TELL_MS = 250,
 	ROOM_AGAIN = 20 /* a full journal is so until a twentieth of it is free */
 };
 
@@ -84,6 +85,30 @@ static void on_committed(struct archive *a, int rc)
 		a->relay->journal_state = JOURNAL_OK;
 }
 
+/* What is durable now may be unlinked. Not told after each commit: there are a hundred a second. */
+static void tell_cursors(struct archive *a)
+{
+	struct ledger ledger;
+	if (a->committed_ms - a->told_ms < TELL_MS)
+		return;
+	a->told_ms = a->committed_ms;
+	store_ledger(a->store, &ledger);
+	for (unsigned i = 0; i < ledger.n_exporters; i++)
+		for (int box = PLACE_OUTBOX; box < PLACES; box++) {
+			struct cursor done = ledger.exporter[i].cursor[box];
+			struct box_note *note;
+			if (done.block_id == a->told[i][box] ||
+			    (note = calloc(1, sizeof(*note))) == NULL)
+				continue;
+			a->told[i][box] = done.block_id;
+			*note = (struct box_note){.mail.kind = MAIL_TRIM,
+						  .exporter = i,
+						  .box = (enum place)box,
+						  .done = done};
+			room_answer(&a->relay->spillway.room, &note->mail);
+		}
+}
+
 static void commit_group(struct archive *a)
 {
 	struct store_txn t;
@@ -91,6 +116,8 @@ static void commit_group(struct archive *a)
 	struct mail *group = take_group(a, &t);
 	int rc = store_commit(&t, publish, a);
 	on_committed(a, rc);
+	if (rc == 0)
+		tell_cursors(a);
 	enum answer said = rc == 0 ? ACCEPTED : rc == STORE_FULL ? JOURNAL_FULL : JOURNAL_ERROR;
 	while (group != NULL) {
 		struct batch *b = batch_of(group);
@@ -164,8 +191,8 @@ static void on_tidy(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	(void)loop, (void)events;
 	struct archive *a = timer->data;
-	if (a->first == NULL && store_is_dirty(a->store) && clock_mono_ms() >= a->retry_ms)
-		commit_group(a);
+	if (a->first == NULL && clock_mono_ms() >= a->retry_ms)
+		commit_group(a); /* with nothing to write it costs nothing */
 }
 
 static void on_mail(void *ctx, struct mail *m)

@@ -132,14 +132,16 @@ static int on_complete(void *ctx)
 }
 
 /* 0 when a whole answer came. */
-static int converse(int fd, const char *path, struct reply *r)
+static int converse(int fd, const char *method, const char *path, struct reply *r)
 {
 	static const struct http1_events EVENTS = {on_head, on_body, on_complete};
 	char request[256];
 	uint8_t bytes[16384];
 	struct http1 http;
 	int len = snprintf(request, sizeof(request),
-			   "GET %s HTTP/1.1\r\nHost: spanrelay\r\nConnection: close\r\n\r\n", path);
+			   "%s %s HTTP/1.1\r\nHost: spanrelay\r\nConnection: close\r\n"
+			   "Content-Type: application/json\r\nContent-Length: 0\r\n\r\n",
+			   method, path);
 	if (send(fd, request, (size_t)len, MSG_NOSIGNAL) != len)
 		return -EIO;
 	http1_init(&http, true, &EVENTS, r);
@@ -155,7 +157,8 @@ static int converse(int fd, const char *path, struct reply *r)
 	return rc;
 }
 
-int ask(const struct asking *a, const char *path, struct buf *body, char why[ASK_WHY])
+static int ask_by(const struct asking *a, const char *method, const char *path, struct buf *body,
+		  char why[ASK_WHY])
 {
 	char at[ADDRESS_HOST + 16];
 	struct reply r = {.body = body};
@@ -166,7 +169,7 @@ int ask(const struct asking *a, const char *path, struct buf *body, char why[ASK
 		snprintf(why, ASK_WHY, "no relay answers at %.60s: %s", at, strerrordesc_np(-fd));
 		return EX_UNAVAILABLE;
 	}
-	int rc = converse(fd, path, &r);
+	int rc = converse(fd, method, path, &r);
 	close(fd);
 	if (rc != 0) {
 		snprintf(why, ASK_WHY, "what answers at %.60s is no relay, or a very slow one", at);
@@ -179,6 +182,16 @@ int ask(const struct asking *a, const char *path, struct buf *body, char why[ASK
 		 body->data != NULL ? (const char *)body->data : "");
 	why[strcspn(why, "\n")] = '\0';
 	return EX_UNAVAILABLE;
+}
+
+int ask(const struct asking *a, const char *path, struct buf *body, char why[ASK_WHY])
+{
+	return ask_by(a, "GET", path, body, why);
+}
+
+int ask_to(const struct asking *a, const char *path, struct buf *body, char why[ASK_WHY])
+{
+	return ask_by(a, "POST", path, body, why);
 }
 
 json_t *ask_status(const struct asking *a, int *code, char why[ASK_WHY])

@@ -27,6 +27,9 @@ bool asking_read(struct asking *a, int argc, char **argv, const char *help, int 
 enum { ASK_WHY = 160 };
 int ask(const struct asking *a, const char *path, struct buf *body, char why[ASK_WHY]);
 
+/* The same by POST: it is told to do something. */
+int ask_to(const struct asking *a, const char *path, struct buf *body, char why[ASK_WHY]);
+
 /* /status, parsed; the caller gives it back by json_decref(). NULL: *code and `why` are as above.
  */
 json_t *ask_status(const struct asking *a, int *code, char why[ASK_WHY]);

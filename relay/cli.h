@@ -3,6 +3,8 @@
 #ifndef RELAY_CLI_H
 #define RELAY_CLI_H
 
+int cli_buffer(int argc, char **argv);
+int cli_quarantine(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_options(int argc, char **argv);

@@ -18,6 +18,8 @@ static const struct command {
     {"options", cli_options, "list every option with its default and meaning"},
     {"send", cli_send, "send sample traces to a relay or a backend"},
     {"status", cli_status, "show what a running relay is doing"},
+    {"buffer", cli_buffer, "list, export or verify what waits on disk"},
+    {"quarantine", cli_quarantine, "list, export, send again or clear what a backend calls bad"},
     {"upgrade", cli_upgrade, "let a running relay go on with the program file as it is now"},
     {"version", cli_version, "show the versions of spanrelay and of its libraries"},
 };
@@ -27,7 +29,7 @@ static void print_help(FILE *out)
 {
 	fputs("Usage: spanrelay COMMAND [OPTIONS]\n\nCommands:\n", out);
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-8s  %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+		fprintf(out, "  %-10s  %s\n", COMMANDS[i].name, COMMANDS[i].summary);
 	fputs("\n`spanrelay COMMAND --help` tells more. To begin with: `spanrelay run`, and in a "
 	      "second\n"
 	      "terminal `spanrelay send`.\n",

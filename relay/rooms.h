@@ -9,6 +9,7 @@
 #include "exporters/sender.h"
 #include "receivers/room.h"
 #include "relay/room.h"
+#include "storage/outbox.h"
 #include "storage/store.h"
 
 enum mail_kind {
@@ -81,7 +82,9 @@ struct archive {
 	struct relay *relay;
 	struct store *store;
 	struct mail *first, *last; /* of batches that wait */
-	uint64_t queued_bytes, committed_ms;
+	uint64_t queued_bytes, committed_ms, told_ms;
+	uint64_t told[CONF_MAX_EXPORTERS]
+		     [PLACES];  /* the durable cursors, as the spillway knows them */
 	struct ev_timer linger; /* of the group in the making */
 	struct ev_timer tidy;   /* progress without traffic becomes durable too */
 	unsigned failures;      /* commits in a row */
@@ -94,12 +97,25 @@ struct judge {
 	struct relay *relay;
 };
 
+/* Writes what backends do not take in time to the outboxes, and what they call bad to the
+ * quarantines. The other room that may wait for a disk: nobody waits for its answers. */
+struct spillway {
+	struct room room;
+	struct relay *relay;
+	struct box_writer {
+		struct box *box;
+		struct mail *first, *last; /* spills that are appended and not yet committed */
+		_Atomic uint64_t bytes;    /* on disk, for the admin page */
+	} boxes[CONF_MAX_EXPORTERS][PLACES];
+};
+
 /* Hands what is kept to every exporter. */
 struct export
 {
 	struct room room;
 	struct relay *relay;
 	struct store_reader *reader;
+	struct box_reader *boxes[CONF_MAX_EXPORTERS][PLACES];
 	struct sender *senders[CONF_MAX_EXPORTERS];
 	_Atomic bool idle; /* after STEP_DRAIN: nothing in flight */
 	struct ev_timer poll;
@@ -119,6 +135,7 @@ struct relay {
 	unsigned n_intakes;
 	struct archive archive;
 	struct judge judge;
+	struct spillway spillway;
 	struct export export;
 	struct room *main_room; /* for answers to main */
 };
@@ -129,7 +146,12 @@ int archive_open(struct archive *a, struct relay *relay); /* opens and recovers 
 void archive_close(struct archive *a);
 int judge_open(struct judge *j, struct relay *relay);
 void judge_close(struct judge *j);
-int export_open(struct export *e, struct relay *relay); /* after the archive */
+int spillway_open(struct spillway *s, struct relay *relay); /* after the archive */
+void spillway_close(struct spillway *s);
+/* The folder of a box: 0, or -ENAMETOOLONG. */
+int spillway_folder(char *out, size_t cap, const char *data_dir, enum place box,
+		    const char *exporter);
+int export_open(struct export *e, struct relay *relay); /* after the spillway */
 void export_close(struct export *e);
 
 #endif

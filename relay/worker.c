@@ -122,6 +122,25 @@ static const struct sender_stats *stats_of(void *ctx, unsigned exporter)
 	return sender_stats(w->relay.export.senders[exporter]);
 }
 
+static uint64_t bytes_of(void *ctx, unsigned exporter, enum place box)
+{
+	struct worker *w = ctx;
+	return atomic_load_explicit(&w->relay.spillway.boxes[exporter][box].bytes,
+				    memory_order_relaxed);
+}
+
+static void on_quarantine(void *ctx, unsigned exporter, bool send)
+{
+	struct worker *w = ctx;
+	struct box_note *note = calloc(1, sizeof(*note));
+	if (note == NULL)
+		return;
+	note->mail.kind = send ? MAIL_RESEND : MAIL_CLEAR;
+	note->exporter = exporter;
+	note->box = PLACE_QUARANTINE;
+	room_answer(&w->relay.export.room, &note->mail);
+}
+
 static const struct room_rules RULES = {"main", 4096, on_mail, NULL};
 
 /* ---- stop ---- */
@@ -228,6 +247,8 @@ static int open_rooms(struct worker *w)
 	if (rc == 0)
 		rc = archive_open(&relay->archive, relay);
 	if (rc == 0)
+		rc = spillway_open(&relay->spillway, relay);
+	if (rc == 0)
 		rc = export_open(&relay->export, relay);
 	relay->n_intakes = (unsigned)relay->conf->intake_threads;
 	while (rc == 0 && w->intakes_open < relay->n_intakes)
@@ -238,6 +259,8 @@ static int open_rooms(struct worker *w)
 static int start_rooms(struct relay *relay)
 {
 	int rc = room_start(&relay->export.room);
+	if (rc == 0)
+		rc = room_start(&relay->spillway.room);
 	if (rc == 0)
 		rc = room_start(&relay->judge.room);
 	if (rc == 0)
@@ -253,11 +276,13 @@ static void close_rooms(struct worker *w)
 {
 	struct relay *relay = &w->relay;
 	room_stop(&relay->export.room);
+	room_stop(&relay->spillway.room); /* it holds what the senders own */
 	room_stop(&relay->archive.room);
 	room_stop(&relay->judge.room);
 	for (unsigned i = 0; i < w->intakes_open; i++)
 		intake_close(&relay->intakes[i]);
 	export_close(&relay->export);
+	spillway_close(&relay->spillway);
 	judge_close(&relay->judge);
 	archive_close(&relay->archive);
 }
@@ -275,6 +300,8 @@ static int start_admin(struct worker *w, int fd)
 	    .ask_ledger = ask_ledger,
 	    .not_ready = not_ready,
 	    .stats = stats_of,
+	    .box_bytes = bytes_of,
+	    .quarantine = on_quarantine,
 	    .ctx = w,
 	};
 	w->admin = admin_start(&o);
@@ -312,6 +339,27 @@ static void harden(void)
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	prctl(PR_SET_DUMPABLE, 0);
 #endif
+}
+
+/* libev would abort. The relay ends in good order instead, as wherever it cannot go on: the keeper
+ * starts the next one, who finds everything on disk. */
+static void *alloc_for_libev(void *old, long bytes)
+{
+	if (bytes == 0) {
+		free(old);
+		return NULL;
+	}
+	void *p = realloc(old, (size_t)bytes);
+	if (p != NULL)
+		return p;
+	fail(-ENOMEM, "libev: no memory for %ld bytes", bytes);
+	_exit(EX_OSERR);
+}
+
+static void on_libev_error(const char *message)
+{
+	fail(-errno, "%s", message);
+	_exit(EX_OSERR);
 }
 
 static void report(const struct worker_birth *birth, char what)
@@ -363,6 +411,8 @@ int worker_run(struct conf *conf, const struct worker_birth *birth, bool discard
 	mallopt(M_MMAP_THRESHOLD, KEEP_HEAP);
 	mallopt(M_TRIM_THRESHOLD, KEEP_HEAP);
 	prctl(PR_SET_NAME, "spanrelay");
+	ev_set_allocator(alloc_for_libev);
+	ev_set_syserr_cb(on_libev_error);
 	harden();
 	raise_file_limit();
 	signal(SIGPIPE, SIG_IGN);

@@ -166,13 +166,34 @@ int journal_next(struct journal_txn *t, uint64_t *id, struct slice *block)
 	return 0;
 }
 
+/* Over the name as well: else a record could turn up under another one's. */
+static uint32_t words_crc(const char *name, const uint64_t *stored, size_t n)
+{
+	return crc32c(crc32c(0, name, strlen(name)), stored, n * 8);
+}
+
+int journal_words(const char *name, struct slice value, uint64_t *words, size_t n)
+{
+	uint64_t stored[JOURNAL_MAX_WORDS + 1];
+	size_t there = value.len / 8 - 1; /* wraps for none, which is too many */
+	if (value.len % 8 != 0 || there > n)
+		return JOURNAL_BAD;
+	memcpy(stored, value.data, value.len);
+	uint64_t crc = le64toh(stored[there]);
+	if (crc != words_crc(name, stored, there) && crc != crc32c(0, stored, there * 8))
+		return JOURNAL_BAD; /* the second is what an older version wrote */
+	for (size_t i = 0; i < n; i++)
+		words[i] = i < there ? le64toh(stored[i]) : 0;
+	return 0;
+}
+
 void journal_put_words(struct journal_txn *t, const char *name, const uint64_t *words, size_t n)
 {
 	uint64_t stored[JOURNAL_MAX_WORDS + 1];
 	assert(n <= JOURNAL_MAX_WORDS);
 	for (size_t i = 0; i < n; i++)
 		stored[i] = htole64(words[i]);
-	stored[n] = htole64(crc32c(0, stored, n * 8));
+	stored[n] = htole64(words_crc(name, stored, n));
 	MDB_val key = name_of(name), value = {(n + 1) * 8, stored};
 	if (t->rc == 0)
 		t->rc = mdb_put(t->txn, t->journal->meta, &key, &value, 0);
@@ -187,20 +208,11 @@ void journal_delete_words(struct journal_txn *t, const char *name)
 
 int journal_get_words(struct journal_txn *t, const char *name, uint64_t *words, size_t n)
 {
-	uint64_t stored[JOURNAL_MAX_WORDS + 1];
 	MDB_val key = name_of(name), value;
 	int rc = t->rc != 0 ? t->rc : mdb_get(t->txn, t->journal->meta, &key, &value);
 	if (rc != 0)
 		return journal_meaning(rc);
-	size_t there = value.mv_size / 8 - 1; /* wraps for none, which is too many */
-	if (value.mv_size % 8 != 0 || there > n)
-		return JOURNAL_BAD;
-	memcpy(stored, value.mv_data, value.mv_size);
-	if (le64toh(stored[there]) != crc32c(0, stored, there * 8))
-		return JOURNAL_BAD;
-	for (size_t i = 0; i < n; i++)
-		words[i] = i < there ? le64toh(stored[i]) : 0;
-	return 0;
+	return journal_words(name, slice_of(value.mv_data, value.mv_size), words, n);
 }
 
 int journal_next_name(struct journal_txn *t, const char *prefix, char *name, size_t cap)

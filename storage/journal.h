@@ -2,7 +2,7 @@
  * storage/journal.h - the LMDB environment under the store: one file, `<dir>/journal.mdb`.
  * Private to storage/. Two named databases:
  *   blk   block id (u64, native) -> block (wire/block.h), put at the end, deleted from the front
- *   meta  name -> little-endian u64 words and their CRC-32C
+ *   meta  name -> little-endian u64 words and the CRC-32C of name and words
  *
  * Default flags mean two flushes a commit and survive power cuts; the faster ones do not. Never
  * WRITEMAP (SIGBUS on a full disk), NOSYNC, NOMETASYNC, NOMEMINIT (heap leaks into the file),
@@ -30,17 +30,24 @@ struct journal {
 	MDB_dbi blk, meta;
 	uint32_t page_bytes;
 	uint64_t limit_bytes;
+	bool may_be_short; /* of disk space: after damage little of it is better than none */
 	char path[JOURNAL_PATH_MAX];
 };
 
-/* Opens or creates `<dir>/journal.mdb` and takes the disk space up to the limit. 0, JOURNAL_BAD
- * (closed again, the file untouched) or negative. */
-int journal_open(struct journal *j, const char *dir, uint64_t limit_bytes);
+/* Opens or creates the file and takes the disk space up to the limit. 0, JOURNAL_BAD (closed again,
+ * the file untouched) or negative. */
+int journal_open(struct journal *j, const char *path, uint64_t limit_bytes);
 int journal_reopen(struct journal *j); /* after a close, with the same path and limit */
 void journal_close(struct journal *j);
 
-/* Renames a bad file, and its lock file, to *.bad-<unix time>. The journal is closed. */
-int journal_set_aside(const struct journal *j);
+/* In a child process (storage/inspect.h), on a file that nobody has open: read-only, without locks.
+ * An assertion of LMDB's ends the process with one line in the log. The first only maps the file,
+ * the second opens the databases too; JOURNAL_NONE: there are none yet. */
+int journal_map_to_look(struct journal *j, const char *path);
+int journal_open_to_look(struct journal *j, const char *path);
+
+/* Reads j->path, read-only and with locks, beside a relay that works on it or without one. */
+int journal_open_beside(struct journal *j);
 
 /* Makes directory entries durable. */
 int journal_sync_dir(const char *path_inside);
@@ -71,6 +78,9 @@ void journal_delete_words(struct journal_txn *t, const char *name);
 /* What an older version wrote may be shorter: the rest is zero. 0, JOURNAL_NONE, JOURNAL_BAD
  * (checksum or length) or negative. */
 int journal_get_words(struct journal_txn *t, const char *name, uint64_t *words, size_t n);
+
+/* The same of bytes that were found elsewhere. 0 or JOURNAL_BAD. */
+int journal_words(const char *name, struct slice value, uint64_t *words, size_t n);
 
 /* The first name that begins with `prefix` and is greater than `name`, which it replaces. */
 int journal_next_name(struct journal_txn *t, const char *prefix, char *name, size_t cap);

@@ -11,8 +11,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
+#include "storage/audit.h"
 #include "storage/journal.h"
 
 #if MDB_VERSION_FULL < MDB_VERINT(0, 9, 24) || MDB_VERSION_MAJOR > 0
@@ -20,23 +20,7 @@
 #endif
 _Static_assert(sizeof(size_t) == 8, "LMDB's meta page is read as 64-bit programs write it");
 
-enum { FORMAT = 1, META_PAGES = 2, META_BYTES = 152, MIN_PAGE = 4096, MAX_PAGE = 65536 };
-
-/* A meta page: 16 bytes of page header with flags at 10, then magic, version, address, map size,
- * and the first database record, whose first word holds the page size (mdb.c, MDB_meta). */
-static uint32_t meta_page_bytes(const uint8_t *page)
-{
-	uint16_t flags;
-	uint32_t magic, version, page_bytes;
-	memcpy(&flags, page + 10, 2);
-	memcpy(&magic, page + 16, 4);
-	memcpy(&version, page + 20, 4);
-	memcpy(&page_bytes, page + 40, 4);
-	bool ours = (flags & 8) != 0 && magic == 0xbeefc0de && version == 1 &&
-		    page_bytes >= MIN_PAGE && page_bytes <= MAX_PAGE &&
-		    (page_bytes & (page_bytes - 1)) == 0;
-	return ours ? page_bytes : 0;
-}
+enum { FORMAT = 1, MAX_PAGE = 65536 };
 
 /* 0, JOURNAL_NONE when there is no file yet, JOURNAL_BAD or negative. */
 static int check_head(const char *path)
@@ -45,20 +29,20 @@ static int check_head(const char *path)
 	if (fd < 0)
 		return errno == ENOENT ? JOURNAL_NONE
 				       : fail(-errno, "journal: cannot open %s", path);
-	uint8_t first[META_BYTES], second[META_BYTES];
+	uint8_t first[AUDIT_META_BYTES], second[AUDIT_META_BYTES];
 	int rc = JOURNAL_BAD;
-	if (pread(fd, first, sizeof(first), 0) == META_BYTES) {
-		uint32_t page_bytes = meta_page_bytes(first);
+	if (pread(fd, first, sizeof(first), 0) == AUDIT_META_BYTES) {
+		uint32_t page_bytes = audit_meta(first);
 		if (page_bytes != 0 &&
-		    pread(fd, second, sizeof(second), page_bytes) == META_BYTES &&
-		    meta_page_bytes(second) == page_bytes)
+		    pread(fd, second, sizeof(second), page_bytes) == AUDIT_META_BYTES &&
+		    audit_meta(second) == page_bytes)
 			rc = 0;
 	}
 	close(fd);
 	return rc;
 }
 
-static int map_file(struct journal *j)
+static int map_file(struct journal *j, unsigned flags)
 {
 	uint64_t reserve = j->limit_bytes / 8;
 	if (reserve < 256u << 20)
@@ -70,10 +54,10 @@ static int map_file(struct journal *j)
 		rc = mdb_env_set_maxdbs(j->env, 8);
 	if (rc == 0)
 		rc = mdb_env_set_maxreaders(j->env, 32);
-	if (rc == 0)
+	if (rc == 0 && j->limit_bytes != 0) /* else as large as the file says */
 		rc = mdb_env_set_mapsize(j->env, map_bytes);
 	if (rc == 0)
-		rc = mdb_env_open(j->env, j->path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
+		rc = mdb_env_open(j->env, j->path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
 	return rc;
 }
 
@@ -100,14 +84,25 @@ static void open_databases(struct journal_txn *t, unsigned flags)
 		t->rc = mdb_dbi_open(t->txn, "blk", flags | MDB_INTEGERKEY, &j->blk);
 }
 
+static int check_format(struct journal_txn *t)
+{
+	uint64_t format;
+	unsigned flags = 0;
+	if (t->rc == 0)
+		t->rc = mdb_dbi_flags(t->txn, t->journal->blk, &flags);
+	int rc = journal_get_words(t, "format", &format, 1);
+	if (rc == JOURNAL_NONE || (rc == 0 && (format != FORMAT || flags != MDB_INTEGERKEY)))
+		rc = JOURNAL_BAD;
+	return rc;
+}
+
 /* A new file gets its databases and its format in one transaction; any other must have them. */
 static int adopt(struct journal *j)
 {
 	struct journal_txn t;
 	MDB_dbi root;
 	MDB_stat stat;
-	uint64_t format = FORMAT, library = MDB_VERINT(0, 0, 0);
-	unsigned flags = 0;
+	uint64_t format = FORMAT, library;
 	int major, minor, patch;
 	mdb_version(&major, &minor, &patch);
 	library = (uint64_t)MDB_VERINT(major, minor, patch);
@@ -119,13 +114,9 @@ static int adopt(struct journal *j)
 		t.rc = mdb_stat(t.txn, root, &stat);
 	bool fresh = t.rc == 0 && stat.ms_entries == 0;
 	open_databases(&t, fresh ? MDB_CREATE : 0);
-	if (t.rc == 0)
-		t.rc = mdb_dbi_flags(t.txn, j->blk, &flags);
 	if (fresh)
 		journal_put_words(&t, "format", &format, 1);
-	int rc = journal_get_words(&t, "format", &format, 1);
-	if (rc == JOURNAL_NONE || (rc == 0 && (format != FORMAT || flags != MDB_INTEGERKEY)))
-		rc = JOURNAL_BAD;
+	int rc = check_format(&t);
 	if (rc != 0) {
 		journal_abort(&t);
 		return rc;
@@ -162,7 +153,8 @@ static int take_space(struct journal *j)
 		log_warn("journal cannot give space back", "path=%s code=%d", j->path, errno);
 	unsigned long long wanted = j->limit_bytes >> 20;
 	unsigned long long free_mib = ((uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize) >> 20;
-	if (info.me_last_pgno * j->page_bytes > 1 << 20) { /* it may hold spans: those come first */
+	/* it may hold spans: those come first */
+	if (j->may_be_short || info.me_last_pgno * j->page_bytes > 1 << 20) {
 		log_warn("disk has less space than the journal's limit",
 			 "limit_mib=%llu free_mib=%llu", wanted, free_mib);
 		return 0;
@@ -176,7 +168,7 @@ static int open_file(struct journal *j)
 	int head = check_head(j->path), dead;
 	if (head != 0 && head != JOURNAL_NONE)
 		return head;
-	int rc = journal_meaning(map_file(j));
+	int rc = journal_meaning(map_file(j, 0));
 	if (rc < 0)
 		return fail(rc, "journal: cannot map %s: %s", j->path, mdb_strerror(rc));
 	if (rc != 0 || !is_whole(j))
@@ -188,6 +180,64 @@ static int open_file(struct journal *j)
 	return rc != 0 ? rc : take_space(j);
 }
 
+static void on_assertion(MDB_env *env, const char *what)
+{
+	(void)env;
+	log_error("LMDB does not like the file", "what=\"%s\"", what);
+	_exit(1);
+}
+
+int journal_map_to_look(struct journal *j, const char *path)
+{
+	int len = snprintf(j->path, sizeof(j->path), "%s", path);
+	if (len < 0 || (size_t)len >= sizeof(j->path))
+		return -ENAMETOOLONG;
+	int rc = map_file(j, MDB_RDONLY | MDB_NOLOCK);
+	if (rc == 0)
+		rc = mdb_env_set_assert(j->env, on_assertion);
+	return rc == 0 ? 0
+		       : fail(JOURNAL_BAD, "journal: cannot map %s: %s", path, mdb_strerror(rc));
+}
+
+int journal_open_to_look(struct journal *j, const char *path)
+{
+	struct journal_txn t;
+	MDB_dbi root;
+	MDB_stat stat;
+	int rc = journal_map_to_look(j, path);
+	if (rc != 0)
+		return rc;
+	journal_begin_read(&t, j);
+	if (t.rc == 0)
+		t.rc = mdb_dbi_open(t.txn, NULL, 0, &root);
+	if (t.rc == 0)
+		t.rc = mdb_stat(t.txn, root, &stat);
+	if (t.rc == 0 && stat.ms_entries == 0)
+		return JOURNAL_NONE;
+	open_databases(&t, 0);
+	rc = check_format(&t);
+	mdb_txn_commit(t.txn); /* keeps the handles */
+	return rc;
+}
+
+int journal_open_beside(struct journal *j)
+{
+	struct journal_txn t;
+	int rc = map_file(j, MDB_RDONLY);
+	journal_begin_read(&t, j);
+	if (rc == 0)
+		rc = t.rc;
+	if (rc == 0) {
+		open_databases(&t, 0);
+		rc = check_format(&t);
+		mdb_txn_commit(t.txn); /* keeps the handles */
+	} else {
+		journal_abort(&t);
+		rc = fail(rc > 0 ? -rc : rc, "cannot map %s: %s", j->path, mdb_strerror(rc));
+	}
+	return rc;
+}
+
 int journal_reopen(struct journal *j)
 {
 	int rc = open_file(j);
@@ -196,11 +246,11 @@ int journal_reopen(struct journal *j)
 	return rc;
 }
 
-int journal_open(struct journal *j, const char *dir, uint64_t limit_bytes)
+int journal_open(struct journal *j, const char *path, uint64_t limit_bytes)
 {
 	j->env = NULL;
 	j->limit_bytes = limit_bytes;
-	int len = snprintf(j->path, sizeof(j->path), "%s/journal.mdb", dir);
+	int len = snprintf(j->path, sizeof(j->path), "%s", path);
 	if (len < 0 || (size_t)len >= sizeof(j->path))
 		return fail(-ENAMETOOLONG, "journal: folder name too long");
 	return journal_reopen(j);
@@ -225,23 +275,4 @@ int journal_sync_dir(const char *path_inside)
 	if (fd >= 0)
 		close(fd);
 	return rc;
-}
-
-int journal_set_aside(const struct journal *j)
-{
-	char lock[JOURNAL_PATH_MAX + 8], aside[JOURNAL_PATH_MAX + 32],
-	    aside_lock[JOURNAL_PATH_MAX + 40];
-	uint64_t stamp = clock_wall_ms() / 1000;
-	do
-		snprintf(aside, sizeof(aside), "%s.bad-%llu", j->path, (unsigned long long)stamp++);
-	while (access(aside, F_OK) == 0); /* an earlier one is evidence as well */
-	snprintf(lock, sizeof(lock), "%s-lock", j->path);
-	snprintf(aside_lock, sizeof(aside_lock), "%s-lock", aside);
-	if (rename(j->path, aside) != 0)
-		return fail(-errno, "journal: cannot rename the bad %s", j->path);
-	if (rename(lock, aside_lock) != 0 && errno != ENOENT)
-		return fail(-errno, "journal: cannot rename the bad %s", lock);
-	log_error("journal is not usable, a new one is started; spans in the old one were not sent",
-		  "path=%s kept_as=%s", j->path, aside);
-	return journal_sync_dir(j->path);
 }

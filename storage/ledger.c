@@ -120,6 +120,47 @@ int state_load(struct state *st, struct journal_txn *t)
 	return rc != 0 ? rc : load_exporters(&st->ledger, t, true);
 }
 
+bool record_is_ours(const char *name)
+{
+	return strcmp(name, "state") == 0 ||
+	       (strncmp(name, LEDGER_PREFIX, strlen(LEDGER_PREFIX)) == 0 &&
+		name[strlen(LEDGER_PREFIX)] != '\0');
+}
+
+unsigned record_words(const char *name)
+{
+	return strcmp(name, "state") == 0 ? STATE_WORDS : EXPORTER_WORDS;
+}
+
+bool record_cursor(const char *name, const uint64_t *words, struct cursor *c)
+{
+	if (strcmp(name, "state") == 0 || words[W_REMOVED] != 0)
+		return false;
+	*c = (struct cursor){words[W_CURSOR], (uint32_t)words[W_CURSOR + 1],
+			     (uint32_t)words[W_CURSOR + 2]};
+	return true;
+}
+
+/* Nothing counted ever gets less: what entered, what was settled, and, when spans only move to a
+ * box, the cursors. */
+bool record_is_newer(const char *name, const uint64_t *words, const uint64_t *than)
+{
+	struct ledger_exporter a = {0}, b = {0};
+	if (strcmp(name, "state") == 0) /* next block, next record, received */
+		return words[0] != than[0]   ? words[0] > than[0]
+		       : words[1] != than[1] ? words[1] > than[1]
+					     : words[3] > than[3];
+	exporter_from(&a, words);
+	exporter_from(&b, than);
+	uint64_t sum_a = a.entered + ledger_settled(&a), sum_b = b.entered + ledger_settled(&b);
+	if (sum_a != sum_b)
+		return sum_a > sum_b;
+	int diff = 0;
+	for (int i = 0; i < PLACES && diff == 0; i++)
+		diff = cursor_compare(a.cursor[i], b.cursor[i]);
+	return diff > 0;
+}
+
 void ledger_enter(struct ledger *l, uint64_t received, uint64_t rejected)
 {
 	uint64_t accepted = received - rejected;

@@ -30,4 +30,11 @@ int ledger_find(const struct ledger *l, const char *name);
 #define LEDGER_PREFIX "exporter "
 enum { LEDGER_NAME_CAP = sizeof(LEDGER_PREFIX) - 1 + STORE_NAME_MAX };
 
+/* Records of `meta` as storage/salvage.h finds them: the whole name and the words, zeros behind. */
+bool record_is_ours(const char *name);
+unsigned record_words(const char *name);
+bool record_is_newer(const char *name, const uint64_t *words, const uint64_t *than);
+/* Where an exporter that was configured stood; false for any other record. */
+bool record_cursor(const char *name, const uint64_t *words, struct cursor *c);
+
 #endif

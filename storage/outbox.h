@@ -44,8 +44,8 @@ uint64_t box_end(const struct box *b);   /* the id that the next parcel gets */
 void box_each_sealed(const struct box *b, void (*on_segment)(void *ctx, struct box_segment g),
 		     void *ctx);
 
-/* Appends sets p->id and borrows p->body until box_commit(). A new segment is begun where needed;
- * the one that was sealed for it shows in box_sealed(). 0, BOX_FULL or negative. */
+/* Sets p->id and borrows p->body until box_commit(). A new segment is begun where needed; the one
+ * that was sealed for it shows in box_sealed(). 0, BOX_FULL, BOX_AGAIN or negative. */
 int box_append(struct box *b, struct parcel *p);
 /* 0: all appended parcels are durable. BOX_FULL or negative: none is, and their ids go to others.
  */

@@ -10,73 +10,56 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "wire/otlp_walk.h"
 
-/* One pass over the blocks. */
-struct scan {
+/* What is known of the journal so far. */
+struct sum {
 	struct held *held;
 	struct state *st;
 	uint64_t spans, bytes, bad_blocks;
 	uint64_t after[STORE_MAX_EXPORTERS]; /* spans behind each one's cursor */
 };
 
-/* Spans of `b` that lie before the cursor within it. A cursor that points at no record cannot be
- * trusted: the block is sent again, once too often rather than never. */
-static uint32_t spans_before(const struct block *b, struct cursor *c)
+/* A cursor that points at no record cannot be trusted: the block is sent again, once too often
+ * rather than never. */
+static uint32_t spans_before(struct cursor *c, uint32_t found)
 {
-	uint32_t at = 0, spans = 0, next;
-	struct record r;
-	while (at < c->offset && (next = block_record(b, at, &r)) != 0) {
-		spans += otlp_walk_spans(r.payload);
-		at = next;
-	}
-	uint64_t done = (uint64_t)spans + c->span;
-	if (at == c->offset && done <= b->n_spans)
-		return (uint32_t)done;
+	if (found != CURSOR_ASTRAY)
+		return found;
 	log_error("cursor points at no record, its block is sent again",
-		  "block=%llu offset=%u span=%u", (unsigned long long)b->id, c->offset, c->span);
+		  "block=%llu offset=%u span=%u", (unsigned long long)c->block_id, c->offset,
+		  c->span);
 	c->offset = c->span = 0;
 	return 0;
 }
 
-static int take_block(struct scan *sc, const struct block *b, size_t len)
+static int take_block(struct sum *sc, const struct scan *found, const struct store_block *b)
 {
 	struct ledger *l = &sc->st->ledger;
-	sc->spans += b->n_spans;
-	sc->bytes += len;
+	sc->spans += b->spans;
+	sc->bytes += b->bytes;
 	for (unsigned i = 0; i < l->n_exporters + l->n_removed; i++) {
 		struct cursor *c = &l->exporter[i].cursor[PLACE_JOURNAL];
 		if (c->block_id < b->id)
-			sc->after[i] += b->n_spans;
+			sc->after[i] += b->spans;
 		else if (c->block_id == b->id)
-			sc->after[i] += b->n_spans - spans_before(b, c);
+			sc->after[i] += b->spans - spans_before(c, found->before[i]);
 	}
 	if (sc->st->next_block <= b->id)
 		sc->st->next_block = b->id + 1;
-	if (sc->st->next_seq < b->first_seq + b->n_records)
-		sc->st->next_seq = b->first_seq + b->n_records;
-	return held_add(sc->held,
-			(struct store_block){b->id, b->unix_ms, b->n_spans, (uint32_t)len});
+	return held_add(sc->held, *b);
 }
 
-static int scan_blocks(struct scan *sc, struct journal_txn *t)
+static int take_blocks(struct sum *sc, const struct scan *found)
 {
-	uint64_t id = 0;
-	struct slice bytes;
-	int rc;
-	for (; (rc = journal_next(t, &id, &bytes)) == 0; id++) {
-		struct block b;
-		if (block_open(&b, bytes, id) != 0) {
+	int rc = 0;
+	for (size_t i = 0; i < found->n_blocks && rc == 0; i++)
+		if (found->blocks[i].bytes == 0)
 			sc->bad_blocks++;
-			log_error("block is damaged and skipped", "block=%llu bytes=%zu",
-				  (unsigned long long)id, bytes.len);
-			continue;
-		}
-		rc = take_block(sc, &b, bytes.len);
-		if (rc != 0)
-			return rc;
-	}
-	return rc == JOURNAL_NONE ? 0 : rc;
+		else
+			rc = take_block(sc, found, &found->blocks[i]);
+	if (sc->st->next_seq < found->next_seq)
+		sc->st->next_seq = found->next_seq;
+	return rc;
 }
 
 /* entered - settled is what the account thinks is left, what it counts in the boxes among it. */
@@ -97,8 +80,7 @@ static void reconcile(struct ledger_exporter *e, uint64_t held_spans)
 
 /* Those that are configured, in their order. A new one enters all that is held, one that comes back
  * what is held behind its cursor. */
-static void keep_configured(struct scan *sc, const struct ledger *old,
-			    const struct store_options *o)
+static void keep_configured(struct sum *sc, const struct ledger *old, const struct store_options *o)
 {
 	struct ledger *l = &sc->st->ledger;
 	for (unsigned i = 0; i < o->n_exporters; i++) {
@@ -117,7 +99,7 @@ static void keep_configured(struct scan *sc, const struct ledger *old,
 	}
 }
 
-static void give_up_others(struct scan *sc, const struct ledger *old)
+static void give_up_others(struct sum *sc, const struct ledger *old)
 {
 	struct ledger *l = &sc->st->ledger;
 	for (unsigned i = 0; i < old->n_exporters + old->n_removed; i++) {
@@ -138,7 +120,7 @@ static void give_up_others(struct scan *sc, const struct ledger *old)
 	}
 }
 
-static void configure(struct scan *sc, const struct store_options *o)
+static void configure(struct sum *sc, const struct store_options *o)
 {
 	struct ledger old = sc->st->ledger;
 	for (unsigned i = 0; i < old.n_exporters + old.n_removed; i++) {
@@ -159,17 +141,11 @@ static void never_go_back(struct state *st)
 			st->next_block = st->ledger.exporter[i].cursor[PLACE_JOURNAL].block_id;
 }
 
-static void delete_bad_blocks(struct journal_txn *t, const struct held *held)
+static void delete_bad_blocks(struct journal_txn *t, const struct scan *found)
 {
-	size_t i = 0;
-	uint64_t id = 0;
-	struct slice bytes;
-	for (; journal_next(t, &id, &bytes) == 0; id++) {
-		if (i < held_count(held) && held_at(held, i).id == id)
-			i++;
-		else
-			journal_delete_one(t, id);
-	}
+	for (size_t i = 0; i < found->n_blocks; i++)
+		if (found->blocks[i].bytes == 0)
+			journal_delete_one(t, found->blocks[i].id);
 }
 
 static void delete_forgotten(struct journal_txn *t, const struct ledger *l)
@@ -180,15 +156,15 @@ static void delete_forgotten(struct journal_txn *t, const struct ledger *l)
 			journal_delete_words(t, name);
 }
 
-int recover(struct journal *j, const struct store_options *o, struct held *held, struct state *st)
+int recover(struct journal *j, const struct store_options *o, const struct scan *found,
+	    struct held *held, struct state *st)
 {
-	struct scan sc = {.held = held, .st = st};
+	struct sum sc = {.held = held, .st = st};
 	struct journal_txn t;
-	uint64_t start = clock_mono_ms();
 	journal_begin_read(&t, j);
 	int rc = state_load(st, &t);
 	if (rc == 0)
-		rc = scan_blocks(&sc, &t);
+		rc = take_blocks(&sc, found);
 	journal_abort(&t);
 	if (rc < 0)
 		return fail(rc, "journal: cannot read %s", j->path);
@@ -200,13 +176,12 @@ int recover(struct journal *j, const struct store_options *o, struct held *held,
 		 "path=%s blocks=%zu spans=%" PRIu64 " bytes=%" PRIu64 " bad_blocks=%" PRIu64
 		 " clean=%d ms=%" PRIu64,
 		 j->path, held_count(held), sc.spans, sc.bytes, sc.bad_blocks, st->clean,
-		 clock_mono_ms() - start);
+		 clock_mono_ms() - found->start_ms);
 	metric_add(o->metrics, METRIC_JOURNAL_BAD_BLOCKS, sc.bad_blocks);
 
 	st->clean = false;
 	journal_begin(&t, j);
-	if (sc.bad_blocks != 0)
-		delete_bad_blocks(&t, held);
+	delete_bad_blocks(&t, found);
 	delete_forgotten(&t, &st->ledger);
 	state_put(st, &t);
 	rc = journal_commit(&t);

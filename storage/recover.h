@@ -3,10 +3,12 @@
 #ifndef STORAGE_RECOVER_H
 #define STORAGE_RECOVER_H
 
-#include "storage/ledger.h"
+#include "storage/scan.h"
 
-/* Reads every block, brings ledger and blocks into agreement, and commits what had to be corrected.
- * Gives `held` and `st`. 0, JOURNAL_BAD (the file is to be set aside) or negative. */
-int recover(struct journal *j, const struct store_options *o, struct held *held, struct state *st);
+/* Takes what was found in the file, brings ledger and blocks into agreement, and commits what had
+ * to be corrected. Gives `held` and `st`. 0, JOURNAL_BAD (the file is to be set aside) or negative.
+ */
+int recover(struct journal *j, const struct store_options *o, const struct scan *found,
+	    struct held *held, struct state *st);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "storage/internal.h"
 #include "storage/recover.h"
+#include "storage/salvage.h"
 
 enum { RETIRE_AT_ONCE = 64, ROOM_PERCENT = 90, LIMIT_MIN = 16 << 20 };
 
@@ -20,18 +22,40 @@ static void show(const struct store *s)
 	metric_set(s->metrics, METRIC_JOURNAL_LIMIT_BYTES, s->journal.limit_bytes);
 }
 
-static int open_and_recover(struct store *s, const struct store_options *o)
+/* The file is looked through before it is mapped. */
+static int open_and_recover(struct store *s, const char *path, const struct store_options *o)
 {
-	int rc = journal_open(&s->journal, o->dir, o->limit_bytes);
-	if (rc != 0)
+	struct scan found;
+	int rc = scan_journal(&found, path);
+	if (rc != 0 && rc != JOURNAL_NONE)
 		return rc;
-	s->held.page_bytes = s->journal.page_bytes;
-	rc = recover(&s->journal, o, &s->held, &s->state);
-	if (rc != 0) {
-		held_finish(&s->held);
-		journal_close(&s->journal);
+	rc = journal_open(&s->journal, path, o->limit_bytes);
+	if (rc == 0) {
+		s->held.page_bytes = s->journal.page_bytes;
+		rc = recover(&s->journal, o, &found, &s->held, &s->state);
+		if (rc != 0) {
+			held_finish(&s->held);
+			journal_close(&s->journal);
+		}
 	}
+	scan_finish(&found);
 	return rc;
+}
+
+static int open_or_salvage(struct store *s, const struct store_options *o)
+{
+	char path[JOURNAL_PATH_MAX];
+	int len = snprintf(path, sizeof(path), "%s/journal.mdb", o->dir);
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return fail(-ENAMETOOLONG, "store: folder name too long");
+	int rc = open_and_recover(s, path, o);
+	if (rc != JOURNAL_BAD)
+		return rc;
+	s->journal.may_be_short = true;
+	rc = salvage_journal(path, o->limit_bytes);
+	if (rc == 0)
+		rc = open_and_recover(s, path, o);
+	return rc > 0 ? fail(-EIO, "store: a new journal in %s cannot be read back", o->dir) : rc;
 }
 
 int store_open(struct store **out, const struct store_options *o)
@@ -43,14 +67,7 @@ int store_open(struct store **out, const struct store_options *o)
 	if (s == NULL)
 		return fail(-ENOMEM, "store: no memory");
 	s->metrics = o->metrics;
-	int rc = open_and_recover(s, o);
-	if (rc == JOURNAL_BAD) {
-		rc = journal_set_aside(&s->journal);
-		if (rc == 0)
-			rc = open_and_recover(s, o);
-		if (rc > 0)
-			rc = fail(-EIO, "store: a new journal in %s cannot be read back", o->dir);
-	}
+	int rc = open_or_salvage(s, o);
 	if (rc != 0) {
 		free(s);
 		return rc;
@@ -160,15 +177,18 @@ static void fill_block(uint8_t *at, size_t len, const struct store_batch *batche
 
 /* From the batches straight into LMDB's pages. */
 static void write_blocks(const struct store_txn *t, struct journal_txn *jt, struct state *next,
-			 uint64_t retired_pages)
+			 size_t n_retired, uint64_t retired_pages)
 {
 	struct held *held = &t->store->held;
+	uint64_t head =
+	    n_retired < held_count(held) ? held_at(held, n_retired).id : next->next_block;
 	for (size_t i = 0, n; i < t->n_batches && jt->rc == 0; i += n) {
 		size_t len;
 		n = pack(t, i, &len);
 		struct block b = {.id = next->next_block++,
 				  .unix_ms = t->now_unix_ms,
 				  .first_seq = next->next_seq,
+				  .head = head,
 				  .n_records = (uint32_t)n};
 		uint8_t *at = journal_reserve(jt, b.id, len);
 		if (at == NULL)
@@ -237,7 +257,7 @@ static int write_all(const struct store_txn *t, struct state *next, size_t n_ret
 	journal_delete_from(&jt, next->next_block);
 	if (n_retired != 0)
 		journal_delete_through(&jt, held_at(&s->held, n_retired - 1).id);
-	write_blocks(t, &jt, next, retired_pages);
+	write_blocks(t, &jt, next, n_retired, retired_pages);
 	state_put(next, &jt);
 	return journal_commit(&jt);
 }

@@ -41,12 +41,13 @@ struct store_lock;
 int store_lock_open(struct store_lock **out, const char *dir);
 void store_lock_close(struct store_lock *l);
 
-/* Opens or creates the journal and recovers it: a file that is foreign, cut short or corrupt is
- * renamed to *.bad-<unix time> with a loud log line and a new one is started; each block's checksum
- * is verified, bad ones are skipped, counted and charged to the ledger as DROP_DAMAGED; exporters
- * that are configured no more give up what they had left as DROP_EXPORTER_REMOVED; new ones begin
- * at the oldest block held, one that comes back where it had stood: what is held behind that enters
- * its account again. 0 or negative. */
+/* Opens or creates the journal and recovers it. The file is looked through by a child process
+ * first, so this is for a process with one thread. One that is foreign, cut short or corrupt is
+ * renamed to *.bad-<unix time> with a loud log line, and a new one is started with what is whole in
+ * it; each block's checksum is verified, bad ones are skipped, counted and charged to the ledger as
+ * DROP_DAMAGED; exporters that are configured no more give up what they had left as
+ * DROP_EXPORTER_REMOVED; new ones begin at the oldest block held, one that comes back where it had
+ * stood: what is held behind that enters its account again. 0 or negative. */
 struct store;
 int store_open(struct store **out, const struct store_options *o);
 void store_close(struct store *s); /* commits what store_progress() left over; NULL is fine */
@@ -100,6 +101,10 @@ struct ledger_exporter {
 	uint64_t sent, backend_rejected, dropped[DROP_REASONS];
 	uint64_t held[PLACES]; /* beyond each cursor */
 };
+static inline uint64_t ledger_buffered(const struct ledger_exporter *e) /* still to be delivered */
+{
+	return e->held[PLACE_JOURNAL] + e->held[PLACE_OUTBOX];
+}
 struct ledger {
 	uint64_t received, rejected, accepted;
 	unsigned n_exporters; /* configured, in the order of store_options */

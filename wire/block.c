@@ -65,11 +65,20 @@ int block_open(struct block *b, struct slice bytes, uint64_t expected_id)
 	b->n_records = get32(h + 24);
 	b->first_seq = get64(h + 40);
 	b->n_spans = get32(h + 48);
+	b->head = get64(h + 52);
 	uint32_t raw_len = get32(h + 28), stored_len = get32(h + 32);
 	if (b->id != expected_id || raw_len != stored_len || stored_len != bytes.len - BLOCK_HEADER)
 		return BLOCK_BAD;
 	b->records = slice_of(h + BLOCK_HEADER, stored_len);
 	return get32(h + AT_CRC) == block_crc(h, bytes.len) ? 0 : BLOCK_BAD;
+}
+
+size_t block_claims(const uint8_t *header, uint64_t *id)
+{
+	if (memcmp(header, MAGIC, sizeof(MAGIC)) != 0)
+		return 0;
+	*id = get64(header + 8);
+	return (size_t)BLOCK_HEADER + get32(header + 32);
 }
 
 uint32_t block_record(const struct block *b, uint32_t offset, struct record *out)
@@ -116,6 +125,7 @@ void block_seal(uint8_t *bytes, const struct block *b)
 	put32(bytes + 32, len);
 	put64(bytes + 40, b->first_seq);
 	put32(bytes + 48, b->n_spans);
+	put64(bytes + 52, b->head);
 	put32(bytes + AT_CRC, block_crc(bytes, (size_t)BLOCK_HEADER + len));
 }
 

@@ -4,7 +4,10 @@
  * Little endian. Block header, 64 bytes:
  *   magic "RLB1" | u16 version | u16 codec (0: stored as is) | u64 block_id | u64 unix_ms |
  *   u32 n_records | u32 raw_len | u32 stored_len | u32 crc32c | u64 first_batch_seq | u32 n_spans |
- *   zeros
+ *   u64 head | zeros
+ * head is the id of the oldest block that was held once this one was committed, so that who finds
+ * blocks in a file without its trees (storage/salvage.h) knows which are done with; 0 in blocks of
+ * older versions.
  * crc32c is over the header with its crc field zero, then the stored bytes. Record:
  *   u32 len | u8 signal (1: traces) | u8 encoding (0: OTLP protobuf) | u16 n/a, 0 | u64 batch_seq |
  *   payload | zeros to a multiple of 8
@@ -25,7 +28,7 @@ enum {
 };
 
 struct block {
-	uint64_t id, unix_ms, first_seq;
+	uint64_t id, unix_ms, first_seq, head;
 	uint32_t n_records, n_spans;
 	struct slice records; /* borrows what block_open() was given */
 };
@@ -37,6 +40,10 @@ struct record {
 
 /* 0, or BLOCK_BAD for anything that is not a whole block with this id and a right checksum. */
 int block_open(struct block *b, struct slice bytes, uint64_t expected_id);
+
+/* What BLOCK_HEADER bytes say to be the head of: the whole block's length, and its id; 0 if they
+ * are no block's. */
+size_t block_claims(const uint8_t *header, uint64_t *id);
 
 /* Reads the record at `offset` (0 is the first) and returns the next one's offset, or 0 when there
  * is no record at `offset`: the end, or bytes that are no record. */

@@ -80,6 +80,14 @@ int parcel_open(struct parcel *p, struct slice bytes, uint64_t expected_id)
 	return get(bytes.data + AT_CRC, 4) == parcel_crc(bytes.data, p->body) ? 0 : PARCEL_BAD;
 }
 
+size_t parcel_claims(const uint8_t *header, uint64_t *id)
+{
+	if (memcmp(header, MAGIC, sizeof(MAGIC)) != 0)
+		return 0;
+	*id = get(header + AT_ID, 8);
+	return (size_t)PARCEL_HEADER + get(header + AT_BODY, 4);
+}
+
 void parcel_write(uint8_t *at, const struct parcel *p)
 {
 	memset(at, 0, PARCEL_HEADER);

@@ -41,13 +41,18 @@ int parcel_open(struct parcel *p, struct slice bytes, uint64_t expected_id);
 /* The same without reading the body: for counting, never for sending. */
 int parcel_peek(struct parcel *p, struct slice bytes, uint64_t expected_id);
 
+/* What PARCEL_HEADER bytes say to be the head of: the whole parcel's length, and its id; 0 if they
+ * are no parcel's. */
+size_t parcel_claims(const uint8_t *header, uint64_t *id);
+
 /* Writes PARCEL_HEADER + p->body.len bytes. */
 void parcel_write(uint8_t *at, const struct parcel *p);
 
 /* What may come of asking a box (storage/outbox.h). */
 enum {
 	BOX_FULL = 1, /* at its limit, or no space on the disk: nothing was written */
-	BOX_NONE = 2  /* no sealed segment has it */
+	BOX_NONE = 2, /* no sealed segment has it */
+	BOX_AGAIN = 3 /* commit what was appended, then again: this one wants a new segment */
 };
 
 /* A file of a box: ids [first, end). */

@@ -45,6 +45,21 @@ static const struct sender_stats *stats(void *ctx, unsigned exporter)
 	return exporter == 0 ? &s->stats : NULL;
 }
 
+static uint64_t box_bytes(void *ctx, unsigned exporter, enum place box)
+{
+	(void)ctx;
+	return exporter * 100 + box;
+}
+
+static char commands[64];
+static void quarantine(void *ctx, unsigned exporter, bool send)
+{
+	(void)ctx;
+	size_t len = strlen(commands);
+	snprintf(commands + len, sizeof(commands) - len, "%s%u ", send ? "send" : "clear",
+		 exporter);
+}
+
 static void raise_stage(struct stage *s)
 {
 	static const char TEXT[] =
@@ -58,7 +73,7 @@ static void raise_stage(struct stage *s)
 	s->ledger.n_exporters = 2;
 	s->ledger.n_removed = 1;
 	s->ledger.exporter[0] = (struct ledger_exporter){
-	    .name = "a", .entered = 27, .sent = 20, .backend_rejected = 1, .held = {4}};
+	    .name = "a", .entered = 27, .sent = 20, .backend_rejected = 1, .held = {1, 3, 6}};
 	s->ledger.exporter[0].dropped[DROP_REFUSED] = 2;
 	s->ledger.exporter[1] = (struct ledger_exporter){.name = "b", .entered = 27, .sent = 27};
 	s->ledger.exporter[2] = (struct ledger_exporter){.name = "old\"\n", .entered = 5};
@@ -78,6 +93,8 @@ static void raise_stage(struct stage *s)
 				  .ask_ledger = ask_ledger,
 				  .not_ready = not_ready,
 				  .stats = stats,
+				  .box_bytes = box_bytes,
+				  .quarantine = quarantine,
 				  .ctx = s};
 	s->admin = admin_start(&o);
 	CHECK(s->admin != NULL);
@@ -283,6 +300,35 @@ static void test_more_clients_than_the_limit_wait_their_turn(void)
 	strike_stage(&s);
 }
 
+static void test_an_operator_commands_a_quarantine_and_a_web_page_does_not(void)
+{
+	static const struct {
+		const char *request, *status, *commands;
+	} ROWS[] = {
+	    {"POST /quarantine/send HTTP/1.1\r\nContent-Type: application/json\r\n", "200",
+	     "send0 send1 "},
+	    {"POST /quarantine/clear?exporter=b HTTP/1.1\r\nContent-Type: application/json\r\n",
+	     "200", "clear1 "},
+	    {"POST /quarantine/clear?exporter=c HTTP/1.1\r\nContent-Type: application/json\r\n",
+	     "404", ""},
+	    {"POST /quarantine/clear?b HTTP/1.1\r\nContent-Type: application/json\r\n", "404", ""},
+	    {"POST /quarantine/clear HTTP/1.1\r\nContent-Type: text/plain\r\n", "415", ""},
+	    {"POST /quarantine/clear HTTP/1.1\r\n", "415", ""},
+	    {"GET /quarantine/clear HTTP/1.1\r\nContent-Type: application/json\r\n", "405", ""},
+	    {"POST /status HTTP/1.1\r\nContent-Type: application/json\r\n", "405", ""},
+	};
+	struct stage s;
+	raise_stage(&s);
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		char request[256];
+		snprintf(request, sizeof(request), "%sContent-Length: 0\r\n\r\n", ROWS[i].request);
+		commands[0] = '\0';
+		CHECK(strncmp(get(&s, request) + strlen("HTTP/1.1 "), ROWS[i].status, 3) == 0);
+		CHECK_STR(commands, ROWS[i].commands);
+	}
+	strike_stage(&s);
+}
+
 static void test_pages_tell_the_account_and_no_header(void)
 {
 	static const char *const IN_METRICS[] = {
@@ -291,6 +337,8 @@ static void test_pages_tell_the_account_and_no_header(void)
 	    "\nspanrelay_exporter_spans_total{exporter=\"a\",outcome=\"backend_rejected\"} 1\n",
 	    "\nspanrelay_exporter_dropped_spans_total{exporter=\"a\",reason=\"refused\"} 2\n",
 	    "\nspanrelay_exporter_buffered_spans{exporter=\"a\"} 4\n",
+	    "\nspanrelay_exporter_held_spans{exporter=\"a\",place=\"outbox\"} 3\n",
+	    "\nspanrelay_exporter_box_bytes{exporter=\"b\",place=\"quarantine\"} 102\n",
 	    "\nspanrelay_exporter_state{exporter=\"a\",state=\"retrying\"} 1\n",
 	    "\nspanrelay_exporter_state{exporter=\"a\",state=\"ok\"} 0\n",
 	    "\nspanrelay_exporter_entered_spans_total{exporter=\"old\\\"\\n\"} 5\n",
@@ -357,5 +405,6 @@ int main(int argc, char **argv)
 	    TEST(test_head_has_the_length_and_no_body), TEST(test_many_who_wait_cost_one_question),
 	    TEST(test_no_ledger_is_a_503_and_the_next_client_asks_anew),
 	    TEST(test_more_clients_than_the_limit_wait_their_turn),
+	    TEST(test_an_operator_commands_a_quarantine_and_a_web_page_does_not),
 	    TEST(test_pages_tell_the_account_and_no_header), TEST(test_each_family_is_told_once));
 }

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The spillway room: outboxes and quarantines, written. It takes what came since it looked last,
+ * commits once for each box, and only then answers; while it waits for the disk the next ones
+ * gather. Segments that are done with are unlinked here too, where nobody waits for that. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/log.h"
+#include "relay/rooms.h"
+
+static void *must_alloc(size_t bytes)
+{
+	void *p = calloc(1, bytes);
+	if (p != NULL)
+		return p;
+	fail(-ENOMEM, "spillway: no memory"); /* the next worker finds everything on disk */
+	_Exit(EX_OSERR);
+}
+
+static void show_bytes(struct box_writer *w)
+{
+	atomic_store_explicit(&w->bytes, box_bytes(w->box), memory_order_relaxed);
+}
+
+static void tell_sealed(struct spillway *s, struct box_writer *w, unsigned exporter, enum place box)
+{
+	struct box_segment g;
+	while (box_sealed(w->box, &g)) {
+		struct box_note *note = must_alloc(sizeof(*note));
+		note->mail.kind = MAIL_SEALED;
+		note->exporter = exporter;
+		note->box = box;
+		note->segment = g;
+		room_answer(&s->relay->export.room, &note->mail);
+	}
+	show_bytes(w);
+}
+
+/* Commits what was appended and answers it. */
+static void flush(struct spillway *s, struct box_writer *w)
+{
+	struct mail *m = w->first;
+	if (m == NULL)
+		return;
+	w->first = NULL;
+	int rc = box_commit(w->box);
+	while (m != NULL) {
+		struct spill *spill = container_of(m, struct spill, mail);
+		m = m->next;
+		spill->rc = rc;
+		room_answer(&s->relay->export.room, &spill->mail);
+	}
+}
+
+static void on_spill(struct spillway *s, struct spill *spill)
+{
+	struct box_writer *w = &s->boxes[spill->exporter][spill->box];
+	int rc = box_append(w->box, &spill->parcel);
+	if (rc == BOX_AGAIN) {
+		flush(s, w);
+		rc = box_append(w->box, &spill->parcel);
+	}
+	if (rc != 0) {
+		spill->rc = rc;
+		flush(s, w); /* those before it first: answers keep the order */
+		room_answer(&s->relay->export.room, &spill->mail);
+		return;
+	}
+	spill->mail.next = NULL;
+	*(w->first == NULL ? &w->first : &w->last->next) = &spill->mail;
+	w->last = &spill->mail;
+}
+
+static void on_seal(struct spillway *s, struct box_note *note)
+{
+	struct box_writer *w = &s->boxes[note->exporter][note->box];
+	flush(s, w);
+	(void)box_seal(w->box); /* logged; it is tried again with the next parcel */
+	tell_sealed(s, w, note->exporter, note->box);
+	free(note);
+}
+
+static void on_trim(struct spillway *s, struct box_note *note)
+{
+	struct box_writer *w = &s->boxes[note->exporter][note->box];
+	box_trim(w->box, note->done);
+	show_bytes(w);
+	free(note);
+}
+
+static void on_mail(void *ctx, struct mail *m)
+{
+	struct spillway *s = ctx;
+	switch (m->kind) {
+	case MAIL_SPILL:
+		on_spill(s, container_of(m, struct spill, mail));
+		break;
+	case MAIL_SEAL:
+		on_seal(s, container_of(m, struct box_note, mail));
+		break;
+	default:
+		on_trim(s, container_of(m, struct box_note, mail));
+	}
+}
+
+static void on_round(void *ctx)
+{
+	struct spillway *s = ctx;
+	for (unsigned i = 0; i < s->relay->conf->n_exporters; i++)
+		for (int box = PLACE_OUTBOX; box < PLACES; box++) {
+			struct box_writer *w = &s->boxes[i][box];
+			flush(s, w);
+			tell_sealed(s, w, i, (enum place)box);
+		}
+}
+
+static const struct room_rules RULES = {"spillway", 4096, on_mail, on_round};
+
+int spillway_folder(char *out, size_t cap, const char *data_dir, enum place box,
+		    const char *exporter)
+{
+	int len = snprintf(out, cap, "%s/%s/%s", data_dir, PLACE_NAMES[box], exporter);
+	return len > 0 && (size_t)len < cap ? 0 : fail(-ENAMETOOLONG, "data_dir: name too long");
+}
+
+static int open_box(struct spillway *s, unsigned i, enum place box,
+		    const struct ledger_exporter *account)
+{
+	const struct conf_exporter *conf = &s->relay->conf->exporters[i];
+	char dir[4096];
+	struct box_options o = {
+	    .dir = dir,
+	    .limit_bytes =
+		box == PLACE_OUTBOX ? conf->outbox.limit_bytes : s->relay->conf->quarantine_bytes,
+	    .done = account->cursor[box],
+	    .metrics = &s->relay->metrics,
+	};
+	memcpy(o.source, account->cursor, sizeof(o.source));
+	o.segment_bytes = box_segment_bytes(o.limit_bytes);
+	int rc = spillway_folder(dir, sizeof(dir), s->relay->conf->data_dir, box, conf->name);
+	if (rc == 0)
+		rc = box_open(&s->boxes[i][box].box, &o);
+	if (rc != 0)
+		return rc;
+	store_found(s->relay->archive.store, i, box, box_spans(s->boxes[i][box].box));
+	show_bytes(&s->boxes[i][box]);
+	return 0;
+}
+
+int spillway_open(struct spillway *s, struct relay *relay)
+{
+	struct ledger ledger;
+	s->relay = relay;
+	int rc = room_init(&s->room, &RULES, s);
+	store_ledger(relay->archive.store, &ledger);
+	for (unsigned i = 0; rc == 0 && i < relay->conf->n_exporters; i++) {
+		rc = open_box(s, i, PLACE_OUTBOX, &ledger.exporter[i]);
+		if (rc == 0)
+			rc = open_box(s, i, PLACE_QUARANTINE, &ledger.exporter[i]);
+	}
+	return rc;
+}
+
+void spillway_close(struct spillway *s)
+{
+	room_stop(&s->room);
+	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
+		for (int box = PLACE_OUTBOX; box < PLACES; box++)
+			box_close(s->boxes[i][box].box);
+	room_finish(&s->room);
+}

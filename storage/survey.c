@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/survey.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "storage/audit.h"
+#include "storage/journal.h"
+#include "storage/ledger.h"
+#include "storage/segment.h"
+#include "wire/otlp_walk.h"
+
+struct survey {
+	struct journal journal;
+	struct store_lock *lock; /* NULL: a relay has it */
+	struct state state;
+	char dir[JOURNAL_PATH_MAX - 128];
+	char folder[JOURNAL_PATH_MAX];
+	struct buf
+	    copy; /* of the block at hand: the transaction is short, for the file grows meanwhile */
+};
+
+/* A file that nobody writes to is looked at before it is mapped. One that a relay writes to was
+ * looked at by the relay. */
+static int open_journal(struct survey *s)
+{
+	struct audit a;
+	struct journal_txn t;
+	snprintf(s->journal.path, sizeof(s->journal.path), "%s/journal.mdb", s->dir);
+	if (access(s->journal.path, F_OK) != 0)
+		return errno == ENOENT ? SURVEY_NONE
+				       : fail(-errno, "cannot read %s", s->journal.path);
+	if (s->lock != NULL && audit_file(&a, s->journal.path, true) != 0)
+		return SURVEY_BAD;
+	int rc = journal_open_beside(&s->journal);
+	if (rc != 0)
+		return rc < 0 ? rc : SURVEY_BAD;
+	journal_begin_read(&t, &s->journal);
+	rc = state_load(&s->state, &t);
+	journal_abort(&t);
+	return rc <= 0 ? rc : SURVEY_BAD;
+}
+
+int survey_open(struct survey **out, const char *dir)
+{
+	struct survey *s = calloc(1, sizeof(*s));
+	int rc = s != NULL ? 0 : fail(-ENOMEM, "no memory");
+	if (rc == 0 && snprintf(s->dir, sizeof(s->dir), "%s", dir) >= (int)sizeof(s->dir))
+		rc = fail(-ENAMETOOLONG, "%s: name too long", dir);
+	if (rc == 0 && access(dir, F_OK) != 0)
+		rc = SURVEY_NONE;
+	if (rc == 0)
+		rc = store_lock_open(&s->lock, dir);
+	if (rc == STORE_LOCKED)
+		rc = 0;
+	if (rc == 0)
+		rc = open_journal(s);
+	if (rc == 0)
+		*out = s;
+	else
+		survey_close(s);
+	return rc;
+}
+
+void survey_close(struct survey *s)
+{
+	if (s == NULL)
+		return;
+	journal_close(&s->journal);
+	store_lock_close(s->lock);
+	buf_finish(&s->copy);
+	free(s);
+}
+
+bool survey_is_live(const struct survey *s)
+{
+	return s->lock == NULL;
+}
+
+const struct ledger *survey_ledger(const struct survey *s)
+{
+	return &s->state.ledger;
+}
+
+static const char *folder(struct survey *s, unsigned exporter, enum place box)
+{
+	snprintf(s->folder, sizeof(s->folder), "%s/%s/%s", s->dir, PLACE_NAMES[box],
+		 s->state.ledger.exporter[exporter].name);
+	return s->folder;
+}
+
+/* ---- the journal ---- */
+
+/* Copies the first block with an id of at least *id. 0, JOURNAL_NONE, JOURNAL_BAD or negative. */
+static int copy_block(struct survey *s, uint64_t *id)
+{
+	struct journal_txn t;
+	struct slice bytes;
+	s->copy.len = 0;
+	journal_begin_read(&t, &s->journal);
+	int rc = journal_next(&t, id, &bytes);
+	if (rc == 0)
+		rc = buf_append(&s->copy, bytes.data, bytes.len) == 0 ? 0 : -ENOMEM;
+	journal_abort(&t);
+	return rc;
+}
+
+static uint32_t spans_after(const struct block *b, struct cursor c)
+{
+	struct record r;
+	uint32_t at = 0, next, done = 0;
+	if (c.block_id != b->id)
+		return b->n_spans;
+	while (at < c.offset && (next = block_record(b, at, &r)) != 0) {
+		done += otlp_walk_spans(r.payload);
+		at = next;
+	}
+	done += c.span;
+	return done < b->n_spans ? b->n_spans - done : 0;
+}
+
+static int each_block(struct survey *s, struct cursor from,
+		      int (*on_item)(void *ctx, const struct survey_item *item), void *ctx)
+{
+	uint64_t id = from.block_id != 0 ? from.block_id : 1;
+	int rc;
+	for (; (rc = copy_block(s, &id)) == 0; id++) {
+		struct block b;
+		struct survey_item item = {.place = PLACE_JOURNAL, .id = id, .status = -1};
+		item.bytes = s->copy.len;
+		item.from = id == from.block_id ? from : (struct cursor){.block_id = id};
+		item.damaged = block_open(&b, buf_slice(&s->copy), id) != 0;
+		if (!item.damaged) {
+			item.block = &b;
+			item.oldest_ms = b.unix_ms;
+			item.spans = spans_after(&b, item.from);
+			if (item.spans == 0)
+				continue;
+		}
+		rc = on_item(ctx, &item);
+		if (rc != 0)
+			return rc;
+	}
+	return rc == JOURNAL_NONE ? 0 : rc < 0 ? rc : fail(-EIO, "the journal is damaged");
+}
+
+/* ---- boxes ---- */
+
+struct files {
+	uint64_t *first;
+	size_t n, cap;
+};
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+static int list_files(const char *dir, struct files *f)
+{
+	DIR *d = opendir(dir);
+	int rc = 0;
+	if (d == NULL)
+		return errno == ENOENT ? 0 : fail(-errno, "cannot read %s", dir);
+	for (struct dirent *e; rc == 0 && (e = readdir(d)) != NULL;) {
+		uint64_t first;
+		if (!segment_read_name(e->d_name, &first))
+			continue;
+		if (f->n == f->cap) {
+			size_t cap = f->cap == 0 ? 64 : f->cap * 2;
+			uint64_t *all = realloc(f->first, cap * sizeof(*all));
+			rc = all != NULL ? 0 : fail(-ENOMEM, "no memory");
+			if (rc != 0)
+				break;
+			f->first = all;
+			f->cap = cap;
+		}
+		f->first[f->n++] = first;
+	}
+	closedir(d);
+	qsort(f->first, f->n, sizeof(*f->first), compare_ids);
+	return rc;
+}
+
+/* A segment in the making has a lock file, and whoever writes to it minds readers that use it too.
+ */
+static int open_segment(const struct survey *s, struct segment *g)
+{
+	struct audit a;
+	if (survey_is_live(s) && segment_is_in_the_making(g))
+		return segment_open_beside(g);
+	if (audit_file(&a, g->path, false) != 0)
+		return SEGMENT_BAD;
+	return segment_open_sealed(g);
+}
+
+struct box_walk {
+	enum place place;
+	uint64_t at; /* the next span */
+	int (*on_item)(void *ctx, const struct survey_item *item);
+	void *ctx;
+};
+
+static int tell_gap(struct box_walk *w, uint64_t id, uint64_t spans)
+{
+	struct survey_item item = {
+	    .place = w->place, .id = id, .spans = spans, .damaged = true, .status = -1};
+	return w->on_item(w->ctx, &item);
+}
+
+static int tell_parcel(struct box_walk *w, const struct parcel *p)
+{
+	struct survey_item item = {.place = w->place,
+				   .id = p->id,
+				   .oldest_ms = p->oldest_ms,
+				   .bytes = PARCEL_HEADER + p->body.len,
+				   .status = p->status,
+				   .parcel = p,
+				   .first = w->at > p->id ? w->at - p->id : 0};
+	int rc = p->id > w->at ? tell_gap(w, w->at, p->id - w->at) : 0;
+	item.spans = p->n_spans - item.first;
+	w->at = p->id + p->n_spans;
+	return rc != 0 ? rc : w->on_item(w->ctx, &item);
+}
+
+/* The parcels of a segment that are not behind w->at and before `end`. */
+static int each_parcel(struct box_walk *w, struct segment *g, uint64_t end)
+{
+	struct slice bytes;
+	struct parcel p;
+	uint64_t key = w->at + 1;
+	int rc = 0;
+	if (segment_below(g, &key, &bytes) == 0 && parcel_open(&p, bytes, key) == 0 &&
+	    key + p.n_spans > w->at)
+		rc = tell_parcel(w, &p);
+	key = w->at;
+	while (rc == 0 && segment_at_least(g, &key, &bytes) == 0 && key < end) {
+		if (parcel_open(&p, bytes, key) == 0)
+			rc = tell_parcel(w, &p);
+		key++;
+	}
+	return rc;
+}
+
+static int each_segment(struct survey *s, const char *dir, const struct files *f,
+			struct box_walk *w)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		uint64_t end = i + 1 < f->n ? f->first[i + 1] : UINT64_MAX;
+		struct segment g;
+		if (end <= w->at)
+			continue;
+		int rc = segment_name(&g, dir, f->first[i]);
+		if (rc == 0)
+			rc = open_segment(s, &g);
+		if (rc == -ENOENT)
+			continue; /* drained meanwhile */
+		if (rc == SEGMENT_BAD)
+			rc = tell_gap(w, f->first[i], 0);
+		else if (rc == 0)
+			rc = each_parcel(w, &g, end);
+		segment_close(&g);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+int survey_each(struct survey *s, unsigned exporter, enum place place,
+		int (*on_item)(void *ctx, const struct survey_item *item), void *ctx)
+{
+	struct cursor from = s->state.ledger.exporter[exporter].cursor[place];
+	if (place == PLACE_JOURNAL)
+		return each_block(s, from, on_item, ctx);
+	struct files f = {.first = NULL};
+	struct box_walk w = {place, from.block_id, on_item, ctx};
+	const char *dir = folder(s, exporter, place);
+	int rc = list_files(dir, &f);
+	if (w.at == 0 && f.n != 0)
+		w.at = f.first[0];
+	if (rc == 0)
+		rc = each_segment(s, dir, &f, &w);
+	free(f.first);
+	return rc;
+}
