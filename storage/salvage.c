@@ -149,14 +149,27 @@ static void put_records(struct salvage *s, struct journal_txn *t)
 	}
 }
 
+/* What the journal's limit leaves, less what the trees may take. */
+static uint64_t room_of(const struct journal *j)
+{
+	MDB_envinfo info;
+	if (mdb_env_info(j->env, &info) != 0)
+		return 0;
+	uint64_t used = (info.me_last_pgno + 1) * j->page_bytes, limit = j->limit_bytes / 50 * 49;
+	return limit > used ? limit - used : 0;
+}
+
 /* Copies blocks from the i-th on, about a group; gives the next one. */
 static int copy_group(struct salvage *s, int fd, struct journal_txn *t, size_t *i)
 {
 	uint64_t bytes = 0, last = *i != 0 ? s->blocks[*i - 1].id : 0;
+	uint64_t room = room_of(t->journal);
 	for (; *i < s->n_blocks && bytes < GROUP_BYTES && t->rc == 0; ++*i) {
 		const struct found_block *b = &s->blocks[*i];
 		if (b->id < s->first || b->id == last)
 			continue;
+		if (bytes + b->bytes + t->journal->page_bytes > room)
+			return bytes == 0 ? JOURNAL_FULL : journal_commit(t);
 		uint8_t *to = journal_reserve(t, b->id, b->bytes);
 		struct block again;
 		if (to == NULL)
@@ -169,16 +182,9 @@ static int copy_group(struct salvage *s, int fd, struct journal_txn *t, size_t *
 			s->saved_spans += b->spans;
 		}
 		last = b->id;
-		bytes += b->bytes;
+		bytes += b->bytes + t->journal->page_bytes;
 	}
 	return journal_commit(t);
-}
-
-static bool fits(const struct journal *j)
-{
-	MDB_envinfo info;
-	return mdb_env_info(j->env, &info) == 0 &&
-	       (info.me_last_pgno + 1) * j->page_bytes + GROUP_BYTES <= j->limit_bytes;
 }
 
 /* The records come first and alone: with them the account knows what could not be copied. */
@@ -189,11 +195,12 @@ static int copy_all(struct salvage *s, int fd, struct journal *j)
 	journal_begin(&t, j);
 	put_records(s, &t);
 	int rc = journal_commit(&t);
-	while (rc == 0 && i < s->n_blocks && fits(j)) {
+	while (rc == 0 && i < s->n_blocks) {
 		uint64_t saved = s->saved, spans = s->saved_spans;
 		journal_begin(&t, j);
 		rc = copy_group(s, fd, &t, &i);
 		if (rc != 0) {
+			journal_abort(&t);
 			s->saved = saved;
 			s->saved_spans = spans;
 		}

@@ -55,7 +55,12 @@ static int tell_block(struct look *l, int out, const struct store_block *b)
 static int look_at_block(struct look *l, int out, uint64_t id, struct slice bytes)
 {
 	struct block b;
+	uint64_t claimed;
 	if (block_open(&b, bytes, id) != 0) {
+		if (bytes.len >= BLOCK_HEADER && block_claims(bytes.data, &claimed) == bytes.len &&
+		    block_open(&b, bytes, claimed) == 0)
+			return fail(JOURNAL_BAD, "journal: block %llu stands where %llu should",
+				    (unsigned long long)claimed, (unsigned long long)id);
 		log_error("block is damaged and skipped", "block=%llu bytes=%zu",
 			  (unsigned long long)id, bytes.len);
 		return tell_block(l, out, &(struct store_block){.id = id});

@@ -217,7 +217,37 @@ static bool is_exact(struct shared *sh, const struct held *h, const struct ledge
 	return true;
 }
 
-static int open_and_judge(struct shared *sh, const char *dir)
+static unsigned count_aside(const char *dir)
+{
+	unsigned n = 0;
+	DIR *d = opendir(dir);
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		n += strncmp(e->d_name, "journal.mdb.bad-", 16) == 0;
+	closedir(d);
+	return n;
+}
+
+/* Whether the damaged file still has the whole block. */
+static bool is_whole_in(const struct file *f, const struct world_block *b)
+{
+	for (uint64_t at = 16; at + b->bytes <= f->len; at += 2) {
+		struct block open;
+		if (f->data[at] == 'R' && memcmp(f->data + at, "RLB1", 4) == 0 &&
+		    block_open(&open, slice_of(f->data + at, b->bytes), b->id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_all_saved(struct shared *sh, const struct file *f, const struct held *h)
+{
+	for (uint32_t i = sh->w.durable.first_held; i < sh->w.durable.n_blocks; i++)
+		if (!h->block[i] && is_whole_in(f, &sh->w.block[i]))
+			return wrong(sh, "a whole block is not saved", i + 1);
+	return true;
+}
+
+static int open_and_judge(struct shared *sh, const struct file *f, const char *dir)
 {
 	struct store *s;
 	struct ledger l, again;
@@ -227,7 +257,7 @@ static int open_and_judge(struct shared *sh, const char *dir)
 	if (world_open(&sh->w, &s, dir) != 0)
 		return wrong(sh, "cannot be opened", 0) ? 0 : WRONG;
 	store_ledger(s, &l);
-	bool good = is_true(sh, s, &held);
+	bool good = is_true(sh, s, &held) && (count_aside(dir) == 0 || is_all_saved(sh, f, &held));
 	for (unsigned i = 0; i < 2 && good; i++)
 		good = is_exact(sh, &held, &l.exporter[i], &sh->w.durable.exporter[i],
 				l.received == sh->w.durable.received, &old, &less);
@@ -244,16 +274,6 @@ static int open_and_judge(struct shared *sh, const char *dir)
 	return (old ? ACCOUNT_OLD : WHOLE) + (less ? LESS : 0);
 }
 
-static unsigned count_aside(const char *dir)
-{
-	unsigned n = 0;
-	DIR *d = opendir(dir);
-	for (struct dirent *e; (e = readdir(d)) != NULL;)
-		n += strncmp(e->d_name, "journal.mdb.bad-", 16) == 0;
-	closedir(d);
-	return n;
-}
-
 static void try_one(struct shared *sh, struct file *f, const char *dir, enum damage kind,
 		    uint64_t seed, struct counts *c)
 {
@@ -263,7 +283,7 @@ static void try_one(struct shared *sh, struct file *f, const char *dir, enum dam
 	write_file(f, dir);
 	pid_t child = fork();
 	if (child == 0)
-		_exit(open_and_judge(sh, dir));
+		_exit(open_and_judge(sh, f, dir));
 	waitpid(child, &status, 0);
 	unsigned aside = count_aside(dir);
 	bool good = WIFEXITED(status) && WEXITSTATUS(status) < OUTCOMES && aside <= 1;

@@ -212,6 +212,36 @@ static void test_missing_block_is_counted(void)
 	drop_dir();
 }
 
+/* The tree is wrong then, not the block: the whole file is salvaged. */
+static void test_block_under_another_ones_id_is_saved(void)
+{
+	MDB_env *env;
+	MDB_dbi dbi;
+	uint64_t id = 3, other = 7;
+	MDB_val key = {sizeof(id), &id}, value, other_key = {sizeof(other), &other};
+	static uint8_t copy[32768];
+	new_dir();
+	struct store *s = open_store(ONE, 1);
+	for (unsigned i = 0; i < 3; i++)
+		put(s, i * 10, 10, 1000);
+	store_close(s);
+	MDB_txn *txn = begin_raw(&env, "blk", &dbi);
+	CHECK_EQ(mdb_get(txn, dbi, &key, &value), 0);
+	CHECK(value.mv_size < sizeof(copy));
+	memcpy(copy, value.mv_data, value.mv_size);
+	value.mv_data = copy;
+	CHECK_EQ(mdb_put(txn, dbi, &other_key, &value, 0), 0);
+	CHECK_EQ(mdb_del(txn, dbi, &key, NULL), 0);
+	CHECK_EQ(mdb_txn_commit(txn), 0);
+	mdb_env_close(env);
+	s = open_store(ONE, 1);
+	CHECK_EQ(held_blocks(s), 3);
+	CHECK_EQ(balanced(s).exporter[0].dropped[DROP_DAMAGED], 0);
+	CHECK_EQ(count_files("journal.mdb.bad-", false), 1);
+	store_close(s);
+	drop_dir();
+}
+
 static void test_cursor_within_a_record_is_exact_over_a_restart(void)
 {
 	new_dir();
@@ -362,6 +392,7 @@ int main(int argc, char **argv)
 		   TEST(test_truncated_journal_is_set_aside), TEST(test_damaged_head_is_set_aside),
 		   TEST(test_block_with_a_flipped_bit_is_skipped_and_counted),
 		   TEST(test_missing_block_is_counted),
+		   TEST(test_block_under_another_ones_id_is_saved),
 		   TEST(test_cursor_within_a_record_is_exact_over_a_restart),
 		   TEST(test_wrong_account_is_corrected_by_the_blocks),
 		   TEST(test_cursor_at_no_record_sends_the_block_again),
