@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash model powercut corrupt interop bench bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt interop bench bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -138,6 +138,29 @@ interop: $(BUILD)/spanrelay ## against programs we did not write (INTEROP=local:
 
 crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (CRASH="--worker 20 ...")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/crash.py $(CRASH)
+
+outage: $(BUILD)/spanrelay ## a backend away for ten minutes at 20,000 spans a second (OUTAGE="--seconds 20 ...")
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/outage.py $(OUTAGE)
+
+# Twice: every allocation of the process, and, sanitized, those of our own objects.
+TORN := BUILD=build-torture SANITIZE=address,undefined LDFLAGS_MORE="-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"
+$(BUILD)/failing.so: tests/torture/failing.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared -fPIC -O1 -w -o $@ $< -ldl
+
+torture: $(BUILD)/spanrelay $(BUILD)/failing.so ## the n-th allocation and system call fail, for every n (TORTURE="--every 50")
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) FAILING_LIBRARY=$(abspath $(BUILD)/failing.so) \
+		$(PYTHON) tests/torture/torture.py $(TORTURE)
+	$(MAKE) $(TORN) build-torture/spanrelay-torn
+	$(Q)SPANRELAY=$(abspath build-torture/spanrelay-torn) \
+		$(PYTHON) tests/torture/torture.py --kinds alloc-once,alloc-ever $(TORTURE)
+
+$(BUILD)/failing-wrap.o: tests/torture/failing.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -DWRAP -O1 -w -c -o $@ $<
+$(BUILD)/spanrelay-torn: $(OBJECTS) $(PROTO_O) $(BUILD)/failing-wrap.o
+	@echo LD $@
+	$(Q)$(CC) $(LDFLAGS) $(LDFLAGS_MORE) -o $@ $^ $(LDLIBS)
 
 # Each target for FUZZ_SECONDS, from its corpus; what it finds is left in build-fuzz/.
 FUZZ_SECONDS ?= 60

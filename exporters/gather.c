@@ -10,22 +10,21 @@
 #include "wire/otlp_walk.h"
 
 struct filed {
-	uint64_t id, at_ms;
+	uint64_t id, at_ms, unix_ms; /* unix_ms 0: not known yet, nor are spans and bytes */
 	uint32_t spans, bytes;
 };
 
 static const struct cursor END = {UINT64_MAX, UINT32_MAX, UINT32_MAX};
 
-int gather_init(struct gather *g, struct export *room, struct cursor from, enum coding coding,
-		size_t max_bytes)
+int gather_init(struct gather *g, struct export *room, struct cursor from, enum coding coding)
 {
-	*g = (struct gather){.room = room, .coding = coding, .max_bytes = max_bytes};
+	*g = (struct gather){.room = room, .coding = coding};
 	g->next.at = from;
 	g->next.before = from.span;
 	g->next.counted = from.offset == 0;
-	g->splice = splice_create(max_bytes);
-	g->codec = coding != CODING_IDENTITY ? codec_create() : NULL;
-	if (g->splice != NULL && (g->codec != NULL || coding == CODING_IDENTITY))
+	g->splice = splice_create(SIZE_MAX);
+	g->codec = codec_create();
+	if (g->splice != NULL && g->codec != NULL)
 		return 0;
 	gather_finish(g);
 	return -ENOMEM;
@@ -70,14 +69,15 @@ static int add_filed(struct gather *g, struct filed f)
 	return 0;
 }
 
-void gather_filed(struct gather *g, uint64_t id, uint32_t spans, uint32_t bytes, uint64_t now_ms)
+void gather_filed(struct gather *g, uint64_t id, uint32_t spans, uint32_t bytes, uint64_t unix_ms,
+		  uint64_t now_ms)
 {
 	if (id < g->next.at.block_id)
 		return;
 	while (g->forgot && g->last_id + 1 < id)
 		if (add_filed(g, (struct filed){.id = g->last_id + 1, .at_ms = now_ms}) != 0)
 			return;
-	g->forgot = add_filed(g, (struct filed){id, now_ms, spans, bytes}) != 0;
+	g->forgot = add_filed(g, (struct filed){id, now_ms, unix_ms, spans, bytes}) != 0;
 }
 
 static void take_blocks(struct gather *g, size_t n)
@@ -102,6 +102,21 @@ uint64_t gather_waiting_bytes(const struct gather *g)
 uint64_t gather_oldest_ms(const struct gather *g)
 {
 	return g->n_blocks != 0 ? filed_at(g, 0)->at_ms : 0;
+}
+
+uint64_t gather_oldest_unix(const struct gather *g)
+{
+	return g->n_blocks != 0 ? filed_at(g, 0)->unix_ms : 0;
+}
+
+static bool is_old(const struct filed *f, uint64_t too_old_ms)
+{
+	return f->unix_ms != 0 && f->unix_ms < too_old_ms;
+}
+
+bool gather_is_old(const struct gather *g, uint64_t too_old_ms)
+{
+	return g->n_blocks != 0 && is_old(filed_at(g, 0), too_old_ms);
 }
 
 static int open_block(struct gather *g, uint64_t id, struct block *b)
@@ -162,41 +177,118 @@ static int add_block(struct gather *g, const struct filed *f, struct start *p, u
 	return 0;
 }
 
-/* Writes down what the splice holds, after which the journal is needed no more, and compresses it.
- */
-static int make_body(struct gather *g, size_t *plain_bytes, struct buf *body)
+/* What was not noted when the block was filed, out of its header. */
+static struct filed *known_at(struct gather *g, size_t i)
 {
-	struct buf *plain = g->coding == CODING_IDENTITY ? body : &g->plain;
+	struct filed *f = filed_at(g, i);
+	struct block b;
+	if (f->unix_ms != 0 || open_block(g, f->id, &b) != 0)
+		return f;
+	f->unix_ms = b.unix_ms;
+	if (f->spans == 0)
+		f->spans = b.n_spans;
+	return f;
+}
+
+/* The blocks that are too old, from the first that waits on. Only a place in the middle of one has
+ * to be looked up. */
+static void take_expired(struct gather *g, uint64_t too_old_ms, struct portion *p)
+{
+	struct start at = g->next;
+	struct block b;
+	size_t taken = 0;
+	*p = (struct portion){.from = at.at, .expired = true};
+	p->oldest_ms = known_at(g, 0)->unix_ms;
+	for (; taken < g->n_blocks && p->spans < UINT32_MAX / 2; taken++) {
+		const struct filed *f = known_at(g, taken);
+		if (!is_old(f, too_old_ms))
+			break;
+		if (at.at.block_id != f->id)
+			at = (struct start){.at = {.block_id = f->id}, .counted = true};
+		if (!at.counted && open_block(g, f->id, &b) == 0)
+			count_before(&at, &b);
+		if (at.counted && at.before < f->spans)
+			p->spans += f->spans - at.before;
+		if (f->unix_ms > p->newest_ms)
+			p->newest_ms = f->unix_ms;
+		at = (struct start){.at = {.block_id = f->id + 1}, .counted = true};
+	}
+	p->to = at.at;
+	take_blocks(g, taken);
+	g->next = at;
+}
+
+/* Where the bytes before compression go. */
+static struct buf *plain_of(struct gather *g, struct buf *body)
+{
+	return g->coding == CODING_IDENTITY ? body : &g->plain;
+}
+
+/* Writes down what the splice holds, after which what it borrows is needed no more. */
+static int write_plain(struct gather *g, size_t *plain_bytes, struct buf *body)
+{
+	struct buf *plain = plain_of(g, body);
 	plain->len = 0;
 	int rc = splice_write(g->splice, plain);
-	path_read_end(g->room);
 	*plain_bytes = plain->len;
-	if (rc == 0 && plain != body && plain->len != 0)
-		rc = codec_compress(g->codec, g->coding, buf_slice(plain), body);
-	if (rc != 0)
-		body->len = 0;
 	return rc == 0 ? 0 : GATHER_LATER;
 }
 
-int gather_next(struct gather *g, struct portion *p, struct buf *body)
+static int compress(struct gather *g, struct buf *body)
 {
+	struct buf *plain = plain_of(g, body);
+	if (plain == body || plain->len == 0 ||
+	    codec_compress(g->codec, g->coding, buf_slice(plain), body) == 0)
+		return 0;
+	body->len = 0;
+	return GATHER_LATER;
+}
+
+static void note_age(struct portion *p, uint64_t unix_ms)
+{
+	if (unix_ms == 0)
+		return;
+	if (p->oldest_ms == 0 || unix_ms < p->oldest_ms)
+		p->oldest_ms = unix_ms;
+	if (unix_ms > p->newest_ms)
+		p->newest_ms = unix_ms;
+}
+
+int gather_next(struct gather *g, const struct gather_limits *l, struct portion *p,
+		struct buf *body)
+{
+	uint64_t waiting = gather_waiting_bytes(g);
 	if (path_read_begin(g->room) != 0)
 		return GATHER_LATER;
+	if (is_old(known_at(g, 0), l->too_old_ms)) {
+		take_expired(g, l->too_old_ms, p);
+		path_read_end(g->room);
+		return 0;
+	}
 	struct start at = g->next;
 	size_t taken = 0;
 	int rc = 0;
 	*p = (struct portion){.from = at.at};
-	splice_reset(g->splice, g->max_bytes);
+	splice_reset(g->splice, l->max_bytes);
 	while (rc == 0 && p->lost == 0 && taken < g->n_blocks) {
-		rc = add_block(g, filed_at(g, taken), &at, &p->lost);
+		const struct filed *f = known_at(g, taken);
+		if (is_old(f, l->too_old_ms))
+			break;
+		uint32_t before = splice_spans(g->splice);
+		rc = add_block(g, f, &at, &p->lost);
 		taken += rc == 0;
+		if (rc == 0 || splice_spans(g->splice) != before)
+			note_age(p, f->unix_ms);
 	}
 	p->to = at.at;
 	p->spans = splice_spans(g->splice) + p->lost;
-	if (make_body(g, &p->plain_bytes, body) != 0 || (rc < 0 && p->spans == 0))
+	int made = write_plain(g, &p->plain_bytes, body);
+	path_read_end(g->room);
+	if (made != 0 || compress(g, body) != 0 || (rc < 0 && p->spans == 0))
 		return GATHER_LATER;
 	take_blocks(g, taken);
 	g->next = at;
+	p->stored_bytes = waiting - gather_waiting_bytes(g);
 	return 0;
 }
 
@@ -214,7 +306,9 @@ int gather_again(struct gather *g, struct portion *p, struct buf *body)
 		at = (struct cursor){.block_id = at.block_id + 1};
 	}
 	p->lost = p->spans - splice_spans(g->splice);
-	return make_body(g, &p->plain_bytes, body) == 0 && rc == 0 ? 0 : GATHER_LATER;
+	int made = write_plain(g, &p->plain_bytes, body);
+	path_read_end(g->room);
+	return made == 0 && rc == 0 ? compress(g, body) : GATHER_LATER;
 }
 
 /* Where the first `*wanted` spans between `at` and `to` end within `b`; lowers *wanted by those
@@ -238,6 +332,20 @@ static struct cursor skip_spans(const struct block *b, struct cursor at, struct 
 	return at;
 }
 
+void portion_halve(struct portion *p, struct portion *right, struct cursor at, uint32_t spans)
+{
+	*right = *p;
+	right->from = at;
+	right->spans = p->spans - spans;
+	right->lost = p->lost = 0; /* the next attempt finds out which half it is in */
+	right->stored_bytes = p->stored_bytes / 2;
+	right->plain_bytes = p->plain_bytes / 2;
+	p->to = at;
+	p->spans = spans;
+	p->stored_bytes -= right->stored_bytes;
+	p->plain_bytes -= right->plain_bytes;
+}
+
 int gather_cut(struct gather *g, struct portion *p, struct portion *right)
 {
 	assert(p->spans - p->lost >= 2);
@@ -255,7 +363,19 @@ int gather_cut(struct gather *g, struct portion *p, struct portion *right)
 	path_read_end(g->room);
 	if (wanted > 0 || cursor_compare(at, p->to) >= 0)
 		return GATHER_LATER; /* damage: there are no two halves to be had */
-	*right = (struct portion){.from = at, .to = p->to, .spans = p->spans - half};
-	*p = (struct portion){.from = p->from, .to = at, .spans = half};
+	portion_halve(p, right, at, half);
 	return 0;
+}
+
+int gather_part(struct gather *g, struct slice request, uint32_t first, uint32_t end,
+		size_t *plain_bytes, struct buf *body)
+{
+	uint32_t at = first;
+	splice_reset(g->splice, SIZE_MAX);
+	if (splice_add(g->splice, request, &at, end) != 0)
+		return GATHER_LATER;
+	if (splice_spans(g->splice) != end - first)
+		return GATHER_DAMAGED;
+	int rc = write_plain(g, plain_bytes, body);
+	return rc == 0 ? compress(g, body) : rc;
 }

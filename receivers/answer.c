@@ -129,19 +129,42 @@ static void grpc_words(const struct batch *b, const struct words *w, const char 
 		grpc_body(b, scratch);
 }
 
+static void protobuf_body(const struct batch *b, const struct words *w, const char *text,
+			  struct buf *out)
+{
+	if (w->http != 200)
+		pack_status(w->grpc, text, out);
+	else if (b->index.rejected != 0)
+		pack_partial_success(&b->index, out);
+}
+
+/* Nothing in our sentences needs an escape in JSON; a test sees to that. */
+static void json_body(const struct batch *b, const struct words *w, const char *text,
+		      struct buf *out)
+{
+	if (w->http != 200)
+		buf_printf(out, "{\"code\":%d,\"message\":\"%s\"}", w->grpc, text);
+	else if (b->index.rejected != 0)
+		buf_printf(
+		    out, "{\"partialSuccess\":{\"rejectedSpans\":\"%u\",\"errorMessage\":\"%s\"}}",
+		    b->index.rejected, INDEX_REASONS[b->index.why]);
+	else
+		buf_append(out, "{}", 2);
+}
+
 static void http_words(const struct batch *b, const struct words *w, const char *text,
 		       struct response *r, struct buf *scratch)
 {
 	r->grpc_status = -1;
-	r->content_type = "application/x-protobuf";
+	r->content_type = b->is_json ? "application/json" : "application/x-protobuf";
 	r->accept_encoding = w->http == 415 ? "gzip, deflate, zstd" : NULL;
 	if (b->answer == HEALTHY) {
 		r->content_type = "text/plain";
 		buf_append(scratch, "ok\n", 3);
-	} else if (w->http != 200) {
-		pack_status(w->grpc, text, scratch);
-	} else if (b->index.rejected != 0) {
-		pack_partial_success(&b->index, scratch);
+	} else if (b->is_json) {
+		json_body(b, w, text, scratch);
+	} else {
+		protobuf_body(b, w, text, scratch);
 	}
 }
 

@@ -67,6 +67,13 @@ enum answer exchange_body(struct exchange *x, struct slice piece)
 	return a;
 }
 
+static enum metric request_metric(const struct batch *b)
+{
+	if (b->receiver->grpc)
+		return METRIC_REQUESTS_GRPC;
+	return b->is_json ? METRIC_REQUESTS_HTTP_JSON : METRIC_REQUESTS_HTTP;
+}
+
 enum answer exchange_end(struct exchange *x)
 {
 	struct receivers *r = x->conn->room;
@@ -75,8 +82,7 @@ enum answer exchange_end(struct exchange *x)
 	enum answer a = b->receiver->on_end(b);
 	if (a != ANSWER_NONE)
 		return a;
-	metric_add(r->o.metrics, b->receiver->grpc ? METRIC_REQUESTS_GRPC : METRIC_REQUESTS_HTTP,
-		   1);
+	metric_add(r->o.metrics, request_metric(b), 1);
 	a = batch_decode(b, r->codec, &r->o.limits, r->o.request_bytes, r->o.account);
 	if (a != ACCEPTED)
 		return a;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * OTLP/HTTP with protobuf bodies, over HTTP/1.1 and HTTP/2 (proto-spec "OTLP/HTTP", otlp-wire D).
- */
+ * OTLP/HTTP with bodies of protobuf or JSON, over HTTP/1.1 and HTTP/2 (proto-spec "OTLP/HTTP",
+ * otlp-wire D and E). */
 #include "receivers/receiver.h"
 
 enum call { EXPORT, LOOK };
 
-/* Parameters such as `; charset=utf-8` say nothing about protobuf. */
+/* Parameters such as `; charset=utf-8` say nothing: protobuf has none, JSON is always UTF-8. */
 static bool type_is(struct slice type, const char *want)
 {
 	const uint8_t *end = type.len != 0 ? memchr(type.data, ';', type.len) : NULL;
@@ -18,6 +18,7 @@ static bool type_is(struct slice type, const char *want)
 
 static enum answer on_head(struct batch *b, const struct request_head *head, size_t limit_bytes)
 {
+	b->is_json = type_is(head->content_type, "application/json"); /* errors are too (D2) */
 	if (path_is(head->path, "/healthz")) {
 		b->call = LOOK;
 		return slice_is(head->method, "GET") || slice_is(head->method, "POST") ? ANSWER_NONE
@@ -27,11 +28,8 @@ static enum answer on_head(struct batch *b, const struct request_head *head, siz
 		return BAD_PATH;
 	if (!slice_is(head->method, "POST"))
 		return BAD_METHOD;
-	if (!type_is(head->content_type, "application/x-protobuf")) {
-		if (type_is(head->content_type, "application/json"))
-			b->why = "OTLP/JSON is not supported: send application/x-protobuf";
+	if (!b->is_json && !type_is(head->content_type, "application/x-protobuf"))
 		return BAD_CONTENT_TYPE;
-	}
 	b->coding = coding_parse(head->content_encoding);
 	if (b->coding == CODING_UNKNOWN)
 		return UNKNOWN_ENCODING;

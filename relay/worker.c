@@ -341,6 +341,27 @@ static void harden(void)
 #endif
 }
 
+/* libev would abort. The relay ends in good order instead, as wherever it cannot go on: the keeper
+ * starts the next one, who finds everything on disk. */
+static void *alloc_for_libev(void *old, long bytes)
+{
+	if (bytes == 0) {
+		free(old);
+		return NULL;
+	}
+	void *p = realloc(old, (size_t)bytes);
+	if (p != NULL)
+		return p;
+	fail(-ENOMEM, "libev: no memory for %ld bytes", bytes);
+	_exit(EX_OSERR);
+}
+
+static void on_libev_error(const char *message)
+{
+	fail(-errno, "%s", message);
+	_exit(EX_OSERR);
+}
+
 static void report(const struct worker_birth *birth, char what)
 {
 	if (write(birth->report, &what, 1) != 1)
@@ -390,6 +411,8 @@ int worker_run(struct conf *conf, const struct worker_birth *birth, bool discard
 	mallopt(M_MMAP_THRESHOLD, KEEP_HEAP);
 	mallopt(M_TRIM_THRESHOLD, KEEP_HEAP);
 	prctl(PR_SET_NAME, "spanrelay");
+	ev_set_allocator(alloc_for_libev);
+	ev_set_syserr_cb(on_libev_error);
 	harden();
 	raise_file_limit();
 	signal(SIGPIPE, SIG_IGN);

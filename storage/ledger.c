@@ -186,17 +186,17 @@ void ledger_apply(struct ledger_exporter *e, const struct progress *p)
 		spans += p->dropped[i];
 		e->dropped[i] += p->dropped[i];
 	}
-	for (int i = 0; i < PLACES; i++) {
+	for (int i = 0; i < PLACES; i++)
 		spans += p->moved[i];
-		e->held[i] += p->moved[i];
-	}
-	assert(p->moved[p->from] == 0);
+	assert(p->moved[PLACE_JOURNAL] == 0);
 	assert(cursor_compare(p->done, e->cursor[p->from]) >= 0);
 	assert(spans <= e->held[p->from]);
 	e->cursor[p->from] = p->done;
 	e->sent += p->sent;
 	e->backend_rejected += p->backend_rejected;
 	e->held[p->from] -= spans;
+	for (int i = 0; i < PLACES; i++)
+		e->held[i] += p->moved[i];
 }
 
 uint64_t ledger_settled(const struct ledger_exporter *e)

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "wire/otlp_json.h"
+
 /* Repairs cost memory too: a request that needs more than this for them is refused. */
 enum { EDITS_LIMIT = 4 << 20 };
 
@@ -85,6 +87,38 @@ static enum answer mend(struct batch *b, size_t limit_bytes)
 	return ACCEPTED;
 }
 
+/* While it lasts, text and protobuf are both there, and both paid for. */
+static enum answer from_json(struct batch *b, size_t limit_bytes, struct account *account)
+{
+	struct buf protobuf = {0};
+	size_t bytes = sizeof(*b) + b->body.cap + otlp_json_bound(b->body.len);
+	if (charge_set(&b->charge, account, bytes) != 0)
+		return NO_MEMORY;
+	enum answer a = answer_of(otlp_json(buf_slice(&b->body), &protobuf, &b->why));
+	if (a == ACCEPTED && protobuf.len > limit_bytes)
+		a = TOO_LARGE;
+	if (a == ACCEPTED)
+		replace_body(b, &protobuf);
+	else
+		buf_finish(&protobuf);
+	return a;
+}
+
+static enum answer vet(struct batch *b, const struct index_limits *limits, size_t limit_bytes)
+{
+	struct arena arena;
+	arena_init(&arena, EDITS_LIMIT);
+	enum index_verdict v = otlp_index(&b->index, buf_slice(&b->body), limits, &arena);
+	enum answer a = answer_of(v);
+	if (a == OVER_LIMIT || a == MALFORMED)
+		b->why = INDEX_REASONS[v];
+	if (a == ACCEPTED && b->index.edits != NULL)
+		a = mend(b, limit_bytes);
+	b->index.edits = NULL;
+	arena_finish(&arena);
+	return a;
+}
+
 enum answer batch_decode(struct batch *b, struct codec *codec, const struct index_limits *limits,
 			 size_t limit_bytes, struct account *account)
 {
@@ -93,18 +127,10 @@ enum answer batch_decode(struct batch *b, struct codec *codec, const struct inde
 		a = decompress(b, codec, limit_bytes);
 	if (a == ACCEPTED && batch_charge(b, account) != 0)
 		a = NO_MEMORY;
-	if (a != ACCEPTED)
-		return a;
-	struct arena arena;
-	arena_init(&arena, EDITS_LIMIT);
-	enum index_verdict v = otlp_index(&b->index, buf_slice(&b->body), limits, &arena);
-	a = answer_of(v);
-	if (a == OVER_LIMIT || a == MALFORMED)
-		b->why = INDEX_REASONS[v];
-	if (a == ACCEPTED && b->index.edits != NULL)
-		a = mend(b, limit_bytes);
-	b->index.edits = NULL;
-	arena_finish(&arena);
+	if (a == ACCEPTED && b->is_json)
+		a = from_json(b, limit_bytes, account);
+	if (a == ACCEPTED)
+		a = vet(b, limits, limit_bytes);
 	if (a == ACCEPTED && batch_charge(b, account) != 0)
 		a = NO_MEMORY;
 	return a;

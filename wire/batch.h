@@ -49,9 +49,11 @@ struct batch {
 	const char *why; /* more precise words than the answer's own, or NULL */
 
 	enum coding coding;
+	bool is_json;                /* OTLP/JSON: the body that came, and the answer */
 	struct grpc_framing framing; /* gRPC */
 	uint8_t call;                /* receiver's own: which method was called */
-	struct buf body;             /* as it came, less framing; later: decompressed, mended */
+	struct buf body;             /* as it came, less framing; later: decompressed,
+				      * protobuf, mended */
 	uint64_t whole_us;           /* when the last byte of it came, monotonic */
 	uint32_t wire_bytes;
 	struct charge charge; /* for body */
@@ -66,7 +68,8 @@ void batch_free(struct batch *b);
 /* Sees that the account pays for the batch and its body: 0 or CHARGE_FULL. */
 int batch_charge(struct batch *b, struct account *account);
 
-/* Decompresses, vets and mends the body in place: ACCEPTED when it may go to the store. */
+/* Decompresses the body, makes protobuf of JSON, vets and mends it: ACCEPTED when it may go to the
+ * store. */
 enum answer batch_decode(struct batch *b, struct codec *codec, const struct index_limits *limits,
 			 size_t limit_bytes, struct account *account);
 

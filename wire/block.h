@@ -87,7 +87,9 @@ struct progress {
 	uint64_t sent;                  /* the backend said OK and did not count them as rejected */
 	uint64_t backend_rejected;      /* its partial success */
 	uint64_t dropped[DROP_REASONS]; /* we gave up, loudly */
-	uint64_t moved[PLACES];         /* durable in another place now; [from] is 0 */
+	/* Durable in that place now. moved[from]: spans that went to the end of the box they were
+	 * in; they stay held there, as new ordinals. Never back into the journal. */
+	uint64_t moved[PLACES];
 };
 
 #endif

@@ -615,6 +615,8 @@ enum index_verdict otlp_index(struct otlp_index *ix, struct slice request,
 {
 	assert(request.len <= UINT32_MAX && limits->depth <= MAX_DEPTH);
 	*ix = (struct otlp_index){0};
+	if (request.len == 0)
+		return INDEX_OK; /* its data may be NULL, on which C allows no arithmetic */
 	struct walk w;
 	w.ix = ix;
 	w.limits = limits;
@@ -641,6 +643,8 @@ enum index_verdict otlp_index(struct otlp_index *ix, struct slice request,
 void otlp_edit(const struct otlp_index *ix, struct slice request, uint8_t *out)
 {
 	size_t at = 0;
+	if (ix->edited_size == 0)
+		return; /* out may be NULL */
 	for (const struct edit *e = ix->edits; e != NULL; e = e->next) {
 		memcpy(out, request.data + at, e->offset - at);
 		out += e->offset - at;

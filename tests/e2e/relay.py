@@ -12,7 +12,7 @@ BINARY = os.environ.get("SPANRELAY", os.path.join(os.path.dirname(__file__), "..
 
 
 class Relay:
-    def __init__(self, folder, exporters, extra="", name="relay", wait=True, args=()):
+    def __init__(self, folder, exporters, extra="", name="relay", wait=True, args=(), env=None):
         """`exporters`: YAML list items; `extra`: more YAML."""
         self.folder = folder
         self.log_path = os.path.join(folder, name + ".log")
@@ -29,7 +29,7 @@ class Relay:
             )
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [BINARY, "run", "-c", self.config, *args], stdout=subprocess.DEVNULL, stderr=self.log
+            [BINARY, "run", "-c", self.config, *args], stdout=subprocess.DEVNULL, stderr=self.log, env=env
         )
         if wait:
             self.wait_ready()
@@ -107,4 +107,5 @@ def check_ledger(status):
     assert ledger["received"] == ledger["accepted"] + ledger["rejected"], ledger
     for e in status["exporters"]:
         done = e["sent"] + e["backend_rejected"] + sum(e["dropped"].values())
-        assert e["entered"] == done + e["buffered"], e
+        assert e["buffered"] == e["journal"] + e["outbox"], e
+        assert e["entered"] == done + e["buffered"] + e["quarantine"], e

@@ -51,7 +51,7 @@ HTTP_CASES = [
     ("unknown encoding", GOOD, {"Content_Encoding": "br"}, 415, "encoding"),
     ("no content type", GOOD, {"content_type": None}, 415, "content_type"),
     ("html", GOOD, {"content_type": "text/html"}, 415, "content_type"),
-    ("json", b"{}", {"content_type": "application/json"}, 415, "content_type"),
+    ("JSON lines", b"{}", {"content_type": "application/json-seq"}, 415, "content_type"),
     ("get", None, {"method": "GET"}, 405, "method"),
     ("metrics", GOOD, {"path": "/v1/metrics"}, 404, "path"),
     ("root", GOOD, {"path": "/"}, 404, "path"),

@@ -49,6 +49,7 @@ def tapped(start):
     """A relay with a tap in front of each port."""
     relay = start()
     relay.taps = {"grpc": Tap(relay.grpc), "http": Tap(relay.http)}
+    relay.taps["json"] = relay.taps["http"]
     yield relay
     for tap in relay.taps.values():
         tap.close()

@@ -11,6 +11,7 @@ import zlib
 import hpack
 import hyperframe.frame
 
+import from_json
 import otlp
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -21,7 +22,13 @@ class Request:
         self.version, self.headers, self.body = version, headers, body
 
     def message(self):
-        """The OTLP request in it, out of its gRPC frame and its compression."""
+        """The OTLP request in it, as protobuf."""
+        if self.headers.get("content-type", "").startswith("application/json"):
+            return from_json.protobuf(self.plain())
+        return self.plain()
+
+    def plain(self):
+        """The body out of its gRPC frame and its compression."""
         body, coding = self.body, self.headers.get("content-encoding", "identity")
         if self.headers.get("content-type", "").startswith("application/grpc"):
             assert len(body) - 5 == int.from_bytes(body[1:5], "big"), "not one gRPC message"

@@ -287,17 +287,24 @@ static void test_damage_shows_as_a_gap_of_its_size(void)
 	end();
 }
 
-static void test_a_segment_cut_short_is_set_aside(void)
+static void test_a_segment_cut_short_is_set_aside_and_what_is_whole_is_saved(void)
 {
+	struct parcel p;
 	begin(16 << 20);
 	for (int i = 0; i < 100; i++)
 		put_parcel((uint8_t)i, 1, 1);
 	box_close(box);
-	CHECK_EQ(truncate(segment_path(1), 200000), 0);
+	CHECK_EQ(truncate(segment_path(1), 200000), 0); /* three whole ones of some forty */
+	int before = files();
 	open_box();
-	CHECK(access(segment_path(1), F_OK) != 0);
-	CHECK(box_spans(box) < 100 && box_spans(box) > 20);
+	CHECK_EQ(files(), before + 1);
 	CHECK_EQ(box_end(box), 101);
+	take_sealed();
+	for (uint64_t id = 1; id <= 3; id++)
+		check_next(id, id, (uint8_t)(id - 1));
+	CHECK_EQ(box_reader_next(reader, 4, &p), 0);
+	CHECK(p.id > 30 && p.id < 60);
+	CHECK_EQ(box_spans(box), 3 + 101 - p.id);
 	end();
 }
 
@@ -311,5 +318,5 @@ int main(int argc, char **argv)
 		   TEST(test_what_the_source_still_has_is_taken_back),
 		   TEST(test_an_empty_box_goes_on_at_the_cursor),
 		   TEST(test_damage_shows_as_a_gap_of_its_size),
-		   TEST(test_a_segment_cut_short_is_set_aside));
+		   TEST(test_a_segment_cut_short_is_set_aside_and_what_is_whole_is_saved));
 }

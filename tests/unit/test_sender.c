@@ -1,306 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The sender between a journal in memory, behind the doors of relay/path.h, and a backend that
- * answers as each test says. Each word of progress is checked against the journal, to the span. */
-#include "base/log.h"
-#include "check.h"
-#include "exporters/exporter.h"
-#include "exporters/sender.h"
-#include "otlp_sample.h"
-#include "relay/path.h"
-#include "wire/otlp_walk.h"
+ * The sender and its journal: order, company, retries, holding, damage. */
+#include "sender_fixture.h"
 
-enum { MAX_BLOCKS = 64, MAX_CALLS = 64, MAX_SPANS = 4096, RECORDS = 4 };
-
-/* ---- the journal ---- */
-
-struct export
-{
-	struct {
-		struct buf bytes;
-		uint32_t offset[RECORDS + 1], spans[RECORDS], n_records, n_spans;
-		bool gone;
-	} block[MAX_BLOCKS + 1]; /* by id, from 1 */
-	uint64_t n_blocks, n_spans;
-	int reading;
-	bool shut; /* cannot be read */
-	struct cursor done;
-	struct progress sum;
-	unsigned told;
-};
-
-static struct export journal;
-
-int path_read_begin(struct export *room)
-{
-	CHECK_EQ(room->reading++, 0);
-	if (room->shut)
-		room->reading--;
-	return room->shut;
-}
-
-int path_read_block(struct export *room, uint64_t id, struct slice *out)
-{
-	CHECK_EQ(room->reading, 1);
-	if (id == 0 || id > room->n_blocks || room->block[id].gone)
-		return 1;
-	*out = buf_slice(&room->block[id].bytes);
-	return 0;
-}
-
-void path_read_end(struct export *room)
-{
-	CHECK_EQ(room->reading--, 1);
-}
-
-static uint64_t spans_before(const struct export *j, struct cursor c)
-{
-	uint64_t n = 0;
-	for (uint64_t id = 1; id <= j->n_blocks && id < c.block_id; id++)
-		n += j->block[id].n_spans;
-	if (c.block_id == 0 || c.block_id > j->n_blocks)
-		return n;
-	uint32_t i = 0;
-	for (; j->block[c.block_id].offset[i] < c.offset; i++)
-		n += j->block[c.block_id].spans[i];
-	CHECK_EQ(j->block[c.block_id].offset[i], c.offset);
-	return n + c.span;
-}
-
-static uint64_t total(const struct progress *p)
-{
-	uint64_t n = p->sent + p->backend_rejected;
-	for (int i = 0; i < DROP_REASONS; i++)
-		n += p->dropped[i];
-	return n;
-}
-
-void path_progress(struct export *room, unsigned exporter, const struct progress *p)
-{
-	CHECK_EQ(exporter, 3);
-	CHECK(cursor_compare(room->done, p->done) < 0);
-	CHECK_EQ(total(p), spans_before(room, p->done) - spans_before(room, room->done));
-	room->done = p->done;
-	room->told++;
-	room->sum.sent += p->sent;
-	room->sum.backend_rejected += p->backend_rejected;
-	for (int i = 0; i < DROP_REASONS; i++)
-		room->sum.dropped[i] += p->dropped[i];
-}
-
-static void new_journal(void)
-{
-	for (uint64_t id = 1; id <= journal.n_blocks; id++)
-		buf_finish(&journal.block[id].bytes);
-	memset(&journal, 0, sizeof(journal));
-}
-
-/* A block of `records` requests of `each` spans, numbered on from those before; gives its id. */
-static uint64_t add_block(uint32_t records, uint32_t each, size_t name_bytes)
-{
-	uint64_t id = ++journal.n_blocks;
-	struct buf *b = &journal.block[id].bytes;
-	CHECK_EQ(buf_reserve(b, 16 << 20), 0);
-	b->len = BLOCK_HEADER;
-	for (uint32_t i = 0; i < records; i++) {
-		struct buf request = {0};
-		pb_numbered_request(&request, journal.n_spans, each, name_bytes);
-		journal.block[id].offset[i] = (uint32_t)b->len - BLOCK_HEADER;
-		journal.block[id].spans[i] = each;
-		b->len += record_write(b->data + b->len, i, buf_slice(&request));
-		buf_finish(&request);
-		journal.n_spans += each;
-		journal.block[id].n_spans += each;
-	}
-	journal.block[id].offset[records] = UINT32_MAX;
-	journal.block[id].n_records = records;
-	struct block h = {.id = id, .n_records = records, .n_spans = records * each};
-	h.records = slice_of(b->data + BLOCK_HEADER, b->len - BLOCK_HEADER);
-	block_seal(b->data, &h);
-	return id;
-}
-
-/* ---- the backend ---- */
-
-static struct export_call *calls[MAX_CALLS]; /* under way, oldest first */
-static size_t n_calls, n_sends, concurrency_seen;
-static unsigned arrived[MAX_SPANS]; /* how often each span was accepted */
-static unsigned connects;
-
-static void *fake_create(const struct conf_exporter *conf, struct ev_loop *loop,
-			 _Atomic uint64_t *counter)
-{
-	(void)conf, (void)loop, (void)counter;
-	connects = 0;
-	n_calls = n_sends = concurrency_seen = 0;
-	memset(arrived, 0, sizeof(arrived));
-	return &connects;
-}
-
-static void fake_send(void *exporter, struct export_call *call)
-{
-	CHECK(exporter == &connects);
-	CHECK(n_calls < MAX_CALLS && call->spans > 0 && call->body.len > 0);
-	CHECK_EQ(otlp_walk_spans(call->body), call->spans);
-	calls[n_calls++] = call;
-	n_sends++;
-	if (n_calls > concurrency_seen)
-		concurrency_seen = n_calls;
-}
-
-static void end_call(size_t i, struct outcome o)
-{
-	struct export_call *call = calls[i];
-	memmove(&calls[i], &calls[i + 1], (n_calls - i - 1) * sizeof(calls[0]));
-	n_calls--;
-	call->on_done(call, o);
-}
-
-static void fake_destroy(void *exporter)
-{
-	CHECK(exporter == &connects);
-	while (n_calls != 0)
-		end_call(0, (struct outcome){.verdict = RETRY, .reason = "shutting down"});
-}
-
-static const struct exporter_ops FAKE = {"fake", fake_create, fake_send, fake_destroy, false};
-
-const struct exporter_ops *exporter_find(enum conf_protocol protocol)
-{
-	(void)protocol;
-	return &FAKE;
-}
-
-enum coding exporter_coding(const struct conf_exporter *conf)
-{
-	(void)conf;
-	return CODING_IDENTITY;
-}
-
-/* The numbers of the spans in a body, in order. */
-static uint32_t spans_of(struct slice body, uint64_t *ids)
-{
-	uint32_t n = 0;
-	struct field rs, ss, span, id;
-	while (field_next(&body, &rs))
-		while (field_is(&rs, 1) && field_next(&rs.value, &ss))
-			while (field_is(&ss, 2) && field_next(&ss.value, &span))
-				while (field_is(&span, 2) && field_next(&span.value, &id))
-					if (field_is(&id, 2) && id.value.len == 8)
-						memcpy(&ids[n++], id.value.data, 8);
-	return n;
-}
-
-static void take(const struct export_call *call)
-{
-	uint64_t ids[MAX_SPANS];
-	uint32_t n = spans_of(call->body, ids);
-	CHECK_EQ(n, call->spans);
-	for (uint32_t i = 0; i < n; i++)
-		arrived[ids[i]]++;
-}
-
-static struct outcome outcome_of(enum verdict verdict)
-{
-	return (struct outcome){.verdict = verdict, .status = 99, .reason = "as the test says"};
-}
-
-static void answer(size_t i, enum verdict verdict)
-{
-	if (verdict == SENT)
-		take(calls[i]);
-	end_call(i, outcome_of(verdict));
-}
-
-/* ---- the sender ---- */
-
-static struct ev_loop *loop;
-static struct sender *sender;
-static struct conf_exporter conf;
-static char conf_name[] = "test";
-
-static void default_conf(void)
-{
-	conf = (struct conf_exporter){.name = conf_name,
-				      .timeout_ms = 1000,
-				      .linger_ms = 0,
-				      .batch_bytes = 1 << 20,
-				      .request_bytes = 4 << 20,
-				      .concurrency = 2,
-				      .retry_initial_ms = 2,
-				      .retry_max_ms = 4};
-}
-
-static void start_from(struct cursor from)
-{
-	loop = ev_loop_new(0);
-	journal.done = from;
-	const struct sender_begin begin = {.from = {from}, .spill_bytes = UINT64_MAX};
-	sender = sender_create(&conf, 3, &begin, loop, &journal);
-	CHECK(sender != NULL);
-}
-
-static void start_with(uint64_t request_bytes)
-{
-	default_conf();
-	conf.request_bytes = request_bytes;
-	new_journal();
-	start_from((struct cursor){0, 0, 0});
-}
-
-static void start(void)
-{
-	start_with(4 << 20);
-}
-
-static void file(uint64_t id)
-{
-	sender_filed(sender, id, journal.block[id].n_spans, (uint32_t)journal.block[id].bytes.len,
-		     1000);
-}
-
-static void file_spans(uint32_t records, uint32_t each)
-{
-	file(add_block(records, each, 0));
-}
-
-static enum sender_state state(void)
-{
-	return (enum sender_state)atomic_load(&sender_stats(sender)->state);
-}
-
-/* Lets time pass until the sender has sent something; false when it has nothing to wait for. */
-static bool wait_for_call(void)
-{
-	while (n_calls == 0)
-		if (!ev_run(loop, EVRUN_ONCE) && n_calls == 0)
-			return false;
-	return true;
-}
-
-static void stop(void)
-{
-	sender_destroy(sender);
-	CHECK_EQ(n_calls, 0);
-	ev_loop_destroy(loop);
-}
-
-static void check_all_arrived_once(void)
-{
-	for (uint64_t i = 0; i < journal.n_spans; i++)
-		CHECK_EQ(arrived[i], 1);
-	CHECK_EQ(spans_before(&journal, journal.done), journal.n_spans);
-	CHECK_EQ(journal.sum.sent, journal.n_spans);
-}
+enum { SOME_BLOCKS = 64 };
 
 static void test_spans_go_in_order_and_progress_is_told(void)
 {
 	start();
 	file_spans(2, 3);
 	CHECK_EQ(n_calls, 1);
-	uint64_t ids[MAX_SPANS];
-	CHECK_EQ(spans_of(calls[0]->body, ids), 6);
+	CHECK_EQ(spans_of(calls[0]->body, span_ids), 6);
 	for (uint64_t i = 0; i < 6; i++)
-		CHECK_EQ(ids[i], i);
+		CHECK_EQ(span_ids[i], i);
 	CHECK(!sender_is_idle(sender));
 	answer(0, SENT);
 	CHECK(sender_is_idle(sender));
@@ -354,7 +65,7 @@ static void test_concurrency_is_bounded_and_a_later_answer_waits_its_turn(void)
 static void test_a_slow_head_does_not_make_the_window_grow_for_ever(void)
 {
 	start_with(600);
-	for (int i = 0; i < MAX_BLOCKS; i++)
+	for (int i = 0; i < SOME_BLOCKS; i++)
 		file(add_block(1, 1, 500));
 	while (n_calls == 2)
 		answer(1, SENT);
@@ -485,21 +196,15 @@ static void test_rejected_spans_are_counted_and_not_sent_again(void)
 	stop();
 }
 
-static bool has_bad(const struct export_call *call, uint64_t bad_from, uint64_t bad_to)
-{
-	uint64_t ids[MAX_SPANS];
-	uint32_t n = spans_of(call->body, ids);
-	for (uint32_t i = 0; i < n; i++)
-		if (ids[i] >= bad_from && ids[i] < bad_to)
-			return true;
-	return false;
-}
-
 /* Answers until nothing is under way or to be waited for. */
 static void refuse_bad(uint64_t bad_from, uint64_t bad_to)
 {
-	while (spans_before(&journal, journal.done) < journal.n_spans && wait_for_call())
+	for (;;) {
+		boxes_work();
+		if (spans_before(&journal, journal.done) == journal.n_spans || !wait_for_call())
+			return;
 		answer(0, has_bad(calls[0], bad_from, bad_to) ? REFUSED : SENT);
+	}
 }
 
 static void check_only_dropped(enum drop_reason reason, uint64_t from, uint64_t to)
@@ -508,6 +213,19 @@ static void check_only_dropped(enum drop_reason reason, uint64_t from, uint64_t 
 		CHECK_EQ(arrived[i], i < from || i >= to);
 	CHECK_EQ(journal.sum.dropped[reason], to - from);
 	CHECK_EQ(journal.sum.sent, journal.n_spans - (to - from));
+}
+
+static void check_only_quarantined(uint64_t from, uint64_t to)
+{
+	unsigned held[MAX_SPANS] = {0};
+	count_held(PLACE_QUARANTINE, held);
+	for (uint64_t i = 0; i < journal.n_spans; i++) {
+		CHECK_EQ(arrived[i], i < from || i >= to);
+		CHECK_EQ(held[i], i >= from && i < to);
+	}
+	CHECK_EQ(journal.sum.moved[PLACE_QUARANTINE], to - from);
+	CHECK_EQ(journal.sum.sent, journal.n_spans - (to - from));
+	CHECK_EQ(atomic_load(&sender_stats(sender)->quarantined_spans), to - from);
 }
 
 static void test_the_bad_span_is_found_and_the_rest_delivered(void)
@@ -520,7 +238,7 @@ static void test_the_bad_span_is_found_and_the_rest_delivered(void)
 		file(1);
 		file(2);
 		refuse_bad(bad, bad + 1);
-		check_only_dropped(DROP_REFUSED, bad, bad + 1);
+		check_only_quarantined(bad, bad + 1);
 		CHECK_EQ(state(), SENDER_OK);
 		stop();
 	}
@@ -532,7 +250,7 @@ static void test_several_bad_spans_are_found(void)
 	add_block(4, 25, 0);
 	file(1);
 	refuse_bad(0, 10);
-	check_only_dropped(DROP_REFUSED, 0, 10);
+	check_only_quarantined(0, 10);
 	stop();
 }
 
@@ -573,21 +291,33 @@ static void test_a_lone_bad_span_is_kept_until_another_is_taken(void)
 	CHECK_EQ(journal.told, 0);
 	file_spans(1, 1);
 	refuse_bad(0, 1);
-	check_only_dropped(DROP_REFUSED, 0, 1);
+	check_only_quarantined(0, 1);
 	stop();
 }
 
-static void test_too_large_requests_are_cut_and_a_huge_span_given_up(void)
+static void cut_too_large(bool full)
 {
 	start();
 	conf.concurrency = 1;
 	file(add_block(1, 8, 20000));
 	file(add_block(1, 1, 100000));
 	file(add_block(1, 1, 20000));
-	while (spans_before(&journal, journal.done) < journal.n_spans && wait_for_call())
+	while (n_calls != 0)
 		answer(0, calls[0]->body.len > 70000 ? SPLIT : SENT);
-	check_only_dropped(DROP_OVERSIZE, 8, 9);
+	CHECK_EQ(journal.n_spills, 1);
+	CHECK_EQ(journal.spills[0]->parcel.status, 99);
+	answer_spill(full ? BOX_FULL : 0);
+	if (full)
+		check_only_dropped(DROP_OVERSIZE, 8, 9);
+	else
+		check_only_quarantined(8, 9);
 	stop();
+}
+
+static void test_too_large_requests_are_cut_and_a_huge_span_kept_apart(void)
+{
+	cut_too_large(false);
+	cut_too_large(true); /* no room for it: given up */
 }
 
 /* gRPC's RESOURCE_EXHAUSTED means a quota as often as a size. */
@@ -755,15 +485,19 @@ static void test_any_sequence_of_answers_keeps_the_account_exact(void)
 	start_with(5000);
 	conf.concurrency = 5;
 	conf.retry_initial_ms = conf.retry_max_ms = 0;
-	for (int i = 0; i < MAX_BLOCKS; i++) {
+	for (int i = 0; i < SOME_BLOCKS; i++) {
 		uint64_t id = add_block(1 + dice() % RECORDS, 1 + dice() % 9, dice() % 900);
 		journal.block[id].gone = dice() % 16 == 0;
 		file(id);
 		for (uint32_t n = dice() % 6; n > 0 && n_calls != 0; n--)
 			answer(dice() % n_calls, (enum verdict)(dice() % 6));
 	}
-	while (spans_before(&journal, journal.done) < journal.n_spans && wait_for_call())
+	for (;;) {
+		boxes_work();
+		if (spans_before(&journal, journal.done) == journal.n_spans || !wait_for_call())
+			break;
 		answer(dice() % n_calls, dice() % 3 ? SENT : (enum verdict)(dice() % 6));
+	}
 	CHECK_EQ(total(&journal.sum), journal.n_spans);
 	uint64_t taken = 0;
 	for (uint64_t i = 0; i < journal.n_spans; i++)
@@ -790,7 +524,7 @@ int main(int argc, char **argv)
 		   TEST(test_several_bad_spans_are_found),
 		   TEST(test_a_backend_that_refuses_everything_is_held),
 		   TEST(test_a_lone_bad_span_is_kept_until_another_is_taken),
-		   TEST(test_too_large_requests_are_cut_and_a_huge_span_given_up),
+		   TEST(test_too_large_requests_are_cut_and_a_huge_span_kept_apart),
 		   TEST(test_a_small_request_called_too_large_waits),
 		   TEST(test_a_damaged_block_is_charged_and_passed_over),
 		   TEST(test_damage_is_a_stretch_of_its_own),

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// client.js grpc|http COUNT: rounds of known spans, then flush. The endpoint comes from the environment.
+// client.js grpc|http|json COUNT: rounds of known spans, then flush. The endpoint comes from the environment.
 'use strict';
 const api = require('@opentelemetry/api');
 const { resourceFromAttributes } = require('@opentelemetry/resources');
 const { BatchSpanProcessor, TracerProvider } = require('@opentelemetry/sdk-trace');
 const [protocol, count] = process.argv.slice(2);
-const { OTLPTraceExporter } = require('@opentelemetry/exporter-trace-otlp-' + (protocol === 'grpc' ? 'grpc' : 'proto'));
+const names = { grpc: 'grpc', http: 'proto', json: 'http' };
+const { OTLPTraceExporter } = require('@opentelemetry/exporter-trace-otlp-' + names[protocol]);
 
 const attributes = {
 	string: 'GET /ünïcödé?q=1',

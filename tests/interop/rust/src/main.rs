@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! client grpc|http COUNT: rounds of known spans, then flush. The endpoint comes from the environment.
+//! client grpc|http|json COUNT: rounds of known spans, then flush. The endpoint comes from the environment.
 use opentelemetry::trace::{
     Link, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
     TracerProvider,
 };
 use opentelemetry::{Array, Context, InstrumentationScope, KeyValue, StringValue, Value};
-use opentelemetry_otlp::SpanExporter;
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{trace::SdkTracerProvider, Resource};
 
 const SCHEMA: &str = "https://opentelemetry.io/schemas/1.37.0";
@@ -36,7 +36,8 @@ async fn main() {
     let exporter = if args[1] == "grpc" {
         SpanExporter::builder().with_tonic().build().unwrap()
     } else {
-        tokio::task::block_in_place(|| SpanExporter::builder().with_http().build().unwrap())
+        let protocol = if args[1] == "json" { Protocol::HttpJson } else { Protocol::HttpBinary };
+        tokio::task::block_in_place(|| SpanExporter::builder().with_http().with_protocol(protocol).build().unwrap())
     };
     let resource = Resource::builder_empty()
         .with_schema_url(attributes(), SCHEMA)
