@@ -227,12 +227,15 @@ static unsigned count_aside(const char *dir)
 	return n;
 }
 
-/* Whether the damaged file still has the whole block. */
+/* Whether the damaged file still has the whole block, on pages of its own or in one of the tree's;
+ * what old pages left behind the end of another value is luck. */
 static bool is_whole_in(const struct file *f, const struct world_block *b)
 {
 	for (uint64_t at = 16; at + b->bytes <= f->len; at += 2) {
 		struct block open;
-		if (f->data[at] == 'R' && memcmp(f->data + at, "RLB1", 4) == 0 &&
+		bool leaf = f->data[at / PAGE * PAGE + 10] == 2;
+		if (f->data[at] == 'R' && (at % PAGE == 16 || leaf) &&
+		    memcmp(f->data + at, "RLB1", 4) == 0 &&
 		    block_open(&open, slice_of(f->data + at, b->bytes), b->id) == 0)
 			return true;
 	}
