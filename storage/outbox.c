@@ -53,7 +53,8 @@ void box_trim(struct box *b, struct cursor done)
 		remove_segment(b, n++);
 	b->n_sealed -= n;
 	b->n_given = b->n_given > n ? b->n_given - n : 0;
-	memmove(b->sealed, b->sealed + n, b->n_sealed * sizeof(*b->sealed));
+	if (n != 0 && b->n_sealed != 0)
+		memmove(b->sealed, b->sealed + n, b->n_sealed * sizeof(*b->sealed));
 }
 
 void box_each_sealed(const struct box *b, void (*on_segment)(void *ctx, struct box_segment g),

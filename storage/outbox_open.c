@@ -51,7 +51,8 @@ static int list_files(struct box *b)
 			rc = box_add_sealed(b, g);
 	}
 	closedir(d);
-	qsort(b->sealed, b->n_sealed, sizeof(*b->sealed), compare_segments);
+	if (b->n_sealed != 0)
+		qsort(b->sealed, b->n_sealed, sizeof(*b->sealed), compare_segments);
 	return rc;
 }
 
@@ -125,7 +126,8 @@ static void rescue(const struct box *b, const char *aside, struct box_segment *s
 	uint64_t spans = 0;
 	s->end = s->first;
 	int rc = rescue_scan(aside, RESCUE_PARCELS, on_rescued, &r);
-	qsort(r.parcels, r.n, sizeof(*r.parcels), compare_rescued);
+	if (r.n != 0)
+		qsort(r.parcels, r.n, sizeof(*r.parcels), compare_rescued);
 	if (rc == 0 && r.n != 0)
 		rc = write_rescued(b, &r, s->first, &s->end, &spans);
 	log_error("what is readable in a damaged outbox file is saved",

@@ -185,7 +185,8 @@ static int list_files(const char *dir, struct files *f)
 		f->first[f->n++] = first;
 	}
 	closedir(d);
-	qsort(f->first, f->n, sizeof(*f->first), compare_ids);
+	if (f->n != 0)
+		qsort(f->first, f->n, sizeof(*f->first), compare_ids);
 	return rc;
 }
 

@@ -9,6 +9,7 @@ import threading
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 
 import otlp
 
@@ -157,3 +158,164 @@ class HttpBackend:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+def frame(kind, flags, stream, payload=b""):
+    """A raw HTTP/2 frame."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+class Http2Peer:
+    """The server's side of a connection, for backends that misbehave."""
+
+    def __init__(self, sock, settings=None):
+        self.sock = sock
+        config = h2.config.H2Configuration(
+            client_side=False, validate_outbound_headers=False, normalize_outbound_headers=False
+        )
+        self.h2 = h2.connection.H2Connection(config)
+        if settings:
+            self.h2.local_settings.update(settings)
+        self.h2.initiate_connection()
+        self.flush()
+        self.bodies = {}
+        self.whole = []
+
+    def flush(self):
+        self.sock.sendall(self.h2.data_to_send())
+
+    def pump(self):
+        data = self.sock.recv(65536)
+        if not data:
+            raise ConnectionError("closed by the relay")
+        for e in self.h2.receive_data(data):
+            if isinstance(e, h2.events.DataReceived):
+                self.bodies[e.stream_id] = self.bodies.get(e.stream_id, b"") + e.data
+                if e.flow_controlled_length:
+                    self.h2.acknowledge_received_data(e.flow_controlled_length, e.stream_id)
+            elif isinstance(e, h2.events.StreamEnded):
+                self.whole.append(e.stream_id)
+        self.flush()
+
+    def request(self):
+        """The next whole request: (stream, body)."""
+        while not self.whole:
+            self.pump()
+        stream = self.whole.pop(0)
+        return stream, self.bodies.pop(stream, b"")
+
+    def head(self, stream, end=False, **fields):
+        fields = [(k.replace("_", "-"), v) for k, v in fields.items()]
+        self.h2.send_headers(
+            stream, [(":status", "200"), ("content-type", "application/grpc"), *fields], end_stream=end
+        )
+        self.flush()
+
+    def trailers(self, stream, **fields):
+        self.h2.send_headers(stream, [(k.replace("_", "-"), v) for k, v in fields.items()], end_stream=True)
+        self.flush()
+
+    def data(self, stream, data):
+        """As the relay's windows allow."""
+        while data:
+            n = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size, len(data))
+            if n == 0:
+                self.pump()
+                continue
+            self.h2.send_data(stream, data[:n])
+            self.flush()
+            data = data[n:]
+
+    def ok(self, stream):
+        self.head(stream)
+        self.data(stream, grpc_message(b""))
+        self.trailers(stream, grpc_status="0")
+
+
+class RawBackend:
+    """A port on which each connection is played by `hostile(sock, n)` until turn(), then by `good(sock,
+    taken)`, which appends the bodies it takes. A hostile player may append to self.taken too."""
+
+    def __init__(self, hostile, good, context=None):
+        self.hostile, self.good, self.context = hostile, good, context
+        self.taken, self.accepted, self.is_good = [], 0, False
+        self.open = set()
+        self.server = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                sock = self.server.accept()[0]
+            except OSError:
+                return
+            sock.settimeout(20)
+            self.accepted += 1
+            self.open.add(sock)
+            threading.Thread(target=self.play, args=(sock, self.accepted), daemon=True).start()
+
+    def play(self, sock, n):
+        mine = sock
+        try:
+            if self.is_good:
+                if self.context is not None:
+                    mine = self.context.wrap_socket(sock, server_side=True)
+                self.good(mine, self.taken)
+            else:
+                self.hostile(self, sock, n)
+        except (OSError, ConnectionError, h2.exceptions.ProtocolError, KeyError):
+            pass  # the relay has had enough
+        finally:
+            self.open.discard(sock)
+            mine.close()
+
+    def turn(self):
+        """From now on it behaves."""
+        self.is_good = True
+        for sock in list(self.open):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def spans(self):
+        return [s[2] for body in list(self.taken) for s in otlp.spans_of(body)]
+
+    def close(self):
+        self.is_good = True
+        self.server.close()
+        self.turn()
+
+
+def good_grpc(sock, taken):
+    peer = Http2Peer(sock)
+    while True:
+        stream, body = peer.request()
+        taken.append(body[5:])
+        peer.ok(stream)
+
+
+def read_http1(sock):
+    """The body of one request."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = sock.recv(65536)
+        if not more:
+            raise ConnectionError("closed by the relay")
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    size = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    while len(body) < size:
+        more = sock.recv(65536)
+        if not more:
+            raise ConnectionError("closed by the relay")
+        body += more
+    return body
+
+
+def good_http1(sock, taken):
+    while True:
+        body = read_http1(sock)
+        taken.append(body)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

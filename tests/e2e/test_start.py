@@ -69,12 +69,12 @@ def test_a_foreign_journal_is_moved_aside_loudly(tmp_path, backend):
 
 
 def test_a_full_journal_refuses_honestly(start, backend):
-    """16 MiB of journal and a dead backend: refusals carry a delay, and nothing acked is lost."""
+    """16 MiB of journal and of outbox and a dead backend: refusals carry a delay, and nothing acked is lost."""
     backend.close()
-    relay = start(extra="journal: { limit: 16MiB }")
+    relay = start(extra="journal: { limit: 16MiB }\noutbox: { limit: 16MiB, when_full: refuse }")
     acked, refused = [], 0
     while refused < 3:
-        batch = [otlp.span(extra=otlp.attribute(9, "x", "y" * 4000)) for _ in range(100)]
+        batch = [otlp.span(extra=otlp.attribute(9, "x", os.urandom(2000).hex())) for _ in range(100)]
         code, _, trailers = peers.export(relay.grpc, otlp.request(*batch))
         if code == 0:
             acked += batch
@@ -82,7 +82,7 @@ def test_a_full_journal_refuses_honestly(start, backend):
             assert code == 14
             assert "google.rpc.retryinfo-bin" in trailers
             refused += 1
-        assert len(acked) < 10_000
+        assert len(acked) < 20_000
     assert relay.get("/_ready")[0] == 503
     assert relay.metric('spanrelay_refused_requests_total{reason="journal_full"}') == 3
     again = peers.HttpBackend(backend.port)
@@ -93,7 +93,7 @@ def test_a_full_journal_refuses_honestly(start, backend):
 
 
 def test_every_command_has_help():
-    for command in ("run", "check", "options", "send", "status", "upgrade", "version"):
+    for command in ("run", "check", "options", "send", "status", "buffer", "quarantine", "upgrade", "version"):
         done = run(command, "--help")
         assert done.returncode == 0, command
         assert "Usage: spanrelay " + command in done.stdout, command

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loaded before a worker (LD_PRELOAD): its n-th allocation, or its n-th system call, fails, once or from
- * then on. Keeper and commands are left alone.
- *   FAILING=alloc:N:once   FAILING=alloc:N:ever   FAILING=call:N:once:VARIANT   FAILING=none
- *   FAILING_TOTALS=FILE    how many of each there were is written there when the worker ends
- * Each call fails as its manual page says that it may; the variant chooses among those ways. Built
- * with -DWRAP it is linked into a sanitized program instead (-Wl,--wrap=malloc and so on) and fails
- * allocations of our own objects only, for the leak checker's sake. */
+ * Loaded before a worker (LD_PRELOAD): its n-th allocation, or its n-th system call, fails, once or
+ * from then on. Keeper and commands are left alone. FAILING=alloc:N:once   FAILING=alloc:N:ever
+ * FAILING=call:N:once:VARIANT   FAILING=none FAILING_TOTALS=FILE    how many of each there were is
+ * written there when the worker ends Each call fails as its manual page says that it may; the
+ * variant chooses among those ways. Built with -DWRAP it is linked into a sanitized program instead
+ * (-Wl,--wrap=malloc and so on) and fails allocations of our own objects only, for the leak
+ * checker's sake. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -26,17 +26,17 @@
 #include <unistd.h>
 
 #ifdef WRAP
-#define ALLOC(name) __wrap_##name
-#define REAL_MALLOC(n) __real_malloc(n)
-#define REAL_CALLOC(n, m) __real_calloc(n, m)
+#define ALLOC(name)        __wrap_##name
+#define REAL_MALLOC(n)     __real_malloc(n)
+#define REAL_CALLOC(n, m)  __real_calloc(n, m)
 #define REAL_REALLOC(p, n) __real_realloc(p, n)
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t m);
 void *__real_realloc(void *p, size_t n);
 #else
-#define ALLOC(name) name
-#define REAL_MALLOC(n) __libc_malloc(n)
-#define REAL_CALLOC(n, m) __libc_calloc(n, m)
+#define ALLOC(name)        name
+#define REAL_MALLOC(n)     __libc_malloc(n)
+#define REAL_CALLOC(n, m)  __libc_calloc(n, m)
 #define REAL_REALLOC(p, n) __libc_realloc(p, n)
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t m);
