@@ -37,7 +37,8 @@ struct box;
 int box_open(struct box **out, const struct box_options *o);
 void box_close(struct box *b); /* seals; NULL is fine */
 
-/* What is held beyond `done`, as box_open() found it, or now. */
+/* What is held beyond `done`, as box_open() found it, or now; gaps that damage left before the end
+ * are in it. */
 uint64_t box_spans(const struct box *b);
 uint64_t box_bytes(const struct box *b); /* on disk, all segments */
 uint64_t box_end(const struct box *b);   /* the id that the next parcel gets */
