@@ -255,8 +255,7 @@ struct request *lane_largest(const struct lane *l, enum request_state state, uns
 
 void lane_finish(struct lane *l)
 {
-	while (!list_empty(&l->window))
-		end_request(lane_head(l));
+	list_for_each_safe(pos, tmp, &l->window) end_request(lane_request(pos));
 	if (l->place != PLACE_JOURNAL)
 		backlog_finish(&l->backlog);
 }

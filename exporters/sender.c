@@ -14,6 +14,7 @@ enum {
 	SEAL_EVERY_MS = 1000  /* a probe waits so long for a segment before it does without */
 };
 static const double TICK_S = 1.;
+static const double PROBING_S = 0.02; /* looking for what can be sent may hold the room so long */
 
 const char *const SENDER_STATE_NAMES[] = {"ok", "retrying", "held_auth", "held_upstream"};
 
@@ -253,8 +254,9 @@ static bool seal_is_near(struct sender *s)
 
 /* One request to see whether the backend is well again. While the outbox takes what is fresh, the
  * backlog is asked first, for what is in flight holds up the spilling. Last come requests that are
- * suspect themselves: those that failed while others were taken, those refused as bad data. */
-static void send_probe(struct sender *s)
+ * suspect themselves: those that failed while others were taken, those refused as bad data. False:
+ * nothing can go now. */
+static bool send_probe(struct sender *s)
 {
 	static const enum place FRESH_FIRST[PLACES] = {PLACE_JOURNAL, PLACE_OUTBOX,
 						       PLACE_QUARANTINE};
@@ -262,31 +264,39 @@ static void send_probe(struct sender *s)
 						      PLACE_JOURNAL};
 	const enum place *order = s->spilling ? FRESH_LAST : FRESH_FIRST;
 	if (s->spilling && seal_is_near(s))
-		return;
+		return false;
 	for (int i = 0; i < PLACES; i++)
 		if (probe_with(&s->lane[order[i]], WAITING, 0))
-			return;
+			return true;
 	for (int i = 0; i < PLACES; i++)
 		if (probe_with(&s->lane[order[i]], WAITING, UINT32_MAX))
-			return;
+			return true;
 	if (seal_is_near(s))
-		return;
+		return false;
 	for (int i = 0; i < PLACES; i++)
 		if (probe_with(&s->lane[order[i]], ASIDE, UINT32_MAX))
-			return;
+			return true;
 	if (s->n_moving == 0 && !backlog_wants_seal(&s->lane[PLACE_OUTBOX].backlog))
 		sender_recover(s); /* what failed has been settled otherwise */
+	return false;
+}
+
+static bool wants_probe(const struct sender *s)
+{
+	return state_of(s) != SENDER_OK && s->probe == NULL && !ev_is_active(&s->timer) &&
+	       s->under_way < s->conf->concurrency;
 }
 
 static void on_timer(struct ev_loop *loop, struct ev_timer *w, int revents)
 {
 	(void)loop, (void)revents;
 	struct sender *s = w->data;
-	if (state_of(s) != SENDER_OK && s->under_way < s->conf->concurrency)
-		send_probe(s);
+	double until = ev_time() + PROBING_S;
+	while (wants_probe(s) && send_probe(s) && ev_time() < until)
+		; /* what had expired, or was damaged, was settled instead */
+	/* no room for it, or it had nothing to send */
 	if (state_of(s) != SENDER_OK && s->probe == NULL && !ev_is_active(&s->timer))
-		sender_set_timer(
-		    s, s->conf->retry_initial_ms); /* no room for it, or it had nothing to send */
+		sender_set_timer(s, s->conf->retry_initial_ms);
 	sender_pump(s);
 }
 

@@ -156,7 +156,7 @@ static bool in_order(struct tree *t, const struct node *n, bool leaf)
 static bool node_at(const uint8_t *page, unsigned i, uint32_t page_bytes, struct node *n,
 		    uint32_t *used, uint8_t *taken)
 {
-	uint32_t at = (uint32_t)get(page + PAGE_HEADER + 2 * i, 2);
+	uint32_t at = (uint32_t)get(page + PAGE_HEADER + (size_t)2 * i, 2);
 	uint32_t upper = (uint32_t)get(page + 14, 2);
 	bool leaf = get(page + 10, 2) == P_LEAF;
 	if (at < upper || at % 2 != 0 || at > page_bytes - NODE_HEADER)
@@ -241,7 +241,8 @@ static int walk_page(struct walk *w, uint64_t page, unsigned level)
 	for (unsigned i = 0; i < nodes && rc == 0; i++) {
 		struct node n;
 		memset(taken, 0, sizeof(taken));
-		node_at(bytes, i, page_bytes, &n, &used, taken);
+		if (!node_at(bytes, i, page_bytes, &n, &used, taken))
+			return bad(w, "is not the tree's", page);
 		if (leaf)
 			rc = take_leaf_node(w, &n, page);
 		else if (i != 0 && !in_order(t, &n, false)) /* the first has no key */
@@ -252,10 +253,9 @@ static int walk_page(struct walk *w, uint64_t page, unsigned level)
 	return rc;
 }
 
-static int walk_tree(struct walk *w, struct tree *t)
+static int walk_from_root(struct walk *w, struct tree *t)
 {
 	int rc = 0;
-	w->tree = t;
 	if (t->db.depth > DEPTH_MAX || (t->db.depth == 0) != (t->db.root == UINT64_MAX))
 		return bad(w, "its depth is not possible", t->db.root);
 	t->page = malloc((size_t)(t->db.depth + 1) * w->audit->page_bytes);
@@ -267,6 +267,14 @@ static int walk_tree(struct walk *w, struct tree *t)
 	if (rc == 0 && (t->found.branches != t->db.branches || t->found.leaves != t->db.leaves ||
 			t->found.overflows != t->db.overflows || t->found.entries != t->db.entries))
 		rc = bad(w, "its counts are wrong", t->db.root);
+	return rc;
+}
+
+static int walk_tree(struct walk *w, struct tree *t)
+{
+	w->tree = t;
+	int rc = walk_from_root(w, t);
+	w->tree = NULL;
 	return rc;
 }
 

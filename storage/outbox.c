@@ -112,7 +112,7 @@ static int begin_segment(struct box *b, uint64_t need)
 int box_append(struct box *b, struct parcel *p)
 {
 	/* its pages, and those of the tree that one more may cost */
-	uint64_t need = PARCEL_HEADER + p->body.len + 16 + 8 * 4096;
+	uint64_t need = PARCEL_HEADER + p->body.len + 16 + (uint64_t)8 * 4096;
 	bool fits = b->making.env != NULL && b->making.used_bytes + need <= b->segment_bytes;
 	assert(p->n_spans != 0);
 	if (!fits && b->making.txn != NULL)

@@ -186,7 +186,12 @@ static int look_at_all(struct box *b)
 		return 0;
 	struct segment_look *looks = calloc(n, sizeof(*looks));
 	struct segment *names = calloc(n, sizeof(*names));
-	int rc = looks != NULL && names != NULL ? 0 : fail(-ENOMEM, "outbox: no memory");
+	int rc = 0;
+	if (looks == NULL || names == NULL) {
+		free(looks);
+		free(names);
+		return fail(-ENOMEM, "outbox: no memory");
+	}
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		rc = segment_name(&names[i], b->dir, b->sealed[i].first);
 		looks[i].path = names[i].path;

@@ -84,9 +84,9 @@ static unsigned half(const uint8_t *p)
  * else has none with such a name and checksum. */
 static void found_leaf(struct salvage *s, struct slice page)
 {
-	unsigned n = half(page.data + 12) / 2;
-	for (unsigned i = 8; i < n && 2 * i + 2 <= page.len; i++) { /* 8: behind the header */
-		size_t at = half(page.data + 2 * i);
+	size_t end = half(page.data + 12);
+	for (size_t i = 16; i + 2 <= end && i + 2 <= page.len; i += 2) { /* 16: a page's header */
+		size_t at = half(page.data + i);
 		if (at + 8 > page.len)
 			continue;
 		const uint8_t *p = page.data + at;

@@ -602,4 +602,68 @@ static inline void count_held(int box, unsigned *held)
 	}
 }
 
+static inline uint64_t stat_of(const _Atomic uint64_t *stat)
+{
+	return atomic_load(stat);
+}
+
+#define STAT(name) stat_of(&sender_stats(sender)->name)
+
+/* Ends everything well: the boxes work, the backend takes all, time passes. */
+static inline void finish_well(void)
+{
+	for (int i = 0; i < 100000; i++) {
+		boxes_work();
+		if (n_calls != 0)
+			answer(0, SENT);
+		else if (journal.ledger.held[PLACE_JOURNAL] + journal.ledger.held[PLACE_OUTBOX] ==
+			 0)
+			return;
+		else
+			pass_ms(100);
+	}
+	CHECK(false);
+}
+
+/* n parcels of three spans each are in the outbox, the journal is empty, the state is OK. */
+static inline void fill_outbox(unsigned n)
+{
+	default_conf();
+	new_journal();
+	uint64_t id = 0;
+	for (unsigned i = 0; i < n; i++) {
+		id = add_block(1, 3, 100);
+		struct buf body = {0};
+		pb_numbered_request(&body, journal.n_spans - 3, 3, 100);
+		struct fake_box *b = &journal.box[PLACE_OUTBOX];
+		b->parcels[b->n_parcels++].parcel =
+		    (struct parcel){.id = b->next_id,
+				    .oldest_ms = journal.block[id].unix_ms,
+				    .newest_ms = journal.block[id].unix_ms,
+				    .n_spans = 3,
+				    .plain_len = (uint32_t)body.len,
+				    .coding = wire_coding,
+				    .to = {id + 1, 0, 0},
+				    .status = -1,
+				    .body = buf_slice(&body)};
+		b->next_id += 3;
+	}
+	journal.ledger.held[PLACE_OUTBOX] = journal.n_spans;
+	journal.ledger.held[PLACE_JOURNAL] = 0;
+	journal.ledger.cursor[PLACE_JOURNAL] = (struct cursor){id + 1, 0, 0};
+}
+
+static inline void start_full(void)
+{
+	loop = ev_loop_new(0);
+	struct sender_begin begin = {.spill_bytes = spill_bytes};
+	for (int i = 0; i < PLACES; i++) {
+		begin.from[i] = journal.ledger.cursor[i];
+		begin.box_end[i] = journal.box[i].next_id;
+	}
+	journal.done = begin.from[PLACE_JOURNAL];
+	sender = sender_create(&conf, 3, &begin, loop, &journal);
+	CHECK(sender != NULL);
+}
+
 #endif

@@ -4,7 +4,6 @@
 #include "sender_fixture.h"
 
 enum { BLOCK_BYTES = 100000 };
-static const uint64_t HOUR = 3600000; /* ms */
 
 /* Blocks of some 100 kB with two spans each; spilling begins above the fifth. */
 static void start_spilling(void)
@@ -22,29 +21,6 @@ static void file_blocks(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		file(add_block(1, 2, BLOCK_BYTES / 2 - 100));
-}
-
-static uint64_t stat_of(const _Atomic uint64_t *stat)
-{
-	return atomic_load(stat);
-}
-
-#define STAT(name) stat_of(&sender_stats(sender)->name)
-
-/* Ends everything well: the boxes work, the backend takes all, time passes. */
-static void finish_well(void)
-{
-	for (int i = 0; i < 100000; i++) {
-		boxes_work();
-		if (n_calls != 0)
-			answer(0, SENT);
-		else if (journal.ledger.held[PLACE_JOURNAL] + journal.ledger.held[PLACE_OUTBOX] ==
-			 0)
-			return;
-		else
-			pass_ms(100);
-	}
-	CHECK(false);
 }
 
 static void test_a_healthy_relay_leaves_the_outbox_alone(void)
@@ -297,59 +273,9 @@ static void test_a_segment_in_flight_is_not_dropped_under_the_backend(void)
 	stop();
 }
 
-/* n parcels of a span each are in the outbox, the journal is empty, the state is OK. */
-static void fill_outbox(unsigned n, unsigned sealed_every)
-{
-	default_conf();
-	new_journal();
-	uint64_t id = 0;
-	for (unsigned i = 0; i < n; i++) {
-		id = add_block(1, 3, 100);
-		struct buf body = {0};
-		pb_numbered_request(&body, journal.n_spans - 3, 3, 100);
-		struct fake_box *b = &journal.box[PLACE_OUTBOX];
-		struct buf packed = {0};
-		if (wire_coding != CODING_IDENTITY) {
-			(void)plain_body(CODING_IDENTITY, buf_slice(&body));
-			CHECK_EQ(codec_compress(fake_codec, wire_coding, buf_slice(&body), &packed),
-				 0);
-			buf_finish(&body);
-			body = packed;
-		}
-		b->parcels[b->n_parcels++].parcel =
-		    (struct parcel){.id = b->next_id,
-				    .oldest_ms = journal.block[id].unix_ms,
-				    .newest_ms = journal.block[id].unix_ms,
-				    .n_spans = 3,
-				    .plain_len = (uint32_t)body.len,
-				    .coding = wire_coding,
-				    .to = {id + 1, 0, 0},
-				    .status = -1,
-				    .body = buf_slice(&body)};
-		b->next_id += 3;
-	}
-	journal.ledger.held[PLACE_OUTBOX] = journal.n_spans;
-	journal.ledger.held[PLACE_JOURNAL] = 0;
-	journal.ledger.cursor[PLACE_JOURNAL] = (struct cursor){id + 1, 0, 0};
-	(void)sealed_every;
-}
-
-static void start_full(void)
-{
-	loop = ev_loop_new(0);
-	struct sender_begin begin = {.spill_bytes = spill_bytes};
-	for (int i = 0; i < PLACES; i++) {
-		begin.from[i] = journal.ledger.cursor[i];
-		begin.box_end[i] = journal.box[i].next_id;
-	}
-	journal.done = begin.from[PLACE_JOURNAL];
-	sender = sender_create(&conf, 3, &begin, loop, &journal);
-	CHECK(sender != NULL);
-}
-
 static void test_the_backlog_drains_in_order_and_is_let_go(void)
 {
-	fill_outbox(20, 0);
+	fill_outbox(20);
 	conf.concurrency = 3;
 	start_full();
 	seal(PLACE_OUTBOX);
@@ -374,7 +300,7 @@ static void test_the_backlog_drains_in_order_and_is_let_go(void)
 static void test_fresh_spans_and_backlog_share_the_calls(void)
 {
 	for (unsigned calls_wanted = 1; calls_wanted <= 4; calls_wanted++) {
-		fill_outbox(40, 0);
+		fill_outbox(40);
 		conf.concurrency = calls_wanted;
 		conf.request_bytes = 600;
 		conf.batch_bytes = 1;
@@ -434,7 +360,7 @@ static void test_the_last_segment_is_sealed_once_when_all_else_is_sent(void)
 static void test_damage_in_the_outbox_is_counted_to_the_span(void)
 {
 	for (unsigned bad = 0; bad < 6; bad++) {
-		fill_outbox(6, 0);
+		fill_outbox(6);
 		journal.box[PLACE_OUTBOX].parcels[bad].damaged = true;
 		journal.box[PLACE_OUTBOX].parcels[3].damaged = true;
 		start_full();
@@ -451,7 +377,7 @@ static void test_damage_in_the_outbox_is_counted_to_the_span(void)
 
 static void test_damage_after_the_first_attempt_is_counted_too(void)
 {
-	fill_outbox(3, 0);
+	fill_outbox(3);
 	conf.concurrency = 3;
 	start_full();
 	seal(PLACE_OUTBOX);
@@ -470,7 +396,7 @@ static void test_damage_after_the_first_attempt_is_counted_too(void)
 
 static void test_a_box_that_cannot_be_read_stops_its_lane_alone(void)
 {
-	fill_outbox(3, 0);
+	fill_outbox(3);
 	start_full();
 	journal.box[PLACE_OUTBOX].shut = true;
 	seal(PLACE_OUTBOX);
@@ -496,7 +422,7 @@ static void test_a_start_within_a_parcel_sends_the_rest_of_it(void)
 		if (coding == CODING_DEFLATE)
 			continue;
 		/* fill_outbox() sets defaults: compress by hand afterwards */
-		fill_outbox(3, 0);
+		fill_outbox(3);
 		for (int i = 0; i < 3; i++) {
 			struct parcel *p = &journal.box[PLACE_OUTBOX].parcels[i].parcel;
 			struct buf packed = {0};
@@ -525,258 +451,9 @@ static void test_a_start_within_a_parcel_sends_the_rest_of_it(void)
 	}
 }
 
-/* ---- age ---- */
-
-static void test_what_is_too_old_is_dropped_exactly(void)
-{
-	default_conf();
-	conf.outbox.max_age_ms = HOUR;
-	conf.concurrency = 1;
-	new_journal();
-	start_from((struct cursor){0, 0, 0});
-	block_unix_ms = clock_wall_ms();
-	file_spans(2, 5); /* goes out at once, fails */
-	answer(0, HOLD_AUTH);
-	conf.retry_max_ms = 100 * HOUR;
-answer_spill_none:
-	if (n_calls != 0) {
-		answer(0, HOLD_AUTH);
-		goto answer_spill_none;
-	}
-	file_spans(1, 3);
-	block_unix_ms += HOUR / 2;
-	file_spans(1, 7);
-	pass_ms(HOUR / 100); /* one step of time that does not reach the limit */
-	CHECK_EQ(journal.told, 0);
-	skew_ns += (uint64_t)HOUR * 1000000;
-	while (ev_run(loop, EVRUN_NOWAIT) && journal.told == 0)
-		if (n_calls != 0)
-			answer(0, HOLD_AUTH);
-	CHECK_EQ(journal.sum.dropped[DROP_EXPIRED], 13);
-	CHECK_EQ(journal.ledger.held[PLACE_JOURNAL], 7);
-	skew_ns += (uint64_t)HOUR * 1000000;
-	for (int i = 0; i < 100 && journal.ledger.held[PLACE_JOURNAL] != 0; i++) {
-		pass_ms(100);
-		if (n_calls != 0)
-			answer(0, HOLD_AUTH);
-	}
-	CHECK_EQ(journal.sum.dropped[DROP_EXPIRED], 20);
-	stop();
-}
-
-static void test_old_and_young_blocks_do_not_share_a_request(void)
-{
-	default_conf();
-	conf.outbox.max_age_ms = HOUR;
-	conf.linger_ms = 50;
-	new_journal();
-	start_from((struct cursor){0, 0, 0});
-	uint64_t now = clock_wall_ms();
-	static const int OLD[] = {0, 1, 1, 0, 0, 1};
-	for (int i = 0; i < 6; i++) {
-		block_unix_ms = OLD[i] ? now - 2 * HOUR : now;
-		file_spans(1, 2);
-	}
-	pass_ms(100);
-	while (n_calls != 0)
-		answer(0, SENT);
-	for (uint64_t i = 0; i < 12; i++)
-		CHECK_EQ(arrived[i], !OLD[i / 2]);
-	CHECK_EQ(journal.sum.dropped[DROP_EXPIRED], 6);
-	stop();
-}
-
-static void test_the_outbox_expires_by_parcel_also_while_held(void)
-{
-	fill_outbox(10, 0);
-	conf.outbox.max_age_ms = HOUR;
-	for (int i = 0; i < 10; i++)
-		journal.box[PLACE_OUTBOX].parcels[i].parcel.newest_ms += (uint64_t)i * HOUR;
-	start_full();
-	seal(PLACE_OUTBOX);
-	conf.retry_max_ms = conf.retry_initial_ms = 1000 * HOUR;
-	while (n_calls != 0)
-		answer(0, HOLD_AUTH);
-	for (uint64_t i = 1; i <= 9; i++) {
-		skew_ns += (uint64_t)HOUR * 1000000;
-		pass_ms(1100);
-		CHECK_EQ(n_calls, 0);
-		CHECK_EQ(journal.sum.dropped[DROP_EXPIRED], 3 * i);
-	}
-	stop();
-}
-
-static void test_a_wall_clock_that_jumps_makes_nothing_old(void)
-{
-	/* The fixture's clocks go together, so here the block claims to be from the future or the
-	 * past by what the wall clock jumped; it is judged by the clock of the start. */
-	default_conf();
-	conf.outbox.max_age_ms = HOUR;
-	new_journal();
-	start_from((struct cursor){0, 0, 0});
-	block_unix_ms = clock_wall_ms() + 10 * HOUR;
-	file_spans(1, 2);
-	CHECK_EQ(n_calls, 1);
-	answer(0, SENT);
-	CHECK_EQ(STAT(fresh_delay_ms), 0);
-	stop();
-}
-
-/* ---- the quarantine ---- */
-
-/* A bad span and good ones around it, until the bad one is on its way to the quarantine. */
-static void condemn_one(void)
-{
-	start();
-	conf.concurrency = 1;
-	file_spans(1, 8);
-	while (n_calls != 0)
-		answer(0, has_bad(calls[0], 3, 4) ? REFUSED : SENT);
-	CHECK_EQ(journal.n_spills, 1);
-}
-
-static void test_a_bad_span_goes_to_the_quarantine_with_its_status(void)
-{
-	condemn_one();
-	const struct parcel *p = &journal.spills[0]->parcel;
-	CHECK_EQ(journal.spills[0]->box, PLACE_QUARANTINE);
-	CHECK_EQ(p->status, 99);
-	CHECK_EQ(p->n_spans, 1);
-	CHECK_EQ(p->from, PLACE_JOURNAL);
-	CHECK_EQ(spans_before(&journal, p->to), 4);
-	CHECK_EQ(spans_of(p->body, span_ids), 1);
-	CHECK_EQ(span_ids[0], 3);
-	CHECK_EQ(journal.sum.sent, 3); /* the head, and what is behind it waits */
-	file_spans(1, 1);
-	CHECK_EQ(n_calls, 1); /* but goes out */
-	answer(0, SENT);
-	answer_spill(0);
-	CHECK_EQ(journal.sum.sent, 8);
-	CHECK_EQ(journal.sum.moved[PLACE_QUARANTINE], 1);
-	CHECK_EQ(journal.ledger.held[PLACE_QUARANTINE], 1);
-	CHECK_EQ(journal.box[PLACE_QUARANTINE].seals_asked, 0);
-	stop();
-}
-
-static void test_a_full_quarantine_drops_and_a_failing_one_waits(void)
-{
-	condemn_one();
-	answer_spill(-5);
-	CHECK_EQ(journal.sum.sent, 3);
-	pass_ms(900);
-	CHECK_EQ(journal.n_spills, 0);
-	pass_ms(200);
-	CHECK_EQ(journal.n_spills, 1);
-	answer_spill(BOX_FULL);
-	CHECK_EQ(journal.sum.dropped[DROP_REFUSED], 1);
-	CHECK_EQ(journal.sum.sent, 7);
-	stop();
-}
-
-static void test_a_second_hearing_ends_where_the_quarantine_ended(void)
-{
-	condemn_one();
-	answer_spill(0);
-	CHECK_EQ(n_calls, 0);
-	seal(PLACE_QUARANTINE);
-	pass_ms(2000);
-	CHECK_EQ(n_calls, 0); /* nobody asked */
-	sender_resend_quarantine(sender);
-	CHECK_EQ(n_calls, 1);
-	answer(0, REFUSED); /* again: it is put at the end */
-	CHECK_EQ(state(), SENDER_OK);
-	CHECK_EQ(journal.spills[0]->parcel.from, PLACE_QUARANTINE);
-	CHECK_EQ(journal.spills[0]->parcel.to.block_id, 2);
-	answer_spill(0);
-	CHECK_EQ(n_calls, 0);
-	CHECK_EQ(journal.ledger.held[PLACE_QUARANTINE], 1);
-	CHECK_EQ(journal.ledger.cursor[PLACE_QUARANTINE].block_id, 2);
-	pass_ms(2000);
-	CHECK_EQ(n_calls, 0); /* heard once for each time somebody asks */
-	sender_resend_quarantine(sender);
-	CHECK(journal.box[PLACE_QUARANTINE].seal_wanted);
-	boxes_work();
-	CHECK_EQ(n_calls, 1);
-	answer(0, SENT);
-	CHECK_EQ(journal.sum.sent, 8);
-	CHECK_EQ(journal.ledger.held[PLACE_QUARANTINE], 0);
-	stop();
-}
-
-static void test_a_cleared_quarantine_is_counted_as_refused(void)
-{
-	start();
-	conf.concurrency = 1;
-	file_spans(1, 20);
-	for (;;) {
-		boxes_work();
-		if (n_calls == 0)
-			break;
-		answer(0, has_bad(calls[0], 3, 8) ? REFUSED : SENT);
-	}
-	CHECK_EQ(journal.ledger.held[PLACE_QUARANTINE], 5);
-	seal(PLACE_QUARANTINE);
-	sender_resend_quarantine(sender);
-	CHECK_EQ(n_calls, 1);
-	sender_clear_quarantine(sender); /* all but what is in flight */
-	answer(0, SENT);
-	CHECK_EQ(n_calls, 0);
-	CHECK_EQ(journal.sum.dropped[DROP_REFUSED], 4);
-	CHECK_EQ(journal.sum.sent, 16);
-	CHECK_EQ(journal.ledger.held[PLACE_QUARANTINE], 0);
-	sender_clear_quarantine(sender);
-	CHECK_EQ(journal.sum.dropped[DROP_REFUSED], 4);
-	stop();
-}
-
-/* ---- a span on which the backend fails for ever ---- */
-
-static void test_a_span_that_always_fails_does_not_hold_up_the_others(void)
-{
-	start();
-	conf.retry_initial_ms = 100;
-	conf.retry_max_ms = 1000;
-	file_spans(1, 8);
-	size_t max_wait = 0, wait = 0;
-	for (int i = 0; i < 3000 && journal.ledger.held[PLACE_OUTBOX] == 0; i++) {
-		boxes_work();
-		while (n_calls != 0)
-			answer(0, has_bad(calls[0], 3, 4) ? RETRY : SENT);
-		if (i % 5 == 0 && journal.n_blocks < 1000)
-			file_spans(1, 1);
-		uint64_t sent = journal.sum.sent;
-		pass_ms(100);
-		wait = journal.sum.sent == sent ? wait + 1 : 0;
-		max_wait = wait > max_wait ? wait : max_wait;
-	}
-	CHECK_EQ(journal.ledger.held[PLACE_OUTBOX], 1); /* it alone is there, and not lost */
-	CHECK_EQ(journal.ledger.held[PLACE_QUARANTINE], 0);
-	for (uint64_t i = 0; i < 8; i++)
-		CHECK_EQ(arrived[i], i != 3);
-	finish_well();
-	CHECK_EQ(arrived[3], 1);
-	stop();
-}
-
-static void test_a_backend_that_is_down_moves_nothing_aside(void)
-{
-	start();
-	file_spans(1, 1);
-	for (int i = 0; i < 50; i++) {
-		CHECK(wait_for_call());
-		answer(0, RETRY);
-	}
-	CHECK_EQ(journal.n_spills, 0);
-	CHECK(wait_for_call());
-	answer(0, SENT);
-	check_all_arrived_once();
-	stop();
-	new_journal();
-}
-
 static void test_statistics_tell_of_delay_rates_and_age(void)
 {
-	fill_outbox(40, 0);
+	fill_outbox(40);
 	conf.concurrency = 2;
 	start_full();
 	uint64_t oldest = journal.box[PLACE_OUTBOX].parcels[0].parcel.oldest_ms;
@@ -821,15 +498,5 @@ int main(int argc, char **argv)
 		   TEST(test_damage_after_the_first_attempt_is_counted_too),
 		   TEST(test_a_box_that_cannot_be_read_stops_its_lane_alone),
 		   TEST(test_a_start_within_a_parcel_sends_the_rest_of_it),
-		   TEST(test_what_is_too_old_is_dropped_exactly),
-		   TEST(test_old_and_young_blocks_do_not_share_a_request),
-		   TEST(test_the_outbox_expires_by_parcel_also_while_held),
-		   TEST(test_a_wall_clock_that_jumps_makes_nothing_old),
-		   TEST(test_a_bad_span_goes_to_the_quarantine_with_its_status),
-		   TEST(test_a_full_quarantine_drops_and_a_failing_one_waits),
-		   TEST(test_a_second_hearing_ends_where_the_quarantine_ended),
-		   TEST(test_a_cleared_quarantine_is_counted_as_refused),
-		   TEST(test_a_span_that_always_fails_does_not_hold_up_the_others),
-		   TEST(test_a_backend_that_is_down_moves_nothing_aside),
 		   TEST(test_statistics_tell_of_delay_rates_and_age));
 }
