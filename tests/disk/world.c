@@ -454,7 +454,12 @@ void scratch_empty(const char *dir)
 		if (e->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		unlink(path);
+		if (e->d_type == DT_DIR) {
+			scratch_empty(path);
+			rmdir(path);
+		} else {
+			unlink(path);
+		}
 	}
 	closedir(d);
 }
