@@ -360,7 +360,8 @@ static void put(struct content *c, uint64_t at, const uint8_t *data, uint64_t le
 {
 	if (at + len > c->len)
 		resize(c, at + len);
-	memcpy(c->data + at, data, len);
+	if (len != 0)
+		memcpy(c->data + at, data, len);
 }
 
 static void set_name(struct disk *d, const char *name, int file)
