@@ -210,8 +210,8 @@ static void on_stop_signal(struct ev_loop *loop, struct ev_io *watcher, int even
 		fail(-errno, "the kernel does not watch for signals");
 		_exit(EX_OSERR);
 	}
-	if (read(w->signal_fd, &which, sizeof(which)) < 0 && errno == EAGAIN)
-		return;
+	if (read(w->signal_fd, &which, sizeof(which)) < 0) /* a signal all the same */
+		log_warn("a signal cannot be read", "code=%d", errno);
 	if (w->state != SERVING)
 		_exit(EX_OK); /* the second one: every start is a recovery, so this is safe */
 	log_info("stopping", "connections=%llu deadline_ms=%llu",

@@ -162,6 +162,11 @@ uint64_t box_spans(const struct box *b)
 	return b->end - (b->done != 0 ? b->done : 1);
 }
 
+uint64_t box_first(const struct box *b)
+{
+	return b->done;
+}
+
 uint64_t box_end(const struct box *b)
 {
 	return b->end;
