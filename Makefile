@@ -21,7 +21,7 @@ OPT    ?= -O2 -g
 CPPFLAGS += -I. -I$(BUILD)/proto -D_GNU_SOURCE -DSPANRELAY_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES))
 CFLAGS   += -std=c17 $(OPT) -pthread $(HARDEN) -MMD -MP $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 LDFLAGS  += -pie -pthread -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
-LDLIBS   += -lev -llmdb -lhttp_parser $(shell pkg-config --libs $(PACKAGES))
+LDLIBS   += -lm -lev -llmdb -lhttp_parser $(shell pkg-config --libs $(PACKAGES))
 
 PROTOS   := $(shell cd wire/proto && find . -name '*.proto' | sed 's|^\./||')
 PROTO_C  := $(PROTOS:%.proto=$(BUILD)/proto/%.pb-c.c)
