@@ -67,8 +67,9 @@ $(BUILD)/unit/%: tests/unit/%.c tests/check.h $(BUILD)/parts.a
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
 # Programs that damage, cut and restart a store and know what must be in it.
-DISK_P := $(patsubst %,$(BUILD)/disk/%,model powercut corrupt)
+$(BUILD)/disk/model $(BUILD)/disk/powercut: tests/disk/boxes.c tests/disk/boxes.h
 $(BUILD)/disk/powercut: tests/disk/record.c tests/disk/record.h
+$(BUILD)/disk/corrupt $(BUILD)/disk/corrupt_box: tests/disk/damage.h
 $(BUILD)/disk/%: tests/disk/%.c tests/disk/world.c tests/disk/world.h $(BUILD)/parts.a
 	@mkdir -p $(@D)
 	@echo CC $<
@@ -83,8 +84,9 @@ model: $(BUILD)/disk/model ## the store against a model of it: MODEL (100000) ra
 powercut: $(BUILD)/disk/powercut ## what a power cut may leave: POWERCUT (10000) images
 	$(Q)$(BUILD)/disk/powercut $(POWERCUT)
 
-corrupt: $(BUILD)/disk/corrupt ## damaged files: CORRUPT (6000) of them
+corrupt: $(BUILD)/disk/corrupt $(BUILD)/disk/corrupt_box ## damaged journals and outbox files: CORRUPT (6000) of each
 	$(Q)$(BUILD)/disk/corrupt $(CORRUPT)
+	$(Q)$(BUILD)/disk/corrupt_box $(CORRUPT)
 
 # Programs that measure: load, sink, disk.
 BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))

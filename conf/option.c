@@ -7,9 +7,10 @@
 #define KIB    ((uint64_t)1 << 10)
 #define MIB    ((uint64_t)1 << 20)
 #define GIB    ((uint64_t)1 << 30)
+#define TIB    ((uint64_t)1 << 40)
 #define SECOND ((uint64_t)1000)
 #define MINUTE (60 * SECOND)
-#define DAY    (24 * 60 * MINUTE)
+#define DAY    ((uint64_t)24 * 60 * MINUTE)
 
 #define AT(field) offsetof(struct conf, field), sizeof(((struct conf *)NULL)->field)
 #define IN_EXPORTER(field)                                                                         \
@@ -53,8 +54,7 @@ const struct option OPTIONS[] = {
      "Size of the journal on disk. When it is full, new requests are refused and nothing held is "
      "lost."},
 
-    {"outbox.limit", OPTION_SIZE, AT(outbox.limit_bytes), "10GiB", 16 * MIB, 1024 * 1024 * GIB,
-     NULL,
+    {"outbox.limit", OPTION_SIZE, AT(outbox.limit_bytes), "10GiB", 16 * MIB, 1024 * TIB, NULL,
      "What waits for a backend that does not keep up goes from the journal to files of their own, "
      "at most this much for each exporter."},
     {"outbox.max_age", OPTION_TIME, AT(outbox.max_age_ms), "48h", SECOND, 365 * DAY, NULL,
@@ -114,8 +114,8 @@ const struct option OPTIONS[] = {
      "backend asks for is honoured."},
     {"exporters[].retry.max", OPTION_TIME, IN_EXPORTER(retry_max_ms), "30s", 10, 60 * MINUTE, NULL,
      "Longest wait between tries. There is no last try."},
-    {"exporters[].outbox.limit", OPTION_SIZE, IN_EXPORTER(outbox.limit_bytes), "0", 0,
-     1024 * 1024 * GIB, NULL, "For this exporter in place of `outbox.limit`; 0: the same."},
+    {"exporters[].outbox.limit", OPTION_SIZE, IN_EXPORTER(outbox.limit_bytes), "0", 0, 1024 * TIB,
+     NULL, "For this exporter in place of `outbox.limit`; 0: the same."},
     {"exporters[].outbox.max_age", OPTION_TIME, IN_EXPORTER(outbox.max_age_ms), "0s", 0, 365 * DAY,
      NULL, "For this exporter in place of `outbox.max_age`; 0: the same."},
     {"exporters[].outbox.when_full", OPTION_CHOICE, IN_EXPORTER(outbox.when_full), "inherit", 0, 0,

@@ -25,7 +25,9 @@ enum {
 	QUICK_ENDS = 5, /* in a row, before we wait between them */
 	BACKOFF_MIN_MS = 50,
 	BACKOFF_MAX_MS = 5000,
-	SUCCESSOR_MS = 30000 /* for a new binary to read its configuration */
+	SUCCESSOR_MS = 30000, /* for a new binary to read its configuration */
+	DEAF_MS = 5000,       /* beyond the deadline of a stop; what is acknowledged is on disk */
+	DEAF_AT_ONCE_MS = 1000
 };
 
 struct worker {
@@ -43,8 +45,9 @@ struct keeper {
 	struct worker current, successor;
 	uint64_t backoff_ms, restart_at_ms; /* 0: no restart is due */
 	unsigned quick_ends;                /* in a row */
-	uint64_t stopped_ms;                /* when the first came */
-	unsigned stops;                     /* SIGTERMs so far */
+	uint64_t shutdown_ms;
+	uint64_t stopped_ms, kill_at_ms; /* when the first SIGTERM came; when patience ends */
+	unsigned stops;                  /* SIGTERMs so far */
 	bool was_ready;
 };
 
@@ -280,6 +283,7 @@ static void on_stop_signal(struct keeper *k)
 	if (k->stops++ == 0)
 		k->stopped_ms = now_ms;
 	k->restart_at_ms = 0;
+	k->kill_at_ms = now_ms + (k->stops == 1 ? k->shutdown_ms + DEAF_MS : DEAF_AT_ONCE_MS);
 	log_info(k->stops == 1 ? "stopping" : "stopping at once", "pid=%d", (int)k->current.pid);
 	if (k->successor.pid != 0)
 		kill(k->successor.pid, SIGTERM);
@@ -287,9 +291,21 @@ static void on_stop_signal(struct keeper *k)
 		kill(k->current.pid, SIGTERM);
 }
 
+static void kill_the_deaf(struct keeper *k)
+{
+	log_error("worker does not stop and is killed", "pid=%d", (int)k->current.pid);
+	k->kill_at_ms = 0;
+	if (k->successor.pid != 0)
+		kill(k->successor.pid, SIGKILL);
+	if (k->current.pid != 0)
+		kill(k->current.pid, SIGKILL);
+}
+
 static int wait_ms(const struct keeper *k)
 {
 	uint64_t now_ms = clock_mono_ms();
+	if (k->kill_at_ms != 0)
+		return k->kill_at_ms > now_ms ? (int)(k->kill_at_ms - now_ms) : 0;
 	if (k->restart_at_ms != 0)
 		return k->restart_at_ms > now_ms ? (int)(k->restart_at_ms - now_ms) : 0;
 	return k->successor.pid != 0 ? 1000 : -1;
@@ -326,6 +342,8 @@ static int keep(struct keeper *k, const sigset_t *unblocked)
 			watch_successor(k);
 		if (k->restart_at_ms != 0 && clock_mono_ms() >= k->restart_at_ms)
 			spawn_current(k);
+		if (k->kill_at_ms != 0 && clock_mono_ms() >= k->kill_at_ms)
+			kill_the_deaf(k);
 		sleep_until_something(k, unblocked);
 	}
 }
@@ -350,7 +368,10 @@ static void catch_signals(sigset_t *unblocked)
 
 int keeper_run(const struct conf *conf, char **argv)
 {
-	struct keeper k = {.argv = argv, .current.report = -1, .successor.report = -1};
+	struct keeper k = {.argv = argv,
+			   .shutdown_ms = conf->shutdown_ms,
+			   .current.report = -1,
+			   .successor.report = -1};
 	int rc = sockets_open(conf, k.sockets);
 	if (rc != 0)
 		return rc > 0 ? rc : EX_OSERR;

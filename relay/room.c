@@ -2,6 +2,9 @@
 #include "relay/room.h"
 
 #include <errno.h>
+#include <sys/eventfd.h>
+#include <sysexits.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -27,11 +30,22 @@ void room_read(struct room *r)
 		r->rules->on_round(r->ctx);
 }
 
-/* Mail that was put before the stop is read before it works. */
-static void on_wake(struct ev_loop *loop, struct ev_async *wake, int events)
+/* A counter that is not read yet is a room that is awake: nothing to do on EAGAIN. */
+static void wake_up(const struct room *r)
 {
-	(void)events;
+	eventfd_write(r->wake_fd, 1);
+}
+
+/* Mail that was put before the stop is read before it works. */
+static void on_wake(struct ev_loop *loop, struct ev_io *wake, int events)
+{
 	struct room *r = wake->data;
+	if (events & EV_ERROR) { /* deaf: the keeper starts the next worker */
+		fail(-errno, "room %s: the kernel does not watch its mailbox", r->rules->name);
+		_exit(EX_OSERR);
+	}
+	eventfd_t count;
+	eventfd_read(r->wake_fd, &count);
 	pthread_mutex_lock(&r->lock);
 	bool stop = r->stop;
 	pthread_mutex_unlock(&r->lock);
@@ -50,20 +64,26 @@ void room_hush(struct room *r, size_t weight)
 int room_init(struct room *r, const struct room_rules *rules, void *ctx)
 {
 	*r = (struct room){.rules = rules, .ctx = ctx};
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return fail(-errno, "room %s: no eventfd", rules->name);
 	r->loop = ev_loop_new(EVFLAG_AUTO);
-	if (r->loop == NULL)
+	if (r->loop == NULL) {
+		close(fd);
 		return fail(-ENOMEM, "room %s: no event loop", rules->name);
+	}
+	r->wake_fd = fd;
 	pthread_mutex_init(&r->lock, NULL);
-	ev_async_init(&r->wake, on_wake);
+	ev_io_init(&r->wake, on_wake, fd, EV_READ);
 	r->wake.data = r;
-	ev_async_start(r->loop, &r->wake);
+	ev_io_start(r->loop, &r->wake);
 	return 0;
 }
 
 static void *run(void *arg)
 {
 	struct room *r = arg;
-	ev_async_send(r->loop, &r->wake); /* mail may have come before the thread */
+	wake_up(r); /* mail may have come before the thread */
 	ev_run(r->loop, 0);
 	return NULL;
 }
@@ -108,7 +128,7 @@ static int put(struct room *r, struct mail *m, bool may_refuse, size_t weight)
 	bool wake = wakes(r, was_empty, weight);
 	pthread_mutex_unlock(&r->lock);
 	if (wake)
-		ev_async_send(r->loop, &r->wake);
+		wake_up(r);
 	return 0;
 }
 
@@ -129,7 +149,7 @@ void room_stop(struct room *r)
 	pthread_mutex_lock(&r->lock);
 	r->stop = true;
 	pthread_mutex_unlock(&r->lock);
-	ev_async_send(r->loop, &r->wake);
+	wake_up(r);
 	pthread_join(r->thread, NULL);
 	r->running = false;
 }
@@ -138,8 +158,9 @@ void room_finish(struct room *r)
 {
 	if (r->loop == NULL)
 		return;
-	ev_async_stop(r->loop, &r->wake);
+	ev_io_stop(r->loop, &r->wake);
 	ev_loop_destroy(r->loop);
+	close(r->wake_fd);
 	pthread_mutex_destroy(&r->lock);
 	r->loop = NULL;
 }

@@ -25,7 +25,8 @@ struct room {
 	const struct room_rules *rules;
 	void *ctx;
 	struct ev_loop *loop;
-	struct ev_async wake;
+	int wake_fd; /* an eventfd: libev's ev_async aborts when the kernel refuses its pipe */
+	struct ev_io wake;
 	pthread_t thread;
 	bool running;
 	pthread_mutex_t lock; /* over the next seven */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "relay/rooms.h"
 
@@ -135,6 +136,7 @@ static int open_box(struct spillway *s, unsigned i, enum place box,
 	    .limit_bytes =
 		box == PLACE_OUTBOX ? conf->outbox.limit_bytes : s->relay->conf->quarantine_bytes,
 	    .done = account->cursor[box],
+	    .kept = account->kept[box],
 	    .metrics = &s->relay->metrics,
 	};
 	memcpy(o.source, account->cursor, sizeof(o.source));
@@ -144,9 +146,19 @@ static int open_box(struct spillway *s, unsigned i, enum place box,
 		rc = box_open(&s->boxes[i][box].box, &o);
 	if (rc != 0)
 		return rc;
-	store_found(s->relay->archive.store, i, box, box_spans(s->boxes[i][box].box));
+	store_found(s->relay->archive.store, i, box, box_first(s->boxes[i][box].box),
+		    box_end(s->boxes[i][box].box));
 	show_bytes(&s->boxes[i][box]);
 	return 0;
+}
+
+/* What was found is known for good before anything is put into a box. */
+static int settle(struct store *store)
+{
+	struct store_txn t;
+	store_begin(&t, store, clock_wall_ms());
+	int rc = store_commit(&t, NULL, NULL);
+	return rc == STORE_FULL ? 0 : rc; /* it goes with the first commit that gets through */
 }
 
 int spillway_open(struct spillway *s, struct relay *relay)
@@ -160,7 +172,7 @@ int spillway_open(struct spillway *s, struct relay *relay)
 		if (rc == 0)
 			rc = open_box(s, i, PLACE_QUARANTINE, &ledger.exporter[i]);
 	}
-	return rc;
+	return rc == 0 ? settle(relay->archive.store) : rc;
 }
 
 void spillway_close(struct spillway *s)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -36,7 +37,8 @@ struct worker {
 	struct listener listeners[PORTS];
 	struct admin *admin;
 	struct store_lock *lock;
-	struct ev_signal term, interrupt;
+	int signal_fd; /* as room.wake_fd: not libev's pipe */
+	struct ev_io on_signal;
 	struct ev_timer step;
 	enum stop_state state;
 	uint64_t state_ms, stop_ms; /* when this state began; when the stop did */
@@ -200,10 +202,16 @@ static void on_step(struct ev_loop *loop, struct ev_timer *timer, int events)
 	stop_step(timer->data);
 }
 
-static void on_stop_signal(struct ev_loop *loop, struct ev_signal *signal, int events)
+static void on_stop_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
 {
-	(void)events;
-	struct worker *w = signal->data;
+	struct worker *w = watcher->data;
+	struct signalfd_siginfo which;
+	if (events & EV_ERROR) {
+		fail(-errno, "the kernel does not watch for signals");
+		_exit(EX_OSERR);
+	}
+	if (read(w->signal_fd, &which, sizeof(which)) < 0) /* a signal all the same */
+		log_warn("a signal cannot be read", "code=%d", errno);
 	if (w->state != SERVING)
 		_exit(EX_OK); /* the second one: every start is a recovery, so this is safe */
 	log_info("stopping", "connections=%llu deadline_ms=%llu",
@@ -320,15 +328,23 @@ static void start_listeners(struct worker *w, const int *sockets)
 	}
 }
 
-static void catch_signals(struct worker *w)
+/* Threads that are started later inherit the mask. */
+static int catch_signals(struct worker *w)
 {
-	ev_signal_init(&w->term, on_stop_signal, SIGTERM);
-	ev_signal_init(&w->interrupt, on_stop_signal, SIGINT);
-	w->term.data = w->interrupt.data = w;
-	ev_signal_start(w->room.loop, &w->term);
-	ev_signal_start(w->room.loop, &w->interrupt);
+	sigset_t stops;
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGTERM);
+	sigaddset(&stops, SIGINT);
+	sigprocmask(SIG_BLOCK, &stops, NULL);
+	w->signal_fd = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (w->signal_fd < 0)
+		return fail(-errno, "no signalfd");
+	ev_io_init(&w->on_signal, on_stop_signal, w->signal_fd, EV_READ);
+	w->on_signal.data = w;
+	ev_io_start(w->room.loop, &w->on_signal);
 	ev_timer_init(&w->step, on_step, STEP_S, STEP_S);
 	w->step.data = w;
+	return 0;
 }
 
 /* A token in a core file is a leaked token. Leak checkers attach to the process, so not under them.
@@ -426,17 +442,21 @@ int worker_run(struct conf *conf, const struct worker_birth *birth, bool discard
 	int code = EX_OSERR;
 	if (room_init(&w->room, &RULES, w) != 0)
 		goto undo_worker;
-	catch_signals(w);
+	if (catch_signals(w) != 0)
+		goto undo_room;
 	report(birth, REPORT_PREPARED);
 	code = take_lock(w, birth->succeeds);
 	if (code != 0)
-		goto undo_room;
+		goto undo_signals;
 	code = EX_IOERR;
 	if (open_rooms(w) == 0)
 		code = serve(w, birth);
 	close_rooms(w);
 	store_lock_close(w->lock);
 	log_info("stopped", "code=%d", code);
+undo_signals:
+	ev_io_stop(w->room.loop, &w->on_signal);
+	close(w->signal_fd);
 undo_room:
 	room_finish(&w->room);
 undo_worker:

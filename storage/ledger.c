@@ -19,7 +19,9 @@ enum {
 	W_DROPPED,
 	W_OUTBOX = W_DROPPED + 16, /* room for reasons to come */
 	W_QUARANTINE = W_OUTBOX + 2,
-	EXPORTER_WORDS = W_QUARANTINE + 2
+	W_KEPT_OUTBOX = W_QUARANTINE + 2,
+	W_KEPT_QUARANTINE,
+	EXPORTER_WORDS
 };
 _Static_assert(DROP_REASONS <= W_OUTBOX - W_DROPPED, "the record has no room for more reasons");
 
@@ -44,6 +46,8 @@ static void exporter_put(const struct ledger_exporter *e, bool removed, struct j
 	    [W_OUTBOX + 1] = e->held[PLACE_OUTBOX],
 	    [W_QUARANTINE] = e->cursor[PLACE_QUARANTINE].block_id,
 	    [W_QUARANTINE + 1] = e->held[PLACE_QUARANTINE],
+	    [W_KEPT_OUTBOX] = e->kept[PLACE_OUTBOX],
+	    [W_KEPT_QUARANTINE] = e->kept[PLACE_QUARANTINE],
 	};
 	memcpy(w + W_DROPPED, e->dropped, sizeof(e->dropped));
 	record_name(name, e);
@@ -58,6 +62,8 @@ static void exporter_from(struct ledger_exporter *e, const uint64_t *w)
 	e->cursor[PLACE_QUARANTINE].block_id = w[W_QUARANTINE];
 	e->held[PLACE_OUTBOX] = w[W_OUTBOX + 1];
 	e->held[PLACE_QUARANTINE] = w[W_QUARANTINE + 1];
+	e->kept[PLACE_OUTBOX] = w[W_KEPT_OUTBOX];
+	e->kept[PLACE_QUARANTINE] = w[W_KEPT_QUARANTINE];
 	e->entered = w[W_ENTERED];
 	e->sent = w[W_SENT];
 	e->backend_rejected = w[W_BACKEND_REJECTED];
@@ -134,7 +140,9 @@ unsigned record_words(const char *name)
 
 void record_catch_up(const char *name, uint64_t *words, uint64_t newest_block)
 {
-	if (strcmp(name, "state") == 0 && words[0] <= newest_block)
+	if (strcmp(name, "state") != 0)
+		words[W_KEPT_OUTBOX] = words[W_KEPT_QUARANTINE] = LEDGER_KEEP_ALL;
+	else if (words[0] <= newest_block)
 		words[0] = newest_block + 1;
 }
 
@@ -197,6 +205,12 @@ void ledger_apply(struct ledger_exporter *e, const struct progress *p)
 	e->held[p->from] -= spans;
 	for (int i = 0; i < PLACES; i++)
 		e->held[i] += p->moved[i];
+}
+
+void ledger_keep_boxes(struct ledger_exporter *e)
+{
+	for (int box = PLACE_OUTBOX; box < PLACES; box++)
+		e->kept[box] = LEDGER_KEEP_ALL;
 }
 
 uint64_t ledger_settled(const struct ledger_exporter *e)

@@ -21,6 +21,7 @@ void state_put(const struct state *st, struct journal_txn *t);
 
 void ledger_enter(struct ledger *l, uint64_t received, uint64_t rejected);
 void ledger_apply(struct ledger_exporter *e, const struct progress *p);
+void ledger_keep_boxes(struct ledger_exporter *e);        /* until store_found() */
 uint64_t ledger_settled(const struct ledger_exporter *e); /* sent, rejected or dropped */
 
 /* The place of a configured or removed exporter, -1 for none. */
@@ -34,7 +35,8 @@ enum { LEDGER_NAME_CAP = sizeof(LEDGER_PREFIX) - 1 + STORE_NAME_MAX };
 bool record_is_ours(const char *name);
 unsigned record_words(const char *name);
 bool record_is_newer(const char *name, const uint64_t *words, const uint64_t *than);
-/* An account that is older than the newest block: that block's id is not given again. */
+/* For a journal made of what could be found: an account that is older than the newest block does
+ * not give that block's id again, and nothing is taken out of a box, for here it may be missing. */
 void record_catch_up(const char *name, uint64_t *words, uint64_t newest_block);
 /* Where an exporter that was configured stood; false for any other record. */
 bool record_cursor(const char *name, const uint64_t *words, struct cursor *c);

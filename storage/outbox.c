@@ -116,7 +116,7 @@ static int begin_segment(struct box *b, uint64_t need)
 int box_append(struct box *b, struct parcel *p)
 {
 	/* its pages, and those of the tree that one more may cost */
-	uint64_t need = PARCEL_HEADER + p->body.len + 16 + 8 * 4096;
+	uint64_t need = PARCEL_HEADER + p->body.len + 16 + (uint64_t)8 * 4096;
 	bool fits = b->making.env != NULL && b->making.used_bytes + need <= b->segment_bytes;
 	assert(p->n_spans != 0);
 	if (!fits && b->making.txn != NULL)
@@ -161,14 +161,16 @@ void box_close(struct box *b)
 	free(b);
 }
 
+/* A difference, so that what was lost between two segments is counted where it is found: by whoever
+ * reads on behind the gap. */
 uint64_t box_spans(const struct box *b)
 {
-	uint64_t spans = 0;
-	for (size_t i = 0; i < b->n_sealed; i++) {
-		uint64_t first = b->sealed[i].first < b->done ? b->done : b->sealed[i].first;
-		spans += b->sealed[i].end > first ? b->sealed[i].end - first : 0;
-	}
-	return spans + (b->making.env != NULL ? b->end - b->making_first : 0);
+	return b->end - (b->done != 0 ? b->done : 1);
+}
+
+uint64_t box_first(const struct box *b)
+{
+	return b->done;
 }
 
 uint64_t box_end(const struct box *b)

@@ -21,8 +21,9 @@ struct box_options {
 	const char *dir; /* made if missing */
 	uint64_t limit_bytes;
 	uint64_t segment_bytes;       /* of one segment; BOX_SEGMENT_MAX at most */
-	struct cursor done;           /* the exporter's durable cursor in this box */
+	struct cursor done;           /* the exporter's durable cursor in this box; 0: never met */
 	struct cursor source[PLACES]; /* and in all places: see parcel.to */
+	uint64_t kept;                /* ids before it are not taken back: their source is gone */
 	struct metrics *metrics;
 };
 enum { BOX_SEGMENT_MAX = 64 << 20, BOX_SEGMENT_MIN = 1 << 20 };
@@ -37,9 +38,11 @@ struct box;
 int box_open(struct box **out, const struct box_options *o);
 void box_close(struct box *b); /* seals; NULL is fine */
 
-/* What is held beyond `done`, as box_open() found it, or now. */
+/* What is held beyond `done`, as box_open() found it, or now; gaps that damage left before the end
+ * are in it. */
 uint64_t box_spans(const struct box *b);
 uint64_t box_bytes(const struct box *b); /* on disk, all segments */
+uint64_t box_first(const struct box *b); /* of the ids that are held */
 uint64_t box_end(const struct box *b);   /* the id that the next parcel gets */
 void box_each_sealed(const struct box *b, void (*on_segment)(void *ctx, struct box_segment g),
 		     void *ctx);

@@ -25,10 +25,12 @@ static int make_folders(const char *dir)
 			continue;
 		bool last = *slash == '\0';
 		*slash = '\0';
-		if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		bool made = mkdir(path, 0700) == 0;
+		if (!made && errno != EEXIST)
 			return fail(-errno, "outbox: cannot make folder %s", path);
-		if (last)
-			return journal_sync_dir(path);
+		int rc = made || last ? journal_sync_dir(path) : 0; /* of the one it is in */
+		if (rc != 0 || last)
+			return rc;
 		*slash = '/';
 	}
 }
@@ -186,7 +188,12 @@ static int look_at_all(struct box *b)
 		return 0;
 	struct segment_look *looks = calloc(n, sizeof(*looks));
 	struct segment *names = calloc(n, sizeof(*names));
-	int rc = looks != NULL && names != NULL ? 0 : fail(-ENOMEM, "outbox: no memory");
+	int rc = 0;
+	if (looks == NULL || names == NULL) {
+		free(looks);
+		free(names);
+		return fail(-ENOMEM, "outbox: no memory");
+	}
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		rc = segment_name(&names[i], b->dir, b->sealed[i].first);
 		looks[i].path = names[i].path;
@@ -201,13 +208,14 @@ static int look_at_all(struct box *b)
 }
 
 /* Whether the parcel's spans still stand where they came from. */
-static bool is_stale(const struct parcel *p, const struct cursor *source)
+static bool is_stale(const struct parcel *p, const struct box_options *o)
 {
-	return cursor_compare(p->to, source[p->from]) > 0;
+	return cursor_compare(p->to, o->source[p->from]) > 0;
 }
 
-/* From which id on everything in the segment is stale. */
-static int first_stale(struct segment *g, const struct cursor *source, uint64_t end,
+/* From which id on everything in the segment is stale. Below o->kept nothing is: what came out of a
+ * journal that is gone says nothing about this one. */
+static int first_stale(struct segment *g, const struct box_options *o, uint64_t end,
 		       uint64_t *first)
 {
 	struct slice bytes;
@@ -216,7 +224,7 @@ static int first_stale(struct segment *g, const struct cursor *source, uint64_t 
 	int rc;
 	*first = end;
 	while ((rc = segment_below(g, &id, &bytes)) == 0) {
-		if (parcel_peek(&p, bytes, id) == 0 && !is_stale(&p, source))
+		if (id < o->kept || (parcel_peek(&p, bytes, id) == 0 && !is_stale(&p, o)))
 			return 0;
 		*first = id;
 	}
@@ -225,7 +233,7 @@ static int first_stale(struct segment *g, const struct cursor *source, uint64_t 
 
 /* Parcels that the source's cursor has not passed are the last ones of the box: what they hold
  * comes again from there. */
-static int take_back(struct box *b, const struct cursor *source)
+static int take_back(struct box *b, const struct box_options *o)
 {
 	uint64_t spans = 0;
 	while (b->n_sealed != 0) {
@@ -237,7 +245,7 @@ static int take_back(struct box *b, const struct cursor *source)
 			rc = segment_open_sealed(&g);
 		if (rc != 0)
 			return rc;
-		rc = first_stale(&g, source, s->end, &first);
+		rc = first_stale(&g, o, s->end, &first);
 		segment_close(&g);
 		if (rc == 0 && first < s->end && first > s->first) {
 			rc = segment_open_again(&g);
@@ -279,13 +287,15 @@ static int open_all(struct box *b, const struct box_options *o)
 	if (rc == 0)
 		rc = look_at_all(b);
 	if (rc == 0)
-		rc = take_back(b, o->source);
+		rc = take_back(b, o);
 	if (rc > 0)
 		rc = fail(-EIO, "outbox: damage in %s", b->dir);
 	if (rc != 0)
 		return rc;
 	seal_all(b);
-	b->end = b->done != 0 ? b->done : 1;
+	if (b->done == 0)
+		b->done = b->n_sealed != 0 ? b->sealed[0].first : 1;
+	b->end = b->done;
 	if (b->n_sealed != 0 && b->end < b->sealed[b->n_sealed - 1].end)
 		b->end = b->sealed[b->n_sealed - 1].end;
 	b->next_id = b->end;

@@ -98,11 +98,11 @@ static int find_whole(struct shelf *s, uint64_t id, struct parcel *p)
 {
 	struct slice bytes;
 	uint64_t key = id + 1;
-	int rc = segment_below(s->file, &key, &bytes);
-	if (rc == 0 && parcel_open(p, bytes, key) == 0 && key + p->n_spans > id)
+	if (segment_below(s->file, &key, &bytes) == 0 && parcel_open(p, bytes, key) == 0 &&
+	    key + p->n_spans > id)
 		return 0;
 	key = id + 1;
-	while ((rc = segment_at_least(s->file, &key, &bytes)) == 0 && key < s->ids.end) {
+	while (segment_at_least(s->file, &key, &bytes) == 0 && key < s->ids.end) {
 		if (parcel_open(p, bytes, key) == 0)
 			return 0;
 		log_limited(LOG_ERROR, "parcel is damaged and skipped", "path=%s id=%" PRIu64,

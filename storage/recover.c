@@ -72,6 +72,7 @@ static void reconcile(struct ledger_exporter *e, uint64_t held_spans)
 	log_error("account and blocks differ, the blocks are believed",
 		  "exporter=%s account_spans=%lld block_spans=%llu", e->name,
 		  (long long)(e->entered - elsewhere), (unsigned long long)held_spans);
+	ledger_keep_boxes(e); /* they may have what is missing here */
 	if (e->entered > elsewhere + held_spans)
 		e->dropped[DROP_DAMAGED] += e->entered - elsewhere - held_spans;
 	else
@@ -93,6 +94,7 @@ static void keep_configured(struct sum *sc, const struct ledger *old, const stru
 			*e = old->exporter[was];
 		if (was >= 0 && (unsigned)was < old->n_exporters)
 			continue;
+		ledger_keep_boxes(e); /* what they hold may long have left the journal */
 		e->entered += e->held[PLACE_JOURNAL];
 		log_info("exporter begins", "exporter=%s spans=%" PRIu64, e->name,
 			 e->held[PLACE_JOURNAL]);

@@ -26,8 +26,7 @@ int segment_name(struct segment *g, const char *dir, uint64_t first)
 bool segment_read_name(const char *name, uint64_t *first)
 {
 	char again[32];
-	if (sscanf(name, "%16" SCNx64, first) != 1)
-		return false;
+	*first = strtoull(name, NULL, 16);
 	snprintf(again, sizeof(again), "%016" PRIx64 ".mdb", *first);
 	return strcmp(name, again) == 0;
 }

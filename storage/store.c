@@ -321,15 +321,27 @@ void store_ledger(const struct store *s, struct ledger *out)
 	*out = s->state.ledger;
 }
 
-void store_found(struct store *s, unsigned exporter, enum place box, uint64_t spans)
+void store_found(struct store *s, unsigned exporter, enum place box, uint64_t first, uint64_t end)
 {
 	struct ledger_exporter *e = &s->state.ledger.exporter[exporter];
-	assert(exporter < s->state.ledger.n_exporters && box != PLACE_JOURNAL);
+	uint64_t spans = end - first;
+	assert(exporter < s->state.ledger.n_exporters && box != PLACE_JOURNAL && first <= end);
+	s->progressed |= e->cursor[box].block_id != first || e->kept[box] > end;
+	e->cursor[box].block_id = first;
+	bool is_new = e->kept[box] == LEDGER_KEEP_ALL;
+	if (e->kept[box] > end)
+		e->kept[box] = end;
 	if (spans == e->held[box])
 		return;
-	log_error("account and box differ, the box is believed",
-		  "exporter=%s box=%s account_spans=%llu box_spans=%llu", e->name, PLACE_NAMES[box],
-		  (unsigned long long)e->held[box], (unsigned long long)spans);
+	if (is_new && e->held[box] == 0)
+		log_warn("box held spans that the account did not know, they are kept",
+			 "exporter=%s box=%s spans=%llu", e->name, PLACE_NAMES[box],
+			 (unsigned long long)spans);
+	else
+		log_error("account and box differ, the box is believed",
+			  "exporter=%s box=%s account_spans=%llu box_spans=%llu", e->name,
+			  PLACE_NAMES[box], (unsigned long long)e->held[box],
+			  (unsigned long long)spans);
 	if (spans < e->held[box])
 		e->dropped[DROP_DAMAGED] += e->held[box] - spans;
 	else

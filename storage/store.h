@@ -100,7 +100,11 @@ struct ledger_exporter {
 	uint64_t entered; /* spans that were or are to be delivered by it */
 	uint64_t sent, backend_rejected, dropped[DROP_REASONS];
 	uint64_t held[PLACES]; /* beyond each cursor */
+	/* Ids of a box before this one are the box's alone: a start takes none of them back
+	 * (struct box_options). LEDGER_KEEP_ALL until the box was met with this journal. */
+	uint64_t kept[PLACES];
 };
+#define LEDGER_KEEP_ALL UINT64_MAX
 static inline uint64_t ledger_buffered(const struct ledger_exporter *e) /* still to be delivered */
 {
 	return e->held[PLACE_JOURNAL] + e->held[PLACE_OUTBOX];
@@ -113,9 +117,10 @@ struct ledger {
 };
 void store_ledger(const struct store *s, struct ledger *out);
 
-/* At the start, once the boxes of all exporters are open: what they really hold. Where the account
- * says more, the rest was lost and is dropped as damaged; where it says less, it is corrected. */
-void store_found(struct store *s, unsigned exporter, enum place box, uint64_t spans);
+/* At the start, once the boxes of all exporters are open: what they really hold, ids [first, end).
+ * Where the account says more, the rest was lost and is dropped as damaged; where it says less, it
+ * is corrected. To be committed before anything is put into a box. */
+void store_found(struct store *s, unsigned exporter, enum place box, uint64_t first, uint64_t end);
 
 /* Reader: any room, one reader a room. Between begin and end the slices given stay valid; at most
  * 100 ms, for the file grows meanwhile. A begin fails, negative, while the store room waits to map

@@ -14,22 +14,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "world.h"
+#include "damage.h"
 
-enum { PAGE = 4096, FILE_MAX = 64 << 20, STEPS = 60, COPIES = 60, WORKERS = 2 };
-enum damage { FLIP_HEADER, FLIP, ZERO_PAGE, OLD_PAGE, CUT_SHORT, SWAP_PAGES, DAMAGES };
-static const char *const DAMAGE_NAMES[DAMAGES] = {"bit flipped in a page header",
-						  "bit flipped anywhere",
-						  "page zeroed",
-						  "old page",
-						  "cut short",
-						  "pages swapped"};
+#define FILE_NAME "journal.mdb"
+
+enum { STEPS = 60, COPIES = 60, WORKERS = 2 };
 enum outcome { WHOLE, LESS, ACCOUNT_OLD, ACCOUNT_OLD_AND_LESS, OUTCOMES, WRONG = 255 };
 
-struct file {
-	uint64_t len;
-	uint8_t data[FILE_MAX];
-};
 struct shared {
 	struct world w;
 	struct file now, early; /* early: some commits before */
@@ -39,31 +30,6 @@ struct shared {
 struct counts {
 	uint64_t outcome[DAMAGES][OUTCOMES], aside[DAMAGES], passed, failed;
 };
-
-static void journal_path(char *out, size_t cap, const char *dir)
-{
-	snprintf(out, cap, "%s/journal.mdb", dir);
-}
-
-static void read_file(struct file *f, const char *dir)
-{
-	char path[512];
-	journal_path(path, sizeof(path), dir);
-	int fd = open(path, O_RDONLY);
-	ssize_t n = read(fd, f->data, sizeof(f->data));
-	f->len = n > 0 ? (uint64_t)n : 0;
-	close(fd);
-}
-
-static void write_file(const struct file *f, const char *dir)
-{
-	char path[512];
-	journal_path(path, sizeof(path), dir);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	if (write(fd, f->data, f->len) != (ssize_t)f->len)
-		exit(1);
-	close(fd);
-}
 
 /* ---- making one ---- */
 
@@ -76,58 +42,15 @@ static int make(struct shared *sh, const char *dir)
 	for (int i = 0; i < STEPS; i++)
 		if (!world_step(w, s, NULL, NULL))
 			return 1;
-	read_file(&sh->early, dir);
+	damage_read(&sh->early, dir, FILE_NAME);
 	/* Enough commits that a head page of then does not pass for that of an unlucky power cut.
 	 */
 	for (uint32_t k = w->now.n_blocks + 8, i = 0; w->now.n_blocks < k && i < 200; i++)
 		if (!world_step(w, s, NULL, NULL))
 			return 1;
 	world_close(w, s, NULL, NULL);
-	read_file(&sh->now, dir);
+	damage_read(&sh->now, dir, FILE_NAME);
 	return 0;
-}
-
-/* ---- damage ---- */
-
-static uint64_t any_page(struct world *w, const struct file *f)
-{
-	return (uint64_t)world_random(w, (uint32_t)(f->len / PAGE)) * PAGE;
-}
-
-static void flip(struct world *w, struct file *f, uint64_t at)
-{
-	f->data[at] ^= (uint8_t)(1 << world_random(w, 8));
-}
-
-static void swap(struct file *f, uint64_t a, uint64_t b)
-{
-	uint8_t page[PAGE];
-	memcpy(page, f->data + a, PAGE);
-	memcpy(f->data + a, f->data + b, PAGE);
-	memcpy(f->data + b, page, PAGE);
-}
-
-static void damage(struct shared *sh, struct file *f, enum damage kind)
-{
-	struct world *w = &sh->w;
-	uint64_t at = any_page(w, f), other = any_page(w, f);
-	memcpy(f->data, sh->now.data, sh->now.len);
-	f->len = sh->now.len;
-	if (kind == FLIP_HEADER)
-		flip(w, f, at += world_random(w, 16));
-	else if (kind == FLIP)
-		flip(w, f, at += world_random(w, PAGE));
-	else if (kind == ZERO_PAGE)
-		memset(f->data + at, 0, PAGE);
-	else if (kind == OLD_PAGE) {
-		at = any_page(w, &sh->early);
-		memcpy(f->data + at, sh->early.data + at, PAGE);
-	} else if (kind == CUT_SHORT)
-		f->len = world_random(w, 2) ? at : at + world_random(w, PAGE);
-	else
-		swap(f, at, other);
-	snprintf(sh->what, sizeof(sh->what), "%s at %llu", DAMAGE_NAMES[kind],
-		 (unsigned long long)at);
 }
 
 /* ---- judging ---- */
@@ -282,8 +205,8 @@ static void try_one(struct shared *sh, struct file *f, const char *dir, enum dam
 {
 	int status;
 	scratch_empty(dir);
-	damage(sh, f, kind);
-	write_file(f, dir);
+	damage(&sh->w, f, &sh->now, &sh->early, kind, sh->what, sizeof(sh->what));
+	damage_write(f, dir, FILE_NAME);
 	pid_t child = fork();
 	if (child == 0)
 		_exit(open_and_judge(sh, f, dir));
@@ -303,7 +226,7 @@ static void try_one(struct shared *sh, struct file *f, const char *dir, enum dam
 	printf("seed %llu: %s: %s, status %d\n", (unsigned long long)seed, sh->what, sh->w.error,
 	       status);
 	if (getenv("KEEP") != NULL) {
-		write_file(f, getenv("KEEP"));
+		damage_write(f, getenv("KEEP"), FILE_NAME);
 		exit(1);
 	}
 	sh->w.error[0] = '\0';

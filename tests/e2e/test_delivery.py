@@ -218,6 +218,18 @@ def test_sigterm_under_load_loses_nothing(start, backend):
     check_ledger(second.status())
 
 
+def test_a_worker_that_does_not_stop_is_killed(start):
+    relay = start(exporters=[])
+    worker = relay.worker_pid()
+    os.kill(worker, signal.SIGSTOP)
+    relay.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)  # what comes sooner is the same signal sent twice
+    assert relay.process.poll() is None
+    relay.process.send_signal(signal.SIGTERM)
+    assert relay.process.wait(timeout=5) == 128 + signal.SIGKILL
+    assert f'msg="worker does not stop and is killed" pid={worker}' in relay.text()
+
+
 def test_relays_in_a_chain_over_grpc(start, backend, tmp_path):
     """edge -> gRPC, zstd -> centre -> HTTP, gzip -> backend: the same bytes come out."""
     centre = start(name="centre")

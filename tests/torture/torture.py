@@ -87,15 +87,11 @@ def life(folder, exporter, order, away, totals):
         away.back.set()
         wait(lambda: len(away.server.bodies) and len(away.server.spans()) >= len(acked), 1.0)
     relay.process.send_signal(signal.SIGTERM)
-    if not wait(lambda: relay.process.poll() is not None, 4):
-        for pid in re.findall(r"worker_?pid=(\d+)|msg=\"ready\".* pid=(\d+)", relay.text()):
-            try:
-                os.kill(int(next(p for p in pid if p)), signal.SIGKILL)
-            except OSError:
-                pass
-        relay.process.kill()
+    stopped = wait(lambda: relay.process.poll() is not None, 9)  # the keeper's patience is 7 s
+    relay.process.kill()
     relay.process.wait()
     relay.log.close()
+    assert stopped, "the relay did not stop"
     return acked, relay.text()
 
 

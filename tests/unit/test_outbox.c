@@ -304,7 +304,7 @@ static void test_a_segment_cut_short_is_set_aside_and_what_is_whole_is_saved(voi
 		check_next(id, id, (uint8_t)(id - 1));
 	CHECK_EQ(box_reader_next(reader, 4, &p), 0);
 	CHECK(p.id > 30 && p.id < 60);
-	CHECK_EQ(box_spans(box), 3 + 101 - p.id);
+	CHECK_EQ(box_spans(box), 100); /* the gap is counted where it is read */
 	end();
 }
 

@@ -158,6 +158,7 @@ static void test_block_with_a_flipped_bit_is_skipped_and_counted(void)
 	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 50);
 	CHECK_EQ(l.exporter[1].dropped[DROP_DAMAGED], 15); /* 5 were sent before */
 	CHECK_EQ(l.exporter[1].held[PLACE_JOURNAL], 40);
+	CHECK_EQ(l.exporter[1].kept[PLACE_OUTBOX], LEDGER_KEEP_ALL); /* it may have them */
 	CHECK_EQ(held_blocks(s), 2);
 	struct store_reader *r;
 	struct slice bytes;
@@ -333,6 +334,7 @@ static void test_exporters_come_and_go_and_every_span_is_accounted(void)
 	CHECK_EQ(l.exporter[0].cursor[PLACE_JOURNAL].span, 4);
 	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 12);
 	CHECK_EQ(l.exporter[0].dropped[DROP_EXPORTER_REMOVED], 11);
+	CHECK_EQ(l.exporter[0].kept[PLACE_OUTBOX], LEDGER_KEEP_ALL);
 	CHECK_EQ(l.exporter[1].held[PLACE_JOURNAL], 9);
 	CHECK_EQ(l.exporter[2].held[PLACE_JOURNAL], 16);
 	store_close(s);
@@ -382,6 +384,7 @@ static void test_account_record_with_a_flipped_bit_is_not_believed(void)
 	struct ledger l = balanced(s);
 	CHECK_EQ(l.exporter[0].cursor[PLACE_JOURNAL].block_id, 0);
 	CHECK_EQ(l.exporter[0].held[PLACE_JOURNAL], 10);
+	CHECK_EQ(l.exporter[0].kept[PLACE_QUARANTINE], LEDGER_KEEP_ALL);
 	store_close(s);
 	drop_dir();
 }
