@@ -17,7 +17,8 @@ def verdict(value, must, goal, least):
 
 
 class Table:
-    def __init__(self):
+    def __init__(self, reps):
+        self.reps = reps
         self.lines = ["| case | median (lowest to highest) | must | goal | |",
                       "|---|---|---|---|---|"]
         self.notes, self.failed = [], []
