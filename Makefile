@@ -67,6 +67,7 @@ $(BUILD)/unit/%: tests/unit/%.c tests/check.h $(BUILD)/parts.a
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $< $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
 # Programs that damage, cut and restart a store and know what must be in it.
+$(BUILD)/disk/model $(BUILD)/disk/powercut: tests/disk/boxes.c tests/disk/boxes.h
 $(BUILD)/disk/powercut: tests/disk/record.c tests/disk/record.h
 $(BUILD)/disk/corrupt $(BUILD)/disk/corrupt_box: tests/disk/damage.h
 $(BUILD)/disk/%: tests/disk/%.c tests/disk/world.c tests/disk/world.h $(BUILD)/parts.a

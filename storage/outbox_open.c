@@ -25,10 +25,12 @@ static int make_folders(const char *dir)
 			continue;
 		bool last = *slash == '\0';
 		*slash = '\0';
-		if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		bool made = mkdir(path, 0700) == 0;
+		if (!made && errno != EEXIST)
 			return fail(-errno, "outbox: cannot make folder %s", path);
-		if (last)
-			return journal_sync_dir(path);
+		int rc = made || last ? journal_sync_dir(path) : 0; /* of the one it is in */
+		if (rc != 0 || last)
+			return rc;
 		*slash = '/';
 	}
 }

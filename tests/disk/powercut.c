@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Power cuts: a child works on a store while every write, sync and name it makes is recorded; then
- * the folder is made anew as a cut after some operation may have left it, opened by the real code,
- * and compared with what had been acknowledged. Often the work goes on from there, and is cut
- * again. powercut [images [first seed]] */
+ * Power cuts: a child works on a store and the boxes beside it while every write, sync and name it
+ * makes is recorded; then the folder is made anew as a cut after some operation may have left it,
+ * opened by the real code, and compared with what had been acknowledged. Often the work goes on
+ * from there, and is cut again. powercut [images [first seed]] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,14 +10,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "boxes.h"
 #include "record.h"
-#include "world.h"
 
-enum { CUTS = 12, STEPS = 30, STATES = 160, GENERATIONS = 4 };
+enum { CUTS = 12, STEPS = 120, STATES = 160, GENERATIONS = 4 };
 
 /* What is shared with the children. */
 struct shared {
 	struct world w;
+	struct boxes boxes;
 	struct world_state state[STATES]; /* as of each commit; 0: as it began */
 	uint32_t n_states;
 	struct record_log log;
@@ -43,12 +44,17 @@ static int work(struct shared *sh, const char *dir)
 	sh->state[0] = sh->w.now;
 	sh->n_states = 1;
 	record_mark(1);
+	if (!boxes_open(&sh->boxes, &sh->w, s, dir, on_commit, sh))
+		return 1;
 	for (uint32_t n = world_random(&sh->w, STEPS); n != 0; n--)
 		if (sh->n_states + 2 < STATES && !sh->log.full &&
-		    !world_step(&sh->w, s, on_commit, sh))
+		    !(world_random(&sh->w, 2) ? world_step(&sh->w, s, on_commit, sh)
+					      : boxes_step(&sh->boxes, &sh->w, s)))
 			return 1;
-	if (world_random(&sh->w, 2) == 0)
+	if (world_random(&sh->w, 2) == 0) {
+		boxes_close(&sh->boxes);
 		world_close(&sh->w, s, on_commit, sh);
+	}
 	return 0;
 }
 
@@ -66,6 +72,25 @@ static void allowed(const struct record_log *l, uint32_t n, uint32_t *least, uin
 	}
 }
 
+/* What the boxes hold follows from which commit of the journal is there. */
+static bool same_boxes(struct shared *sh, const char *dir, struct store *s, uint32_t k)
+{
+	static struct boxes boxes;
+	struct ledger l;
+	boxes = sh->boxes; /* the next cut is one of the same work */
+	sh->w.now = sh->state[k];
+	if (!boxes_open(&boxes, &sh->w, s, dir, NULL, NULL))
+		return false;
+	sh->boxes.compared = boxes.compared;
+	sh->boxes.given_back = boxes.given_back;
+	store_ledger(s, &l);
+	if (!world_check_account(&sh->w, &sh->w.now, &l))
+		return false;
+	if (k % 2 == 0)
+		boxes_close(&boxes);
+	return true;
+}
+
 static int look(struct shared *sh, const char *dir, uint32_t least, uint32_t most)
 {
 	struct store *s;
@@ -76,6 +101,8 @@ static int look(struct shared *sh, const char *dir, uint32_t least, uint32_t mos
 	for (uint32_t k = most + 1; k-- > least;) {
 		sh->w.error[0] = '\0';
 		if (world_check(&sh->w, &sh->state[k], s)) {
+			if (!same_boxes(sh, dir, s, k))
+				return 255;
 			if (k % 2 == 0)
 				store_close(s);
 			return (int)k;
@@ -104,7 +131,7 @@ static int in_child(struct shared *sh, const char *dir, uint32_t least, uint32_t
 }
 
 struct counts {
-	uint64_t passed, failed, ahead, on;
+	uint64_t passed, failed, ahead, on, parcels, given_back;
 };
 
 /* One cut of the recorded work; leaves the image in `to`, and what it holds in sh->w. */
@@ -130,7 +157,10 @@ static bool cut(struct shared *sh, const char *from, const char *to, uint64_t se
 	}
 	c->passed++;
 	c->ahead += (uint32_t)got > least;
-	w->now = w->durable = sh->state[got];
+	c->parcels += sh->boxes.compared;
+	c->given_back += sh->boxes.given_back;
+	sh->boxes.compared = sh->boxes.given_back = 0;
+	w->now = w->durable; /* as looking at it left it */
 	return true;
 }
 
@@ -138,6 +168,8 @@ static bool cut(struct shared *sh, const char *from, const char *to, uint64_t se
 static void lifetime(struct shared *sh, uint64_t seed, char dirs[4][256], struct counts *c)
 {
 	world_init(&sh->w, seed);
+	memset(&sh->boxes, 0, sizeof(sh->boxes));
+	sh->boxes.mask = (unsigned)(seed % 4); /* none in a quarter of them */
 	sh->w.big = seed % 4 == 0;
 	world_configure(&sh->w, 3);
 	for (int i = 0; i < 4; i++)
@@ -146,8 +178,8 @@ static void lifetime(struct shared *sh, uint64_t seed, char dirs[4][256], struct
 		int status;
 		char command[4096];
 		/* dirs[0] stays as it is; the work is done on a copy */
-		snprintf(command, sizeof(command), "rm -f %s/*; cp %s/* %s 2>/dev/null", dirs[1],
-			 dirs[0], dirs[1]);
+		snprintf(command, sizeof(command), "rm -rf %s/*; cp -r %s/* %s 2>/dev/null",
+			 dirs[1], dirs[0], dirs[1]);
 		if (system(command) == -1)
 			exit(1);
 		pid_t child = fork();
@@ -204,6 +236,9 @@ int main(int argc, char **argv)
 	printf("%llu times the commit under way was there, %llu times the work went on\n",
 	       (unsigned long long)(c[0].ahead + c[1].ahead),
 	       (unsigned long long)(c[0].on + c[1].on));
+	printf("%llu parcels were compared, %llu spans were in a box and, untold, in the journal\n",
+	       (unsigned long long)(c[0].parcels + c[1].parcels),
+	       (unsigned long long)(c[0].given_back + c[1].given_back));
 	printf("powercut: %llu passed, %llu failed\n",
 	       (unsigned long long)(c[0].passed + c[1].passed),
 	       (unsigned long long)(c[0].failed + c[1].failed) + (unsigned)died);

@@ -20,10 +20,12 @@ enum { FDS = 256 };
 
 static struct record_log *recorder;
 static struct {
-	int file; /* -1: not ours; -2: the folder */
+	int file; /* -1: not ours; -2: a folder */
+	int folder;
 	bool direct;
 } fds[FDS];
-static char names[RECORD_FILES][RECORD_NAME]; /* of files, as they are called now */
+static char names[RECORD_FILES][RECORD_NAME];     /* of files, as they are called now */
+static char folders[RECORD_FOLDERS][RECORD_NAME]; /* the first is "", the folder itself */
 
 static struct op *next_op(enum op_kind kind)
 {
@@ -36,6 +38,23 @@ static struct op *next_op(enum op_kind kind)
 	memset(op, 0, sizeof(*op));
 	op->kind = kind;
 	return op;
+}
+
+/* Without slashes at the end; -1: none of ours. */
+static int find_folder(const char *name, size_t len)
+{
+	while (len != 0 && name[len - 1] == '/')
+		len--;
+	for (uint32_t i = 0; i < recorder->n_folders; i++)
+		if (strlen(folders[i]) == len && strncmp(folders[i], name, len) == 0)
+			return (int)i;
+	return -1;
+}
+
+static int folder_of(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	return find_folder(name, slash != NULL ? (size_t)(slash - name) : 0);
 }
 
 /* The name within the folder, NULL for files that are none of ours. */
@@ -74,16 +93,20 @@ static void note_open(int fd, const char *path, int flags, bool created)
 		return;
 	size_t len = strlen(recorder->dir);
 	fds[fd].file = -1;
-	if (strncmp(path, recorder->dir, len) == 0 && strspn(path + len, "/") == strlen(path + len))
+	if (strncmp(path, recorder->dir, len) != 0 || (path[len] != '/' && path[len] != '\0'))
+		return;
+	const char *inside = path + len + strspn(path + len, "/"), *name = ours(path);
+	fds[fd].folder = find_folder(inside, strlen(inside));
+	if (fds[fd].folder >= 0)
 		fds[fd].file = -2;
-	const char *name = ours(path);
-	if (name == NULL)
+	if (fds[fd].folder >= 0 || name == NULL)
 		return;
 	int file = created ? -1 : find(name);
 	if (file < 0) {
 		file = add_file(name);
 		struct op *op = next_op(OP_CREATE);
 		op->file = file;
+		op->folder = folder_of(name);
 		snprintf(op->name, RECORD_NAME, "%s", name);
 	}
 	fds[fd].file = file;
@@ -100,6 +123,28 @@ int open(const char *path, int flags, ...)
 	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 	note_open(fd, path, flags, created);
 	return fd;
+}
+
+int close(int fd)
+{
+	if (fd >= 0 && fd < FDS)
+		fds[fd].file = -1;
+	return (int)syscall(SYS_close, fd);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+	int rc = (int)syscall(SYS_mkdir, path, mode);
+	const char *name = rc == 0 ? ours(path) : NULL;
+	if (name != NULL && recorder->n_folders == RECORD_FOLDERS)
+		recorder->full = true;
+	else if (name != NULL) {
+		struct op *op = next_op(OP_FOLDER);
+		op->folder = folder_of(name);
+		snprintf(op->name, RECORD_NAME, "%s", name);
+		snprintf(folders[recorder->n_folders++], RECORD_NAME, "%s", name);
+	}
+	return rc;
 }
 
 static bool recorded(int fd)
@@ -149,7 +194,9 @@ static void note_sync(int fd)
 {
 	if (recorder == NULL || fd < 0 || fd >= FDS || fds[fd].file == -1)
 		return;
-	next_op(OP_SYNC)->file = fds[fd].file == -2 ? -1 : fds[fd].file;
+	struct op *op = next_op(OP_SYNC);
+	op->file = fds[fd].file == -2 ? -1 : fds[fd].file;
+	op->folder = fds[fd].folder;
 }
 
 int fdatasync(int fd)
@@ -180,6 +227,7 @@ static void note_names(enum op_kind kind, const char *from, const char *to)
 	if (a == NULL || (to != NULL && b == NULL))
 		return;
 	struct op *op = next_op(kind);
+	op->folder = folder_of(a); /* nothing moves between folders */
 	snprintf(op->name, RECORD_NAME, "%s", a);
 	int file = find(a), over = b != NULL ? find(b) : -1;
 	if (b != NULL)
@@ -221,32 +269,62 @@ void record_mark(uint64_t number)
 	next_op(OP_MARK)->at = number;
 }
 
-/* The order in which a folder's files get their first numbers. */
-static int list(const char *dir, char (*out)[RECORD_NAME])
+struct listing {
+	char file[RECORD_FILES][RECORD_NAME], folder[RECORD_FOLDERS][RECORD_NAME];
+	uint32_t n_files, n_folders;
+};
+
+static int compare_names(const void *a, const void *b)
 {
-	int n = 0;
-	DIR *d = opendir(dir);
+	return strcmp(a, b);
+}
+
+/* The folders of l->folder grow while they are gone through. */
+static void list_folder(struct listing *l, const char *dir, const char *folder)
+{
+	char path[512], name[512];
+	snprintf(path, sizeof(path), "%s/%s", dir, folder);
+	DIR *d = opendir(path);
 	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-		size_t len = strlen(e->d_name);
-		if (e->d_name[0] == '.' || len >= RECORD_NAME || n == RECORD_FILES ||
-		    (len > 5 && strcmp(e->d_name + len - 5, "-lock") == 0))
+		int len =
+		    snprintf(name, sizeof(name), "%s%s%s", folder, *folder ? "/" : "", e->d_name);
+		bool lock = len > 5 && strcmp(name + len - 5, "-lock") == 0;
+		if (e->d_name[0] == '.' || lock || len >= RECORD_NAME)
 			continue;
-		memcpy(out[n++], e->d_name, len + 1);
+		if (e->d_type == DT_DIR && l->n_folders < RECORD_FOLDERS)
+			snprintf(l->folder[l->n_folders++], RECORD_NAME, "%.95s", name);
+		else if (e->d_type != DT_DIR && l->n_files < RECORD_FILES)
+			snprintf(l->file[l->n_files++], RECORD_NAME, "%.95s", name);
 	}
-	closedir(d);
-	qsort(out, (size_t)n, RECORD_NAME, (int (*)(const void *, const void *))strcmp);
-	return n;
+	if (d != NULL)
+		closedir(d);
+}
+
+/* The order in which files and folders get their first numbers. */
+static void list(struct listing *l, const char *dir)
+{
+	memset(l, 0, sizeof(*l));
+	l->n_folders = 1;
+	for (uint32_t i = 0; i < l->n_folders; i++)
+		list_folder(l, dir, l->folder[i]);
+	qsort(l->file, l->n_files, RECORD_NAME, compare_names);
+	qsort(l->folder, l->n_folders, RECORD_NAME, compare_names);
 }
 
 void record_start(struct record_log *l, const char *dir)
 {
-	l->n_ops = l->n_files = 0;
+	static struct listing now;
+	l->n_ops = 0;
 	l->bytes = 0;
 	l->full = false;
 	snprintf(l->dir, sizeof(l->dir), "%s", dir);
 	for (int i = 0; i < FDS; i++)
 		fds[i].file = -1;
-	l->n_files = (uint32_t)list(dir, names);
+	list(&now, dir);
+	l->n_files = now.n_files;
+	l->n_folders = now.n_folders;
+	memcpy(names, now.file, sizeof(names));
+	memcpy(folders, now.folder, sizeof(folders));
 	recorder = l;
 }
 
@@ -263,6 +341,8 @@ struct disk {
 	struct content file[RECORD_FILES];
 	char name[RECORD_FILES * 2][RECORD_NAME]; /* durable names; "": none */
 	int of[RECORD_FILES * 2];
+	char folder[RECORD_FOLDERS][RECORD_NAME]; /* durable ones, those that hold others first */
+	uint32_t n_folders;
 };
 
 static void resize(struct content *c, uint64_t len)
@@ -280,7 +360,8 @@ static void put(struct content *c, uint64_t at, const uint8_t *data, uint64_t le
 {
 	if (at + len > c->len)
 		resize(c, at + len);
-	memcpy(c->data + at, data, len);
+	if (len != 0)
+		memcpy(c->data + at, data, len);
 }
 
 static void set_name(struct disk *d, const char *name, int file)
@@ -313,7 +394,9 @@ static int named(const struct disk *d, const char *name)
 static void do_name(struct disk *d, const struct op *op)
 {
 	int file = op->kind == OP_CREATE ? op->file : named(d, op->name);
-	if (op->kind == OP_CREATE)
+	if (op->kind == OP_FOLDER)
+		snprintf(d->folder[d->n_folders++], RECORD_NAME, "%s", op->name);
+	else if (op->kind == OP_CREATE)
 		set_name(d, op->name, file);
 	else if (op->kind == OP_UNLINK)
 		set_name(d, op->name, -1);
@@ -359,14 +442,15 @@ static void do_unsynced(struct disk *d, const struct op *op, enum tear tear, uin
 
 static bool is_name(const struct op *op)
 {
-	return op->kind == OP_CREATE || op->kind == OP_RENAME || op->kind == OP_LINK ||
-	       op->kind == OP_UNLINK;
+	return op->kind == OP_CREATE || op->kind == OP_FOLDER || op->kind == OP_RENAME ||
+	       op->kind == OP_LINK || op->kind == OP_UNLINK;
 }
 
-/* Where the last sync of this file (-1: the folder) before n is. */
-static uint32_t last_sync(const struct record_log *l, uint32_t n, int file)
+/* Where the last sync of this file (-1: this folder) before n is. */
+static uint32_t last_sync(const struct record_log *l, uint32_t n, int file, int folder)
 {
-	while (n != 0 && (l->op[n - 1].kind != OP_SYNC || l->op[n - 1].file != file))
+	while (n != 0 && (l->op[n - 1].kind != OP_SYNC || l->op[n - 1].file != file ||
+			  (file < 0 && l->op[n - 1].folder != folder)))
 		n--;
 	return n;
 }
@@ -374,14 +458,17 @@ static uint32_t last_sync(const struct record_log *l, uint32_t n, int file)
 static void replay(struct disk *d, uint32_t n, enum tear tear)
 {
 	const struct record_log *l = d->log;
-	uint32_t synced[RECORD_FILES], chance = d->random(d->ctx, 101), names_end;
-	for (int f = 0; f < RECORD_FILES; f++)
-		synced[f] = last_sync(l, n, f);
-	names_end = last_sync(l, n, -1);
-	names_end += d->random(d->ctx, n - names_end + 1);
+	uint32_t synced[RECORD_FILES], names_end[RECORD_FOLDERS];
+	uint32_t chance = d->random(d->ctx, 101);
+	for (int f = 0; f < (int)l->n_files; f++)
+		synced[f] = last_sync(l, n, f, 0);
+	for (int f = 0; f < (int)l->n_folders; f++) {
+		names_end[f] = last_sync(l, n, -1, f);
+		names_end[f] += d->random(d->ctx, n - names_end[f] + 1);
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct op *op = &l->op[i];
-		if (is_name(op) && i < names_end)
+		if (is_name(op) && i < names_end[op->folder])
 			do_name(d, op);
 		else if (op->kind == OP_WRITE || op->kind == OP_SIZE) {
 			if (i < synced[op->file] || op->direct)
@@ -416,22 +503,49 @@ static int store(const struct content *c, const char *dir, const char *name)
 	return n == (ssize_t)c->len ? 0 : -1;
 }
 
+/* Whether the folder that holds it is there, and those that hold that. */
+static bool is_reachable(const struct disk *d, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	size_t len = slash != NULL ? (size_t)(slash - name) : 0;
+	if (len == 0)
+		return true;
+	for (uint32_t i = 0; i < d->n_folders; i++)
+		if (strlen(d->folder[i]) == len && strncmp(d->folder[i], name, len) == 0)
+			return is_reachable(d, d->folder[i]);
+	return false;
+}
+
+static void make_folders(const struct disk *d, const char *to)
+{
+	char path[512];
+	for (uint32_t i = 0; i < d->n_folders; i++) {
+		snprintf(path, sizeof(path), "%s/%s", to, d->folder[i]);
+		if (is_reachable(d, d->folder[i]))
+			mkdir(path, 0700);
+	}
+}
+
 int record_replay(const struct record_log *l, uint32_t n, enum tear tear, const char *from,
 		  const char *to, uint32_t (*random)(void *ctx, uint32_t n), void *ctx)
 {
-	static char first[RECORD_FILES][RECORD_NAME];
+	static struct listing first;
 	struct disk *d = calloc(1, sizeof(*d));
-	int rc = 0, n_first = list(from, first);
+	int rc = 0;
+	list(&first, from);
 	d->log = l;
 	d->random = random;
 	d->ctx = ctx;
-	for (int i = 0; i < n_first; i++) {
-		load(&d->file[i], from, first[i]);
-		set_name(d, first[i], i);
+	for (uint32_t i = 0; i < first.n_files; i++) {
+		load(&d->file[i], from, first.file[i]);
+		set_name(d, first.file[i], (int)i);
 	}
+	memcpy(d->folder, first.folder, sizeof(d->folder));
+	d->n_folders = first.n_folders;
 	replay(d, n, tear);
+	make_folders(d, to);
 	for (int i = 0; i < RECORD_FILES * 2 && rc == 0; i++)
-		if (d->name[i][0] != '\0')
+		if (d->name[i][0] != '\0' && is_reachable(d, d->name[i]))
 			rc = store(&d->file[d->of[i]], to, d->name[i]);
 	for (int i = 0; i < RECORD_FILES; i++)
 		free(d->file[i].data);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tests/disk/record.h - what a process does to the files of one folder, in order, and the folder as
- * a power cut after any of it may leave it. The calls are found in the program before the C
- * library's, as the program's own symbols are; so LMDB's come here as well.
+ * tests/disk/record.h - what a process does to the files of one folder and of those in it, in one
+ * order, and the folder as a power cut after any of it may leave it. The calls are found in the
+ * program before the C library's, as the program's own symbols are; so LMDB's come here as well.
  *
  * A disk keeps what was synced. Of the rest it may keep any part: of written bytes any sectors, of
- * names made, moved and removed the first ones. Lock files are left out: they say nothing that
- * outlives a process. */
+ * names made, moved and removed in a folder the first ones, in each folder as many as it likes.
+ * Lock files are left out: they say nothing that outlives a process. */
 #ifndef TESTS_DISK_RECORD_H
 #define TESTS_DISK_RECORD_H
 
@@ -13,20 +13,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RECORD_OPS = 6000, RECORD_BYTES = 48 << 20, RECORD_NAME = 96, RECORD_FILES = 64 };
+enum {
+	RECORD_OPS = 8000,
+	RECORD_BYTES = 64 << 20,
+	RECORD_NAME = 96,
+	RECORD_FILES = 160,
+	RECORD_FOLDERS = 16
+};
 
-enum op_kind { OP_WRITE, OP_SYNC, OP_SIZE, OP_CREATE, OP_RENAME, OP_LINK, OP_UNLINK, OP_MARK };
+enum op_kind {
+	OP_WRITE,
+	OP_SYNC,
+	OP_SIZE,
+	OP_CREATE,
+	OP_FOLDER,
+	OP_RENAME,
+	OP_LINK,
+	OP_UNLINK,
+	OP_MARK
+};
 struct op {
 	enum op_kind kind;
 	bool direct;      /* a write that is durable by itself */
-	int file;         /* a number of our own; of OP_SYNC: -1 for the folder */
+	int file;         /* a number of our own; of OP_SYNC: -1 for a folder */
+	int folder;       /* the one that is synced, or in which names change */
 	uint64_t at, len; /* a write's; at: a size, or a mark's number */
 	uint64_t data;    /* where its bytes are */
 	char name[RECORD_NAME], to[RECORD_NAME];
 };
 struct record_log { /* without pointers, for it is shared with the process that is recorded */
 	char dir[256];
-	uint32_t n_ops, n_files;
+	uint32_t n_ops, n_files, n_folders;
 	bool full;
 	uint64_t bytes;
 	struct op op[RECORD_OPS];

@@ -11,12 +11,11 @@
 
 #include "unit/otlp_sample.h"
 
-static const char *const NAMES[WORLD_NAMES] = {"a", "b", "c"};
+const char *const WORLD_EXPORTERS[WORLD_NAMES] = {"a", "b", "c"};
 static struct metrics metrics;
 enum { RETIRE_AT_ONCE = 64 };
 
-static bool wrong(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static bool wrong(struct world *w, const char *fmt, ...)
+bool world_wrong(struct world *w, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
@@ -82,10 +81,14 @@ void world_configure(struct world *w, unsigned mask)
 		if (wanted && !e->configured) {
 			e->held = held_behind(w, &w->now, e->cursor);
 			e->entered += e->held;
-			e->known = true;
+			e->known = e->is_new = true;
 		} else if (!wanted && e->configured) {
 			e->dropped[DROP_EXPORTER_REMOVED] += e->held;
 			e->held = 0;
+			for (int box = PLACE_OUTBOX; box < PLACES; box++) {
+				e->dropped[DROP_EXPORTER_REMOVED] += e->box_held[box];
+				e->box_held[box] = 0;
+			}
 		}
 		e->configured = wanted;
 	}
@@ -101,13 +104,13 @@ int world_open(struct world *w, struct store **s, const char *dir)
 				  .metrics = &metrics};
 	for (unsigned i = 0; i < WORLD_NAMES; i++)
 		if (w->mask >> i & 1)
-			names[o.n_exporters++] = NAMES[i];
+			names[o.n_exporters++] = WORLD_EXPORTERS[i];
 	return store_open(s, &o);
 }
 
 /* ---- work ---- */
 
-static unsigned index_in_store(const struct world *w, unsigned exporter)
+unsigned world_index_in_store(const struct world *w, unsigned exporter)
 {
 	unsigned n = 0;
 	for (unsigned i = 0; i < exporter; i++)
@@ -115,8 +118,30 @@ static unsigned index_in_store(const struct world *w, unsigned exporter)
 	return n;
 }
 
+uint32_t world_run(const struct world *w, struct cursor c, uint32_t most, uint64_t *first)
+{
+	uint32_t n = 0;
+	*first = 0;
+	for (uint32_t i = w->now.first_held; i < w->now.n_blocks; i++) {
+		const struct world_block *b = &w->block[i];
+		uint32_t skip = b->spans - world_spans_behind(w, b, c);
+		for (uint32_t k = 0; k < b->n_requests && n < most; k++) {
+			const struct world_request *r = &w->request[b->first_request + k];
+			uint32_t over = skip < r->spans ? skip : r->spans;
+			skip -= over;
+			if (over == r->spans)
+				continue;
+			if (n != 0 && r->first + over != *first + n)
+				return n;
+			*first = n == 0 ? r->first + over : *first;
+			n += r->spans - over;
+		}
+	}
+	return n < most ? n : most;
+}
+
 /* The place `spans` behind the exporter's cursor, in one of the ways to say it. */
-static struct cursor advance(struct world *w, struct cursor c, uint64_t spans)
+struct cursor world_advance(struct world *w, struct cursor c, uint64_t spans)
 {
 	for (uint32_t i = w->now.first_held; i < w->now.n_blocks; i++) {
 		const struct world_block *b = &w->block[i];
@@ -142,7 +167,7 @@ static struct cursor advance(struct world *w, struct cursor c, uint64_t spans)
 	return c;
 }
 
-static void split(struct world *w, uint64_t spans, struct progress *p)
+void world_split(struct world *w, uint64_t spans, struct progress *p)
 {
 	p->sent = spans;
 	if (world_random(w, 3) == 0) {
@@ -156,22 +181,29 @@ static void split(struct world *w, uint64_t spans, struct progress *p)
 	}
 }
 
+void world_count(struct world_exporter *e, const struct progress *p)
+{
+	e->sent += p->sent;
+	e->backend_rejected += p->backend_rejected;
+	for (int k = 0; k < DROP_REASONS; k++)
+		e->dropped[k] += p->dropped[k];
+	for (int box = PLACE_OUTBOX; box < PLACES; box++)
+		e->box_held[box] += p->moved[box];
+}
+
 static void progress(struct world *w, struct store *s)
 {
 	unsigned i = world_random(w, WORLD_NAMES);
 	struct world_exporter *e = &w->now.exporter[i];
 	struct progress p = {.from = PLACE_JOURNAL};
-	if (!e->configured || e->held == 0)
+	if (!e->configured || e->held == 0 || w->moving[i])
 		return;
 	uint64_t spans = world_random(w, 3) == 0 ? e->held : 1 + world_random(w, (uint32_t)e->held);
-	split(w, spans, &p);
-	p.done = e->cursor = advance(w, e->cursor, spans);
-	store_progress(s, index_in_store(w, i), &p);
+	world_split(w, spans, &p);
+	p.done = e->cursor = world_advance(w, e->cursor, spans);
+	store_progress(s, world_index_in_store(w, i), &p);
 	e->held -= spans;
-	e->sent += p.sent;
-	e->backend_rejected += p.backend_rejected;
-	for (int k = 0; k < DROP_REASONS; k++)
-		e->dropped[k] += p.dropped[k];
+	world_count(e, &p);
 	w->progressed = true;
 }
 
@@ -187,7 +219,7 @@ static bool is_past(const struct world *w, const struct world_block *b)
 	return true;
 }
 
-static void retire(struct world *w)
+void world_retire(struct world *w)
 {
 	for (int n = 0; n < RETIRE_AT_ONCE && w->now.first_held < w->now.n_blocks &&
 			is_past(w, &w->block[w->now.first_held]);
@@ -258,7 +290,7 @@ static bool commit(struct world *w, struct store *s, uint32_t n,
 		spans += r->spans;
 		rejected += refused;
 	}
-	retire(w);
+	world_retire(w);
 	pack(w, first, n, now_ms);
 	enter(w, spans, rejected, n);
 	if (on_commit != NULL)
@@ -267,7 +299,7 @@ static bool commit(struct world *w, struct store *s, uint32_t n,
 	for (uint32_t i = 0; i < n; i++)
 		buf_finish(&body[i]);
 	if (rc != 0)
-		return wrong(w, "commit gives %d", rc);
+		return world_wrong(w, "commit gives %d", rc);
 	w->durable = w->now;
 	w->progressed = false;
 	if (on_commit != NULL)
@@ -292,7 +324,7 @@ bool world_step(struct world *w, struct store *s, void (*on_commit)(void *ctx, b
 bool world_close(struct world *w, struct store *s, void (*on_commit)(void *ctx, bool done),
 		 void *ctx)
 {
-	retire(w);
+	world_retire(w);
 	if (on_commit != NULL)
 		on_commit(ctx, false);
 	store_close(s);
@@ -307,6 +339,14 @@ void world_crash(struct world *w)
 {
 	w->now = w->durable;
 	w->progressed = false;
+	memset(w->moving, 0, sizeof(w->moving));
+}
+
+void world_forget(struct world *w)
+{
+	memset(&w->now, 0, sizeof(w->now));
+	w->now.next_block = w->now.next_seq = 1;
+	w->durable = w->now;
 }
 
 /* ---- comparing ---- */
@@ -317,10 +357,10 @@ bool world_check_block(struct world *w, const struct world_block *b, struct slic
 	struct record rec;
 	uint32_t at = 0;
 	if (block_open(&open, bytes, b->id) != 0)
-		return wrong(w, "block %" PRIu64 " is damaged", b->id);
+		return world_wrong(w, "block %" PRIu64 " is damaged", b->id);
 	if (open.n_spans != b->spans || open.n_records != b->n_requests ||
 	    open.unix_ms != b->unix_ms || bytes.len != b->bytes)
-		return wrong(w, "block %" PRIu64 " is another", b->id);
+		return world_wrong(w, "block %" PRIu64 " is another", b->id);
 	for (uint32_t i = 0; i < b->n_requests; i++) {
 		const struct world_request *r = &w->request[b->first_request + i];
 		struct buf body = {0};
@@ -329,7 +369,7 @@ bool world_check_block(struct world *w, const struct world_block *b, struct slic
 			    slice_equal(rec.payload, buf_slice(&body));
 		buf_finish(&body);
 		if (!same)
-			return wrong(w, "block %" PRIu64 ": request %u is another", b->id, i);
+			return world_wrong(w, "block %" PRIu64 ": request %u is another", b->id, i);
 	}
 	return true;
 }
@@ -339,20 +379,27 @@ static bool same_exporter(struct world *w, const struct world_exporter *e,
 {
 	struct cursor c = l->cursor[PLACE_JOURNAL];
 	if (cursor_compare(c, e->cursor) != 0)
-		return wrong(w, "%s: cursor is %" PRIu64 "/%u/%u, wanted %" PRIu64 "/%u/%u",
-			     l->name, c.block_id, c.offset, c.span, e->cursor.block_id,
-			     e->cursor.offset, e->cursor.span);
+		return world_wrong(w, "%s: cursor is %" PRIu64 "/%u/%u, wanted %" PRIu64 "/%u/%u",
+				   l->name, c.block_id, c.offset, c.span, e->cursor.block_id,
+				   e->cursor.offset, e->cursor.span);
 	if (l->entered != e->entered || l->sent != e->sent ||
 	    l->backend_rejected != e->backend_rejected || l->held[PLACE_JOURNAL] != e->held)
-		return wrong(w,
-			     "%s: entered %" PRIu64 " of %" PRIu64 ", sent %" PRIu64 " of %" PRIu64
-			     ", held %" PRIu64 " of %" PRIu64,
-			     l->name, l->entered, e->entered, l->sent, e->sent,
-			     l->held[PLACE_JOURNAL], e->held);
+		return world_wrong(w,
+				   "%s: entered %" PRIu64 " of %" PRIu64 ", sent %" PRIu64
+				   " of %" PRIu64 ", held %" PRIu64 " of %" PRIu64,
+				   l->name, l->entered, e->entered, l->sent, e->sent,
+				   l->held[PLACE_JOURNAL], e->held);
+	for (int box = PLACE_OUTBOX; box < PLACES; box++)
+		if (l->cursor[box].block_id != e->box_done[box] || l->held[box] != e->box_held[box])
+			return world_wrong(w,
+					   "%s: %s is at %" PRIu64 " of %" PRIu64 ", held %" PRIu64
+					   " of %" PRIu64,
+					   l->name, PLACE_NAMES[box], l->cursor[box].block_id,
+					   e->box_done[box], l->held[box], e->box_held[box]);
 	for (int k = 0; k < DROP_REASONS; k++)
 		if (l->dropped[k] != e->dropped[k])
-			return wrong(w, "%s: %s is %" PRIu64 ", wanted %" PRIu64, l->name,
-				     DROP_REASON_NAMES[k], l->dropped[k], e->dropped[k]);
+			return world_wrong(w, "%s: %s is %" PRIu64 ", wanted %" PRIu64, l->name,
+					   DROP_REASON_NAMES[k], l->dropped[k], e->dropped[k]);
 	return true;
 }
 
@@ -361,22 +408,23 @@ bool world_check_account(struct world *w, const struct world_state *want, const 
 	unsigned n = 0;
 	if (l->received != want->received || l->rejected != want->rejected ||
 	    l->accepted != want->accepted)
-		return wrong(w, "received %" PRIu64 " of %" PRIu64, l->received, want->received);
+		return world_wrong(w, "received %" PRIu64 " of %" PRIu64, l->received,
+				   want->received);
 	for (unsigned i = 0; i < WORLD_NAMES; i++) {
 		const struct world_exporter *e = &want->exporter[i];
 		unsigned k = 0;
 		while (k < l->n_exporters + l->n_removed &&
-		       strcmp(l->exporter[k].name, NAMES[i]) != 0)
+		       strcmp(l->exporter[k].name, WORLD_EXPORTERS[i]) != 0)
 			k++;
 		n += e->known;
 		if (!e->known)
 			continue;
 		if (k == l->n_exporters + l->n_removed || (k < l->n_exporters) != e->configured)
-			return wrong(w, "%s is not where it must be", NAMES[i]);
+			return world_wrong(w, "%s is not where it must be", WORLD_EXPORTERS[i]);
 		if (!same_exporter(w, e, &l->exporter[k]))
 			return false;
 	}
-	return n == l->n_exporters + l->n_removed || wrong(w, "too many exporters");
+	return n == l->n_exporters + l->n_removed || world_wrong(w, "too many exporters");
 }
 
 struct held_list {
@@ -397,17 +445,17 @@ static bool check_blocks(struct world *w, const struct world_state *want, struct
 	struct held_list held = {.n = 0};
 	store_each_block(s, list_block, &held);
 	if (held.n != want->n_blocks - want->first_held)
-		return wrong(w, "%u blocks are held, wanted %u", held.n,
-			     want->n_blocks - want->first_held);
+		return world_wrong(w, "%u blocks are held, wanted %u", held.n,
+				   want->n_blocks - want->first_held);
 	for (uint32_t i = 0; i < held.n; i++) {
 		const struct world_block *b = &w->block[want->first_held + i];
 		const struct store_block *h = &held.blocks[i];
 		struct slice bytes;
 		if (h->id != b->id || h->spans != b->spans || h->bytes != b->bytes ||
 		    h->unix_ms != b->unix_ms)
-			return wrong(w, "block %" PRIu64 " is listed wrong", b->id);
+			return world_wrong(w, "block %" PRIu64 " is listed wrong", b->id);
 		if (store_reader_block(r, b->id, &bytes) != 0)
-			return wrong(w, "block %" PRIu64 " cannot be read", b->id);
+			return world_wrong(w, "block %" PRIu64 " cannot be read", b->id);
 		if (!world_check_block(w, b, bytes))
 			return false;
 	}
@@ -422,7 +470,7 @@ bool world_check(struct world *w, const struct world_state *want, struct store *
 	if (!world_check_account(w, want, &l))
 		return false;
 	if (store_reader_open(&r, s) != 0 || store_reader_begin(r) != 0)
-		return wrong(w, "no reader");
+		return world_wrong(w, "no reader");
 	bool good = check_blocks(w, want, s, r);
 	store_reader_end(r);
 	store_reader_close(r);
@@ -454,7 +502,12 @@ void scratch_empty(const char *dir)
 		if (e->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		unlink(path);
+		if (e->d_type == DT_DIR) {
+			scratch_empty(path);
+			rmdir(path);
+		} else {
+			unlink(path);
+		}
 	}
 	closedir(d);
 }

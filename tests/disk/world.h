@@ -20,6 +20,9 @@ struct world_exporter {
 	bool known, configured;
 	struct cursor cursor;
 	uint64_t entered, sent, backend_rejected, dropped[DROP_REASONS], held;
+	/* Of its boxes (boxes.h): as `cursor` and `held`, and whether one was met yet. */
+	uint64_t box_done[PLACES], box_held[PLACES];
+	bool is_new;
 };
 struct world_state {
 	uint64_t received, rejected, accepted;
@@ -39,6 +42,8 @@ struct world {
 	uint64_t seed, next_span;
 	unsigned mask;        /* of the exporters that are configured */
 	bool progressed, big; /* big: also requests that fill blocks */
+	bool
+	    moving[WORLD_NAMES]; /* spans of it are on their way to a box: nothing overtakes them */
 	struct world_state now, durable;
 	struct world_request request[WORLD_REQUESTS];
 	struct world_block block[WORLD_BLOCKS];
@@ -61,6 +66,22 @@ bool world_close(struct world *w, struct store *s, void (*on_commit)(void *ctx, 
 
 /* The process is gone: what was not durable is not there. */
 void world_crash(struct world *w);
+
+/* The journal and the account begin anew. */
+void world_forget(struct world *w);
+
+/* Stretches of the journal: how many spans with ascending numbers are behind the cursor, `most` at
+ * most, and the first's number. The place `spans` behind the cursor, in one of the ways to say it.
+ * What store_commit() deletes. */
+uint32_t world_run(const struct world *w, struct cursor c, uint32_t most, uint64_t *first);
+struct cursor world_advance(struct world *w, struct cursor c, uint64_t spans);
+void world_retire(struct world *w);
+/* Shares spans out to what may have become of them. */
+void world_split(struct world *w, uint64_t spans, struct progress *p);
+void world_count(struct world_exporter *e, const struct progress *p);
+unsigned world_index_in_store(const struct world *w, unsigned exporter);
+extern const char *const WORLD_EXPORTERS[WORLD_NAMES];
+bool world_wrong(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Whether the store is exactly this: account, cursors, blocks, every byte of them. */
 bool world_check(struct world *w, const struct world_state *want, struct store *s);
