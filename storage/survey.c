@@ -63,7 +63,7 @@ static int open_journal(struct survey *s)
 /* Where a relay has the lock, we do without. */
 static int lock_folder(struct survey *s)
 {
-	int rc = store_lock_open(&s->lock, s->dir);
+	int rc = store_lock_open_to_look(&s->lock, s->dir);
 	return rc == STORE_LOCKED ? 0 : rc;
 }
 

@@ -21,12 +21,12 @@ class Disk:
         done = command("mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", self.path)
         if kind == "ext4" and done.returncode == 0:
             command("umount", self.path)
-            image = os.path.join(folder, "image")
-            with open(image, "wb") as f:
+            self.image = os.path.join(folder, "image")
+            with open(self.image, "wb") as f:
                 f.truncate(mib << 20)
-            done = command("mkfs.ext4", "-q", "-m", "0", image)
+            done = command("mkfs.ext4", "-q", "-m", "0", "-e", "remount-ro", self.image)
             if done.returncode == 0:
-                done = command("mount", "-o", "loop", image, self.path)
+                done = self.mount()
         if done.returncode != 0:
             pytest.skip(f"cannot mount {kind}: {done.stderr.strip()}")
 
@@ -50,9 +50,22 @@ class Disk:
     def free(self):
         os.unlink(self.ballast)
 
-    def remount(self, how):
-        done = command("mount", "-o", f"remount,{how}", self.path)
-        assert done.returncode == 0, done.stderr
+    def mount(self):
+        return command("mount", "-o", "loop", self.image, self.path)
+
+    def fail(self):
+        """ext4 finds an error, and is read-only from then on."""
+        with open("/proc/mounts") as f:
+            device = next(line.split()[0] for line in f if line.split()[1] == self.path)
+        trigger = f"/sys/fs/ext4/{os.path.basename(device)}/trigger_fs_error"
+        if not os.access(trigger, os.W_OK):
+            pytest.skip(f"cannot write to {trigger}")
+        with open(trigger, "w") as f:
+            f.write("a test")
+
+    def mount_again(self):
+        assert command("umount", self.path).returncode == 0
+        assert self.mount().returncode == 0
 
     def close(self):
         if command("umount", self.path).returncode != 0:
