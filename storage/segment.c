@@ -264,6 +264,15 @@ uint64_t segment_seal(struct segment *g)
 	return (uint64_t)st.st_blocks * 512;
 }
 
+/* No memory is no damage. */
+static int found_no(const struct segment *g, int rc)
+{
+	if (rc == MDB_NOTFOUND)
+		return BOX_NONE;
+	int what = journal_meaning(rc);
+	return what > 0 ? SEGMENT_BAD : fail(what, "outbox: cannot read %s", g->path);
+}
+
 /* What the cursor finds by `first`, or, where that is not below *id, before it. */
 static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id,
 		struct slice *bytes)
@@ -273,7 +282,7 @@ static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id
 	MDB_val key = {sizeof(*id), id}, value = {0};
 	int rc = mdb_cursor_open(g->txn, g->req, &cursor);
 	if (rc != 0)
-		return SEGMENT_BAD;
+		return found_no(g, rc);
 	rc = mdb_cursor_get(cursor, &key, &value, first);
 	if (below && rc == MDB_NOTFOUND)
 		rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
@@ -283,7 +292,7 @@ static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id
 		memcpy(&found, key.mv_data, sizeof(found));
 	mdb_cursor_close(cursor);
 	if (rc != 0)
-		return rc == MDB_NOTFOUND ? BOX_NONE : SEGMENT_BAD;
+		return found_no(g, rc);
 	if (found == 0 || (below ? found >= *id : found < *id))
 		return SEGMENT_BAD;
 	*id = found;
