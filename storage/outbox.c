@@ -9,6 +9,10 @@
 #include "base/log.h"
 #include "storage/box.h"
 
+/* What of a box stays in the page cache: what will be read first. The rest would push out what
+ * others need, and fresh memory costs three times what the write does where a host lends it. */
+enum { CACHED_BYTES = 256 << 20 };
+
 uint64_t box_segment_bytes(uint64_t limit_bytes)
 {
 	uint64_t bytes = limit_bytes / 8;
@@ -148,6 +152,8 @@ int box_commit(struct box *b)
 	int rc = segment_commit(&b->making);
 	if (rc == 0) {
 		b->end = b->next_id;
+		if (b->sealed_bytes >= CACHED_BYTES)
+			segment_forget(&b->making);
 		return 0;
 	}
 	b->next_id = b->end;

@@ -125,6 +125,7 @@ static void unlink_both(const struct segment *g)
 int segment_create(struct segment *g, uint64_t bytes)
 {
 	g->txn = NULL;
+	g->warm_from = 0;
 	int rc = map(g, bytes, 0);
 	if (rc == 0)
 		rc = take_space(g, bytes);
@@ -221,6 +222,14 @@ int segment_commit(struct segment *g)
 	if (rc == 0)
 		rc = measure(g);
 	return rc == 0 ? 0 : failed(g, rc, "commit");
+}
+
+void segment_forget(struct segment *g)
+{
+	int fd;
+	if (g->warm_from != 0 && mdb_env_get_fd(g->env, &fd) == 0)
+		(void)posix_fadvise(fd, 0, (off_t)g->warm_from, POSIX_FADV_DONTNEED);
+	g->warm_from = g->used_bytes;
 }
 
 int segment_cut(struct segment *g, uint64_t id)
