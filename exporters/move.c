@@ -154,6 +154,16 @@ static void drop_oldest(struct sender *s)
 	lane_advance(l);
 }
 
+/* What was in flight when its segment went, and was not taken. Nothing more can be dropped, and no
+ * disk is freed, before all of that segment is done. */
+static void drop_what_came_back(struct sender *s)
+{
+	struct lane *l = &s->lane[PLACE_OUTBOX];
+	if (l->backlog.passed < l->given_up_before &&
+	    lane_give_up(l, l->given_up_before, DROP_OUTBOX_FULL) != 0)
+		lane_advance(l);
+}
+
 static void on_not_spilled(struct request *r, int rc)
 {
 	struct sender *s = r->lane->sender;
@@ -290,6 +300,7 @@ bool move_holds_fresh(const struct sender *s)
 void move_what_must(struct sender *s)
 {
 	limit_backlog(s);
+	drop_what_came_back(s);
 	for (int i = 0; i < PLACES; i++)
 		move_head(&s->lane[i]);
 	measure_waiting(s);

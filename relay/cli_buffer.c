@@ -432,7 +432,9 @@ static int command_relay(struct buffer_command *c)
 
 static int open_survey(struct buffer_command *c)
 {
-	int rc = survey_open(&c->survey, c->data_dir);
+	struct survey *s = NULL;
+	int rc = survey_open(&s, c->data_dir);
+	c->survey = s;
 	if (rc == SURVEY_NONE)
 		fprintf(stderr, "spanrelay: there is no relay's data in %s\n", c->data_dir);
 	else if (rc == SURVEY_BAD)

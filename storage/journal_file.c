@@ -224,17 +224,15 @@ int journal_open_beside(struct journal *j)
 {
 	struct journal_txn t;
 	int rc = map_file(j, MDB_RDONLY);
-	journal_begin_read(&t, j);
-	if (rc == 0)
-		rc = t.rc;
 	if (rc == 0) {
-		open_databases(&t, 0);
-		rc = check_format(&t);
-		mdb_txn_commit(t.txn); /* keeps the handles */
-	} else {
-		journal_abort(&t);
-		rc = fail(rc > 0 ? -rc : rc, "cannot map %s: %s", j->path, mdb_strerror(rc));
+		journal_begin_read(&t, j);
+		rc = t.rc;
 	}
+	if (rc != 0)
+		return fail(rc > 0 ? -rc : rc, "cannot map %s: %s", j->path, mdb_strerror(rc));
+	open_databases(&t, 0);
+	rc = check_format(&t);
+	mdb_txn_commit(t.txn); /* keeps the handles */
 	return rc;
 }
 

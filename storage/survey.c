@@ -26,46 +26,67 @@ struct survey {
 	    copy; /* of the block at hand: the transaction is short, for the file grows meanwhile */
 };
 
+/* 0, SURVEY_BAD or negative. */
+static int load_state(struct survey *s)
+{
+	struct journal_txn t;
+	journal_begin_read(&t, &s->journal);
+	int rc = state_load(&s->state, &t);
+	journal_abort(&t);
+	return rc <= 0 ? rc : SURVEY_BAD;
+}
+
+/* Before a lock file is made: where no relay was, nothing is left behind. */
+static int find_journal(struct survey *s)
+{
+	snprintf(s->journal.path, sizeof(s->journal.path), "%s/journal.mdb", s->dir);
+	if (access(s->journal.path, F_OK) == 0)
+		return 0;
+	return errno == ENOENT || errno == ENOTDIR
+		   ? SURVEY_NONE
+		   : fail(-errno, "cannot read %s", s->journal.path);
+}
+
 /* A file that nobody writes to is looked at before it is mapped. One that a relay writes to was
  * looked at by the relay. */
 static int open_journal(struct survey *s)
 {
 	struct audit a;
-	struct journal_txn t;
-	snprintf(s->journal.path, sizeof(s->journal.path), "%s/journal.mdb", s->dir);
-	if (access(s->journal.path, F_OK) != 0)
-		return errno == ENOENT ? SURVEY_NONE
-				       : fail(-errno, "cannot read %s", s->journal.path);
 	if (s->lock != NULL && audit_file(&a, s->journal.path, true) != 0)
 		return SURVEY_BAD;
 	int rc = journal_open_beside(&s->journal);
 	if (rc != 0)
 		return rc < 0 ? rc : SURVEY_BAD;
-	journal_begin_read(&t, &s->journal);
-	rc = state_load(&s->state, &t);
-	journal_abort(&t);
-	return rc <= 0 ? rc : SURVEY_BAD;
+	return load_state(s);
+}
+
+/* Where a relay has the lock, we do without. */
+static int lock_folder(struct survey *s)
+{
+	int rc = store_lock_open(&s->lock, s->dir);
+	return rc == STORE_LOCKED ? 0 : rc;
 }
 
 int survey_open(struct survey **out, const char *dir)
 {
 	struct survey *s = calloc(1, sizeof(*s));
-	int rc = s != NULL ? 0 : fail(-ENOMEM, "no memory");
-	if (rc == 0 && snprintf(s->dir, sizeof(s->dir), "%s", dir) >= (int)sizeof(s->dir))
+	if (s == NULL)
+		return fail(-ENOMEM, "no memory");
+	int rc = 0;
+	if (snprintf(s->dir, sizeof(s->dir), "%s", dir) >= (int)sizeof(s->dir))
 		rc = fail(-ENAMETOOLONG, "%s: name too long", dir);
-	if (rc == 0 && access(dir, F_OK) != 0)
-		rc = SURVEY_NONE;
 	if (rc == 0)
-		rc = store_lock_open(&s->lock, dir);
-	if (rc == STORE_LOCKED)
-		rc = 0;
+		rc = find_journal(s);
+	if (rc == 0)
+		rc = lock_folder(s);
 	if (rc == 0)
 		rc = open_journal(s);
-	if (rc == 0)
-		*out = s;
-	else
+	if (rc != 0) {
 		survey_close(s);
-	return rc;
+		return rc;
+	}
+	*out = s;
+	return 0;
 }
 
 void survey_close(struct survey *s)
@@ -176,9 +197,10 @@ static int list_files(const char *dir, struct files *f)
 		if (f->n == f->cap) {
 			size_t cap = f->cap == 0 ? 64 : f->cap * 2;
 			uint64_t *all = realloc(f->first, cap * sizeof(*all));
-			rc = all != NULL ? 0 : fail(-ENOMEM, "no memory");
-			if (rc != 0)
+			if (all == NULL) {
+				rc = fail(-ENOMEM, "no memory");
 				break;
+			}
 			f->first = all;
 			f->cap = cap;
 		}
@@ -204,7 +226,10 @@ static int open_segment(const struct survey *s, struct segment *g)
 
 struct box_walk {
 	enum place place;
-	uint64_t at; /* the next span */
+	const struct cursor *source; /* as far as the account has come: see parcel.to */
+	uint64_t at;                 /* the next span */
+	uint64_t end;                /* where the account says that the box ends */
+	bool drained;                /* a file went while we were on our way to it */
 	int (*on_item)(void *ctx, const struct survey_item *item);
 	void *ctx;
 };
@@ -216,6 +241,16 @@ static int tell_gap(struct box_walk *w, uint64_t id, uint64_t spans)
 	return w->on_item(w->ctx, &item);
 }
 
+/* A file that cannot be read, up to the next one. */
+static int tell_bad(struct box_walk *w, uint64_t first, uint64_t next)
+{
+	uint64_t end = next != UINT64_MAX ? next : w->end, at = w->at;
+	if (end <= at)
+		return tell_gap(w, first, 0);
+	w->at = end;
+	return tell_gap(w, at, end - at);
+}
+
 static int tell_parcel(struct box_walk *w, const struct parcel *p)
 {
 	struct survey_item item = {.place = w->place,
@@ -225,6 +260,8 @@ static int tell_parcel(struct box_walk *w, const struct parcel *p)
 				   .status = p->status,
 				   .parcel = p,
 				   .first = w->at > p->id ? w->at - p->id : 0};
+	if (cursor_compare(p->to, w->source[p->from]) > 0)
+		return 0; /* its spans still are where they came from */
 	int rc = p->id > w->at ? tell_gap(w, w->at, p->id - w->at) : 0;
 	item.spans = p->n_spans - item.first;
 	w->at = p->id + p->n_spans;
@@ -261,10 +298,13 @@ static int each_segment(struct survey *s, const char *dir, const struct files *f
 		int rc = segment_name(&g, dir, f->first[i]);
 		if (rc == 0)
 			rc = open_segment(s, &g);
-		if (rc == -ENOENT)
-			continue; /* drained meanwhile */
+		if (rc == -ENOENT) {
+			w->drained = true;
+			w->at = end != UINT64_MAX ? end : w->at;
+			continue;
+		}
 		if (rc == SEGMENT_BAD)
-			rc = tell_gap(w, f->first[i], 0);
+			rc = tell_bad(w, f->first[i], end);
 		else if (rc == 0)
 			rc = each_parcel(w, &g, end);
 		segment_close(&g);
@@ -274,20 +314,35 @@ static int each_segment(struct survey *s, const char *dir, const struct files *f
 	return 0;
 }
 
+/* The files are listed before the account is read: what a running relay removes meanwhile is behind
+ * its cursor then, or missing when its turn comes. */
+static int each_in_box(struct survey *s, unsigned exporter, struct box_walk *w)
+{
+	struct files f = {.first = NULL};
+	const struct ledger_exporter *e = &s->state.ledger.exporter[exporter];
+	const char *dir = folder(s, exporter, w->place);
+	int rc = list_files(dir, &f);
+	if (rc == 0 && survey_is_live(s))
+		rc = load_state(s);
+	w->source = e->cursor;
+	w->at = e->cursor[w->place].block_id;
+	if (w->at == 0)
+		w->at = f.n != 0 ? f.first[0] : 1;
+	w->end = w->at + e->held[w->place];
+	if (rc == 0)
+		rc = each_segment(s, dir, &f, w);
+	if (rc == 0 && w->at < w->end && !w->drained)
+		rc = tell_gap(w, w->at, w->end - w->at);
+	free(f.first);
+	return rc;
+}
+
 int survey_each(struct survey *s, unsigned exporter, enum place place,
 		int (*on_item)(void *ctx, const struct survey_item *item), void *ctx)
 {
-	struct cursor from = s->state.ledger.exporter[exporter].cursor[place];
 	if (place == PLACE_JOURNAL)
-		return each_block(s, from, on_item, ctx);
-	struct files f = {.first = NULL};
-	struct box_walk w = {place, from.block_id, on_item, ctx};
-	const char *dir = folder(s, exporter, place);
-	int rc = list_files(dir, &f);
-	if (w.at == 0 && f.n != 0)
-		w.at = f.first[0];
-	if (rc == 0)
-		rc = each_segment(s, dir, &f, &w);
-	free(f.first);
-	return rc;
+		return each_block(s, s->state.ledger.exporter[exporter].cursor[place], on_item,
+				  ctx);
+	struct box_walk w = {.place = place, .on_item = on_item, .ctx = ctx};
+	return each_in_box(s, exporter, &w);
 }

@@ -116,10 +116,11 @@ def export(port, body, compress=False):
 
 
 class HttpBackend:
-    """Records what is exported over OTLP/HTTP. `answer` is a function of the request number."""
+    """Records what is exported over OTLP/HTTP. `answer` is a function of the request number; a request
+    that holds one of the byte strings in `bad` is bad data."""
 
-    def __init__(self, port=0, answer=None):
-        self.requests, self.headers, self.bodies = 0, [], []
+    def __init__(self, port=0, answer=None, bad=()):
+        self.requests, self.headers, self.bodies, self.bad = 0, [], [], bad
         self.answer = answer or (lambda n: (200, {}))
         self.lock = threading.Lock()
         backend = self
@@ -133,6 +134,8 @@ class HttpBackend:
                     body = gzip.decompress(body)
                 with backend.lock:
                     status, headers = backend.answer(backend.requests)
+                    if any(b in body for b in backend.bad):
+                        status, headers = 400, {}
                     backend.requests += 1
                     backend.headers.append({k.lower(): v for k, v in self.headers.items()})
                     if status == 200:
@@ -320,3 +323,34 @@ def good_http1(sock, taken):
         body = read_http1(sock)
         taken.append(body)
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+class GrpcBackend(RawBackend):
+    """HttpBackend's twin over OTLP/gRPC; `answer` gives a grpc-status and trailers."""
+
+    def __init__(self, answer=None, bad=()):
+        self.requests, self.bodies, self.bad = 0, [], bad
+        self.answer = answer or (lambda n: (0, {}))
+        self.lock = threading.Lock()
+        super().__init__(None, self.serve)
+        self.is_good = True
+
+    def serve(self, sock, taken):
+        peer = Http2Peer(sock)
+        while True:
+            stream, message = peer.request()
+            body = gzip.decompress(message[5:]) if message[0] else message[5:]
+            with self.lock:
+                status, extra = self.answer(self.requests)
+                if any(b in body for b in self.bad):
+                    status, extra = 3, {}
+                self.requests += 1
+                if status == 0:
+                    self.bodies.append(body)
+            if status == 0:
+                peer.ok(stream)
+            else:
+                peer.head(stream, end=True, grpc_status=str(status), **extra)
+
+    def spans(self):
+        return [s for body in list(self.bodies) for s in otlp.spans_of(body)]

@@ -12,8 +12,8 @@ BINARY = os.environ.get("SPANRELAY", os.path.join(os.path.dirname(__file__), "..
 
 
 class Relay:
-    def __init__(self, folder, exporters, extra="", name="relay", wait=True, args=(), env=None):
-        """`exporters`: YAML list items; `extra`: more YAML."""
+    def __init__(self, folder, exporters, extra="", name="relay", wait=True, args=(), env=None, prefix=()):
+        """`exporters`: YAML list items; `extra`: more YAML; `prefix`: a command that becomes the relay."""
         self.folder = folder
         self.log_path = os.path.join(folder, name + ".log")
         self.config = os.path.join(folder, name + ".yaml")
@@ -29,7 +29,7 @@ class Relay:
             )
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [BINARY, "run", "-c", self.config, *args], stdout=subprocess.DEVNULL, stderr=self.log, env=env
+            [*prefix, BINARY, "run", "-c", self.config, *args], stdout=subprocess.DEVNULL, stderr=self.log, env=env
         )
         if wait:
             self.wait_ready()
@@ -70,6 +70,14 @@ class Relay:
             if line.rsplit(" ", 1)[0] == name:
                 return float(line.rsplit(" ", 1)[1])
         raise KeyError(name)
+
+    def exporter(self, name="main"):
+        return next(e for e in self.status()["exporters"] if e["name"] == name)
+
+    def files(self, place, exporter="main", data=None):
+        """The files of a box."""
+        folder = os.path.join(data or self.data, place, exporter)
+        return sorted(f for f in os.listdir(folder) if f.endswith(".mdb")) if os.path.isdir(folder) else []
 
     def worker_pid(self):
         return self.status()["worker_pid"]

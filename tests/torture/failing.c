@@ -141,7 +141,10 @@ static bool call_fails(const int *errors, unsigned n)
 {
 	if (!fails(CALLS))
 		return false;
-	errno = errors[failing.variant % n];
+	int error = errors[failing.variant % n];
+	if (error == EINTR)
+		usleep(500); /* more signals than that do not come in a second */
+	errno = error;
 	return true;
 }
 

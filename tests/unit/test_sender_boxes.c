@@ -273,6 +273,31 @@ static void test_a_segment_in_flight_is_not_dropped_under_the_backend(void)
 	stop();
 }
 
+static void test_what_was_in_flight_is_dropped_when_it_comes_back(void)
+{
+	fail_and_fill();
+	conf.outbox.when_full = WHEN_FULL_DROP_OLDEST;
+	file_blocks(20);
+	while (journal.n_spills != 0)
+		answer_spill(0);
+	seal(PLACE_OUTBOX);
+	uint64_t first = journal.box[PLACE_OUTBOX].next_id - 1;
+	file_blocks(20);
+	pass_ms(1100);
+	CHECK_EQ(n_calls, 1); /* a probe; while spans are spilled it is of the outbox */
+	CHECK_EQ(spans_of(calls[0]->body, span_ids), calls[0]->spans);
+	CHECK(span_ids[0] < first);
+	CHECK(journal.n_spills != 0);
+	while (journal.n_spills != 0)
+		answer_spill(BOX_FULL);
+	CHECK(journal.sum.dropped[DROP_OUTBOX_FULL] < first);
+	answer(0, RETRY);
+	CHECK_EQ(journal.sum.dropped[DROP_OUTBOX_FULL], first);
+	finish_well();
+	CHECK_EQ(journal.sum.sent + first, journal.n_spans);
+	stop();
+}
+
 static void test_the_backlog_drains_in_order_and_is_let_go(void)
 {
 	fill_outbox(20);
@@ -491,6 +516,7 @@ int main(int argc, char **argv)
 		   TEST(test_a_full_outbox_and_a_healthy_backend_deliver),
 		   TEST(test_the_oldest_segment_is_dropped_exactly),
 		   TEST(test_a_segment_in_flight_is_not_dropped_under_the_backend),
+		   TEST(test_what_was_in_flight_is_dropped_when_it_comes_back),
 		   TEST(test_the_backlog_drains_in_order_and_is_let_go),
 		   TEST(test_fresh_spans_and_backlog_share_the_calls),
 		   TEST(test_the_last_segment_is_sealed_once_when_all_else_is_sent),
