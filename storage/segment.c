@@ -43,6 +43,8 @@ static int map(struct segment *g, uint64_t bytes, unsigned flags)
 		rc = mdb_env_set_maxdbs(g->env, 1);
 	if (rc == 0 && bytes != 0)
 		rc = mdb_env_set_mapsize(g->env, (bytes + MAP_RESERVE) & ~(uint64_t)0xffff);
+	if (rc == 0 && (flags & MDB_NOLOCK) == 0)
+		rc = journal_make_lock_file(g->path);
 	if (rc == 0)
 		rc = mdb_env_open(g->env, g->path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
 	return rc;
@@ -60,8 +62,12 @@ static bool disk_is_full(const struct segment *g, int rc)
 
 static int failed(struct segment *g, int rc, const char *what)
 {
-	if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || disk_is_full(g, rc))
+	if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL)
 		return BOX_FULL;
+	if (disk_is_full(g, rc)) {
+		log_limited(LOG_WARN, "the disk is full", "what=%s path=%s", what, g->path);
+		return BOX_FULL;
+	}
 	log_limited(LOG_ERROR, "outbox cannot be written", "what=%s path=%s reason=\"%s\" code=%d",
 		    what, g->path, mdb_strerror(rc), rc);
 	return rc > 0 ? -rc : rc;
