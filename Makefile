@@ -97,8 +97,9 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
-bench: all $(BENCH_P) ## speed and memory, 5 minutes; BENCH=quick: one; BENCH=--write: docs/benchmarks.md
-	BUILD=$(BUILD) tests/bench/run $(BENCH)
+# BASELINE=PROGRAM, another build of the relay, is compared with this one.
+bench: all $(BENCH_P) ## speed and memory, 7 minutes; BENCH=quick: two; BENCH=--write: docs/benchmarks.md
+	BUILD=$(BUILD) BASELINE="$(BASELINE)" tests/bench/run $(BENCH)
 
 # The Collector comes from its Go modules, by its own builder; what they lock stays out of the tree.
 PEER := $(BUILD)/peer/otelcol-peer

@@ -131,6 +131,7 @@ static void unlink_both(const struct segment *g)
 int segment_create(struct segment *g, uint64_t bytes)
 {
 	g->txn = NULL;
+	g->warm_from = 0;
 	int rc = map(g, bytes, 0);
 	if (rc == 0)
 		rc = take_space(g, bytes);
@@ -229,6 +230,14 @@ int segment_commit(struct segment *g)
 	return rc == 0 ? 0 : failed(g, rc, "commit");
 }
 
+void segment_forget(struct segment *g)
+{
+	int fd;
+	if (g->warm_from != 0 && mdb_env_get_fd(g->env, &fd) == 0)
+		(void)posix_fadvise(fd, 0, (off_t)g->warm_from, POSIX_FADV_DONTNEED);
+	g->warm_from = g->used_bytes;
+}
+
 int segment_cut(struct segment *g, uint64_t id)
 {
 	MDB_cursor *cursor = NULL;
@@ -270,6 +279,15 @@ uint64_t segment_seal(struct segment *g)
 	return (uint64_t)st.st_blocks * 512;
 }
 
+/* No memory is no damage. */
+static int found_no(const struct segment *g, int rc)
+{
+	if (rc == MDB_NOTFOUND)
+		return BOX_NONE;
+	int what = journal_meaning(rc);
+	return what > 0 ? SEGMENT_BAD : fail(what, "outbox: cannot read %s", g->path);
+}
+
 /* What the cursor finds by `first`, or, where that is not below *id, before it. */
 static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id,
 		struct slice *bytes)
@@ -279,7 +297,7 @@ static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id
 	MDB_val key = {sizeof(*id), id}, value = {0};
 	int rc = mdb_cursor_open(g->txn, g->req, &cursor);
 	if (rc != 0)
-		return SEGMENT_BAD;
+		return found_no(g, rc);
 	rc = mdb_cursor_get(cursor, &key, &value, first);
 	if (below && rc == MDB_NOTFOUND)
 		rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
@@ -289,7 +307,7 @@ static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id
 		memcpy(&found, key.mv_data, sizeof(found));
 	mdb_cursor_close(cursor);
 	if (rc != 0)
-		return rc == MDB_NOTFOUND ? BOX_NONE : SEGMENT_BAD;
+		return found_no(g, rc);
 	if (found == 0 || (below ? found >= *id : found < *id))
 		return SEGMENT_BAD;
 	*id = found;

@@ -274,17 +274,17 @@ static int each_parcel(struct box_walk *w, struct segment *g, uint64_t end)
 	struct slice bytes;
 	struct parcel p;
 	uint64_t key = w->at + 1;
-	int rc = 0;
-	if (segment_below(g, &key, &bytes) == 0 && parcel_open(&p, bytes, key) == 0 &&
-	    key + p.n_spans > w->at)
+	int rc = 0, found = segment_below(g, &key, &bytes);
+	if (found == 0 && parcel_open(&p, bytes, key) == 0 && key + p.n_spans > w->at)
 		rc = tell_parcel(w, &p);
 	key = w->at;
-	while (rc == 0 && segment_at_least(g, &key, &bytes) == 0 && key < end) {
+	while (rc == 0 && found >= 0 && (found = segment_at_least(g, &key, &bytes)) == 0 &&
+	       key < end) {
 		if (parcel_open(&p, bytes, key) == 0)
 			rc = tell_parcel(w, &p);
 		key++;
 	}
-	return rc;
+	return rc != 0 || found > 0 ? rc : found;
 }
 
 static int each_segment(struct survey *s, const char *dir, const struct files *f,
