@@ -159,6 +159,26 @@ def test_a_lost_file_costs_what_was_in_it_and_no_more(start, away, which):
     assert e["dropped"]["damaged"] == sum(e["dropped"].values()) == len(acked) - len(buffer.arrived(away)) > 0
 
 
+def test_a_journal_that_was_deleted_leaves_the_outbox(start, away):
+    """Its cursors are gone too; what the outbox holds is sent, and the account begins with it."""
+    relay, acked = spill(start, away)
+    come_back(away)
+    buffer.wait_drained(relay)
+    away.answer = lambda n: AWAY
+    spilled = buffer.send(relay, 40)
+    buffer.wait_spilled(relay)
+    held = relay.exporter()["outbox"]
+    assert relay.stop() == 0
+    os.unlink(os.path.join(relay.data, "journal.mdb"))
+    come_back(away)
+    second = start(extra=SMALL, exporters=[buffer.exporter(away)], name="second")
+    buffer.wait_drained(second)
+    check_ledger(second.status())
+    e = second.exporter()
+    assert e["sent"] == e["entered"] == held, e
+    assert set(buffer.arrived(away)) <= set(acked + spilled)
+
+
 def test_one_exporter_is_away_the_other_is_not(start, away):
     near = peers.HttpBackend()
     exporters = [buffer.exporter(away), buffer.exporter(near, "near")]
