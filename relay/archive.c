@@ -244,8 +244,12 @@ int archive_open(struct archive *a, struct relay *relay)
 	ev_timer_init(&a->tidy, on_tidy, TIDY_S, TIDY_S);
 	a->linger.data = a->tidy.data = a;
 	ev_timer_start(a->room.loop, &a->tidy);
-	store_each_block(a->store, publish, a);
 	return 0;
+}
+
+void archive_tell_held(struct archive *a)
+{
+	store_each_block(a->store, publish, a);
 }
 
 void archive_close(struct archive *a)
