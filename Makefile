@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt interop bench bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt start interop bench bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -87,6 +87,9 @@ powercut: $(BUILD)/disk/powercut ## what a power cut may leave: POWERCUT (10000)
 corrupt: $(BUILD)/disk/corrupt $(BUILD)/disk/corrupt_box ## damaged journals and outbox files: CORRUPT (6000) of each
 	$(Q)$(BUILD)/disk/corrupt $(CORRUPT)
 	$(Q)$(BUILD)/disk/corrupt_box $(CORRUPT)
+
+start: $(BUILD)/disk/start ## how long a start takes: START ("1024 10240": MiB of journal, of outbox)
+	$(Q)$(BUILD)/disk/start $(START)
 
 # Programs that measure: load, sink, disk.
 BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))

@@ -20,7 +20,11 @@
 #endif
 _Static_assert(sizeof(size_t) == 8, "LMDB's meta page is read as 64-bit programs write it");
 
-enum { FORMAT = 1, MAX_PAGE = 65536 };
+enum {
+	FORMAT = 1,
+	MAX_PAGE = 65536,
+	LOCK_BYTES = 8192 /* LMDB's own size; it uses all that is there */
+};
 
 /* 0, JOURNAL_NONE when there is no file yet, JOURNAL_BAD or negative. */
 static int check_head(const char *path)
@@ -42,6 +46,18 @@ static int check_head(const char *path)
 	return rc;
 }
 
+int journal_make_lock_file(const char *path)
+{
+	char lock[JOURNAL_PATH_MAX + 8];
+	snprintf(lock, sizeof(lock), "%s-lock", path);
+	int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return 0; /* LMDB knows when it can do without, and says why when not */
+	int rc = posix_fallocate(fd, 0, LOCK_BYTES);
+	close(fd);
+	return rc == ENOSPC || rc == EDQUOT ? rc : 0;
+}
+
 static int map_file(struct journal *j, unsigned flags)
 {
 	uint64_t reserve = j->limit_bytes / 8;
@@ -56,6 +72,8 @@ static int map_file(struct journal *j, unsigned flags)
 		rc = mdb_env_set_maxreaders(j->env, 32);
 	if (rc == 0 && j->limit_bytes != 0) /* else as large as the file says */
 		rc = mdb_env_set_mapsize(j->env, map_bytes);
+	if (rc == 0 && (flags & MDB_NOLOCK) == 0)
+		rc = journal_make_lock_file(j->path);
 	if (rc == 0)
 		rc = mdb_env_open(j->env, j->path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
 	return rc;

@@ -43,6 +43,8 @@ static int map(struct segment *g, uint64_t bytes, unsigned flags)
 		rc = mdb_env_set_maxdbs(g->env, 1);
 	if (rc == 0 && bytes != 0)
 		rc = mdb_env_set_mapsize(g->env, (bytes + MAP_RESERVE) & ~(uint64_t)0xffff);
+	if (rc == 0 && (flags & MDB_NOLOCK) == 0)
+		rc = journal_make_lock_file(g->path);
 	if (rc == 0)
 		rc = mdb_env_open(g->env, g->path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
 	return rc;
@@ -60,8 +62,12 @@ static bool disk_is_full(const struct segment *g, int rc)
 
 static int failed(struct segment *g, int rc, const char *what)
 {
-	if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || disk_is_full(g, rc))
+	if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL)
 		return BOX_FULL;
+	if (disk_is_full(g, rc)) {
+		log_limited(LOG_WARN, "the disk is full", "what=%s path=%s", what, g->path);
+		return BOX_FULL;
+	}
 	log_limited(LOG_ERROR, "outbox cannot be written", "what=%s path=%s reason=\"%s\" code=%d",
 		    what, g->path, mdb_strerror(rc), rc);
 	return rc > 0 ? -rc : rc;
@@ -273,6 +279,15 @@ uint64_t segment_seal(struct segment *g)
 	return (uint64_t)st.st_blocks * 512;
 }
 
+/* No memory is no damage. */
+static int found_no(const struct segment *g, int rc)
+{
+	if (rc == MDB_NOTFOUND)
+		return BOX_NONE;
+	int what = journal_meaning(rc);
+	return what > 0 ? SEGMENT_BAD : fail(what, "outbox: cannot read %s", g->path);
+}
+
 /* What the cursor finds by `first`, or, where that is not below *id, before it. */
 static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id,
 		struct slice *bytes)
@@ -282,7 +297,7 @@ static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id
 	MDB_val key = {sizeof(*id), id}, value = {0};
 	int rc = mdb_cursor_open(g->txn, g->req, &cursor);
 	if (rc != 0)
-		return SEGMENT_BAD;
+		return found_no(g, rc);
 	rc = mdb_cursor_get(cursor, &key, &value, first);
 	if (below && rc == MDB_NOTFOUND)
 		rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
@@ -292,7 +307,7 @@ static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id
 		memcpy(&found, key.mv_data, sizeof(found));
 	mdb_cursor_close(cursor);
 	if (rc != 0)
-		return rc == MDB_NOTFOUND ? BOX_NONE : SEGMENT_BAD;
+		return found_no(g, rc);
 	if (found == 0 || (below ? found >= *id : found < *id))
 		return SEGMENT_BAD;
 	*id = found;
