@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt interop bench bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt start interop bench bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -88,6 +88,9 @@ corrupt: $(BUILD)/disk/corrupt $(BUILD)/disk/corrupt_box ## damaged journals and
 	$(Q)$(BUILD)/disk/corrupt $(CORRUPT)
 	$(Q)$(BUILD)/disk/corrupt_box $(CORRUPT)
 
+start: $(BUILD)/disk/start ## how long a start takes: START ("1024 10240": MiB of journal, of outbox)
+	$(Q)$(BUILD)/disk/start $(START)
+
 # Programs that measure: load, sink, disk.
 BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
 BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk)
@@ -97,8 +100,9 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
-bench: all $(BENCH_P) ## speed and memory, 5 minutes; BENCH=quick: one; BENCH=--write: docs/benchmarks.md
-	BUILD=$(BUILD) tests/bench/run $(BENCH)
+# BASELINE=PROGRAM, another build of the relay, is compared with this one.
+bench: all $(BENCH_P) ## speed and memory, 6 minutes; BENCH=quick: two; BENCH=--write: docs/benchmarks.md
+	BUILD=$(BUILD) BASELINE="$(BASELINE)" tests/bench/run $(BENCH)
 
 # The Collector comes from its Go modules, by its own builder; what they lock stays out of the tree.
 PEER := $(BUILD)/peer/otelcol-peer

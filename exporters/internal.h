@@ -33,9 +33,11 @@ struct sender {
 	struct ev_timer move_timer; /* the next attempt to put something into a box */
 	bool draining;
 
-	uint64_t spill_bytes; /* above this much in the journal the outbox takes it */
+	uint64_t spill_bytes;   /* above this much in the journal the outbox takes it */
+	uint64_t segment_bytes; /* of its outbox: so much has to go when it is full */
 	bool spilling;
 	uint64_t spill_after_ms; /* monotonic: the outbox refused */
+	uint64_t drop_after_ms;  /* the space of what was dropped is not there yet; 0: it is */
 	size_t n_moving;         /* on their way into a box, from anywhere */
 	size_t spills;           /* of those, from the journal to the outbox */
 	uint64_t moving_bytes;   /* bodies of them */

@@ -17,8 +17,10 @@ enum {
 	SPILL_BYTES = 1 << 20, /* of a new portion, before compression: parcels stay small */
 	SPILLS = 4,
 	SPILLING_BYTES = 8 << 20, /* bodies of spills under way */
-	/* a segment that was given up is off the disk by then */
-	FREED_AFTER_MS = 200
+	/* A segment that was given up leaves the disk with the second commit from then. So often it
+	 * is looked; and when it has not helped by then, somebody else took the space. */
+	FREED_AGAIN_MS = 200,
+	FREED_MS = 3000
 };
 static const double TICK_EXPIRE_S = 0.02; /* reading what has expired may hold the room so long */
 
@@ -136,22 +138,35 @@ static void limit_backlog(struct sender *s)
 	s->lane[PLACE_OUTBOX].backlog.limit = lane_first_untold(fresh, fresh->window.next);
 }
 
+/* Up to where the oldest segment may go; 0: there is none, or one that has to go first waits for
+ * what is in flight. */
+static uint64_t oldest_end(const struct lane *l)
+{
+	const struct box_segment *g = backlog_oldest(&l->backlog);
+	if (l->backlog.passed < l->given_up_before || g == NULL || g->first >= l->backlog.limit)
+		return 0;
+	return g->end < l->backlog.limit ? g->end : l->backlog.limit;
+}
+
+/* As many of the oldest segments as make room for a new one. */
 static void drop_oldest(struct sender *s)
 {
 	struct lane *l = &s->lane[PLACE_OUTBOX];
-	const struct box_segment *g = backlog_oldest(&l->backlog);
-	if (l->backlog.passed < l->given_up_before)
-		return; /* the last one waits for what is in flight */
-	if (g == NULL || g->first >= l->backlog.limit) {
+	uint64_t spans = 0, bytes = 0, end = oldest_end(l);
+	if (end == 0 && l->backlog.passed >= l->given_up_before)
 		backlog_seal(&l->backlog, clock_mono_ms());
+	if (end == 0)
 		return;
-	}
-	uint64_t end = g->end < l->backlog.limit ? g->end : l->backlog.limit;
-	uint64_t spans = lane_give_up(l, end, DROP_OUTBOX_FULL);
-	l->given_up_before = end;
+	do {
+		bytes += backlog_oldest(&l->backlog)->bytes;
+		spans += lane_give_up(l, end, DROP_OUTBOX_FULL);
+		l->given_up_before = end;
+		lane_advance(l);
+		end = oldest_end(l);
+	} while (bytes < s->segment_bytes && end > l->given_up_before);
+	s->drop_after_ms = clock_mono_ms() + FREED_MS;
 	log_limited(LOG_WARN, "the outbox is full, its oldest spans were dropped",
 		    "exporter=%s spans=%llu", s->conf->name, (unsigned long long)spans);
-	lane_advance(l);
 }
 
 /* What was in flight when its segment went, and was not taken. Nothing more can be dropped, and no
@@ -168,7 +183,7 @@ static void on_not_spilled(struct request *r, int rc)
 {
 	struct sender *s = r->lane->sender;
 	bool drop = rc == BOX_FULL && s->conf->outbox.when_full == WHEN_FULL_DROP_OLDEST;
-	uint64_t wait = drop ? FREED_AFTER_MS : MOVE_AGAIN_MS;
+	uint64_t wait = drop ? FREED_AGAIN_MS : MOVE_AGAIN_MS;
 	uint64_t now = clock_mono_ms();
 	r->state = r->came_from;
 	if (rc != BOX_FULL)
@@ -182,7 +197,7 @@ static void on_not_spilled(struct request *r, int rc)
 		return; /* it went out together with the last one that failed */
 	s->spill_after_ms = now + wait;
 	try_again(s, wait);
-	if (drop)
+	if (drop && now >= s->drop_after_ms)
 		drop_oldest(s);
 }
 
@@ -202,6 +217,8 @@ void sender_on_spilled(struct sender *s, struct spill *spill)
 						    : &s->stats.quarantined_spans,
 			 spans);
 		backlog_added(&s->lane[spill->box].backlog, &spill->parcel);
+		if (spill->box == PLACE_OUTBOX)
+			s->drop_after_ms = 0; /* after a refusal this is a segment's beginning */
 		lane_settle(r, counts);
 	} else if (r->came_from == CONDEMNED) {
 		on_not_moved(r, spill->rc);

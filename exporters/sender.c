@@ -363,6 +363,7 @@ struct sender *sender_create(const struct conf_exporter *conf, unsigned index,
 	s->loop = loop;
 	s->room = room;
 	s->spill_bytes = begin->spill_bytes;
+	s->segment_bytes = begin->segment_bytes;
 	s->ops = exporter_find(conf->protocol);
 	s->unix_base_ms = clock_wall_ms() - clock_mono_ms();
 	init_lanes(s, begin);

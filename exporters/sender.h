@@ -41,6 +41,7 @@ struct sender_begin {
 	uint64_t box_end[PLACES]; /* [PLACE_JOURNAL] is not used */
 	/* Above this much that waits in the journal, the outbox takes it. */
 	uint64_t spill_bytes;
+	uint64_t segment_bytes; /* what a segment of the outbox needs on the disk */
 };
 
 /* `room` is for the doors of relay/path.h, `index` names this exporter there. Borrows conf. Gives

@@ -2,6 +2,7 @@
  * relay/admin_status.c - /status: one JSON object. Endpoints are shown without path, and headers
  * not at all. */
 #include <jansson.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "relay/admin_page.h"
@@ -34,10 +35,19 @@ static json_t *listeners(const struct conf *c)
 	return o;
 }
 
+static json_t *disk_free(const struct page *p)
+{
+	struct statvfs fs;
+	if (statvfs(p->conf->data_dir, &fs) != 0)
+		return json_null();
+	return number((uint64_t)fs.f_bavail * fs.f_frsize);
+}
+
 static json_t *journal(const struct page *p)
 {
 	json_t *o = json_object();
 	json_object_set_new(o, "data_dir", text(p->conf->data_dir));
+	json_object_set_new(o, "disk_free_bytes", disk_free(p));
 	json_object_set_new(o, "blocks", of_metric(p, METRIC_JOURNAL_BLOCKS));
 	json_object_set_new(o, "bad_blocks", of_metric(p, METRIC_JOURNAL_BAD_BLOCKS));
 	json_object_set_new(o, "live_bytes", of_metric(p, METRIC_JOURNAL_LIVE_BYTES));

@@ -112,6 +112,8 @@ static void tell_cursors(struct archive *a)
 static void commit_group(struct archive *a)
 {
 	struct store_txn t;
+	if (a->failures != 0)
+		store_touch(a->store); /* else success may mean that there was nothing to do */
 	store_begin(&t, a->store, clock_wall_ms());
 	struct mail *group = take_group(a, &t);
 	int rc = store_commit(&t, publish, a);
@@ -192,7 +194,7 @@ static void on_tidy(struct ev_loop *loop, struct ev_timer *timer, int events)
 	(void)loop, (void)events;
 	struct archive *a = timer->data;
 	if (a->first == NULL && clock_mono_ms() >= a->retry_ms)
-		commit_group(a); /* with nothing to write it costs nothing */
+		commit_group(a); /* with nothing to write it costs nothing, but after a failure */
 }
 
 static void on_mail(void *ctx, struct mail *m)
@@ -242,8 +244,12 @@ int archive_open(struct archive *a, struct relay *relay)
 	ev_timer_init(&a->tidy, on_tidy, TIDY_S, TIDY_S);
 	a->linger.data = a->tidy.data = a;
 	ev_timer_start(a->room.loop, &a->tidy);
-	store_each_block(a->store, publish, a);
 	return 0;
+}
+
+void archive_tell_held(struct archive *a)
+{
+	store_each_block(a->store, publish, a);
 }
 
 void archive_close(struct archive *a)

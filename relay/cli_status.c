@@ -47,6 +47,7 @@ static void print_stores(const json_t *o)
 	if (number(j, "bad_blocks") != 0)
 		printf("          %s DAMAGED blocks were skipped\n",
 		       words_grouped(number(j, "bad_blocks"), a));
+	printf("disk      %s free\n", words_size(number(j, "disk_free_bytes"), a));
 	printf("memory    %s, of which %s for clients (limit %s)\n",
 	       words_size(number(m, "anonymous_bytes"), a),
 	       words_size(number(m, "charged_bytes"), b), words_size(number(m, "limit_bytes"), c));

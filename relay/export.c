@@ -150,7 +150,9 @@ static int open_exporter(struct export *e, unsigned i, const struct ledger_expor
 {
 	const struct conf *conf = e->relay->conf;
 	struct box_writer *boxes = e->relay->spillway.boxes[i];
-	struct sender_begin begin = {.spill_bytes = conf->journal.limit_bytes / SPILL_PART};
+	struct sender_begin begin = {.spill_bytes = conf->journal.limit_bytes / SPILL_PART,
+				     .segment_bytes =
+					 box_segment_bytes(conf->exporters[i].outbox.limit_bytes)};
 	int rc = 0;
 	memcpy(begin.from, account->cursor, sizeof(begin.from));
 	for (int box = PLACE_OUTBOX; rc == 0 && box < PLACES; box++) {

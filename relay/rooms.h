@@ -143,6 +143,7 @@ struct relay {
 int intake_open(struct intake *in, struct relay *relay);
 void intake_close(struct intake *in);
 int archive_open(struct archive *a, struct relay *relay); /* opens and recovers the store */
+void archive_tell_held(struct archive *a); /* once all rooms are open: of the blocks there were */
 void archive_close(struct archive *a);
 int judge_open(struct judge *j, struct relay *relay);
 void judge_close(struct judge *j);

@@ -39,12 +39,11 @@ static void tell_sealed(struct spillway *s, struct box_writer *w, unsigned expor
 	show_bytes(w);
 }
 
-/* Commits what was appended and answers it. */
+/* Commits what was appended and answers it. Where the first append failed there is nothing to
+ * answer, and yet a transaction to end. */
 static void flush(struct spillway *s, struct box_writer *w)
 {
 	struct mail *m = w->first;
-	if (m == NULL)
-		return;
 	w->first = NULL;
 	int rc = box_commit(w->box);
 	while (m != NULL) {

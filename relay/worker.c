@@ -269,6 +269,7 @@ static int start_rooms(struct relay *relay)
 	int rc = room_start(&relay->export.room);
 	if (rc == 0)
 		rc = room_start(&relay->spillway.room);
+	archive_tell_held(&relay->archive);
 	if (rc == 0)
 		rc = room_start(&relay->judge.room);
 	if (rc == 0)

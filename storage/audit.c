@@ -151,17 +151,30 @@ static bool in_order(struct tree *t, const struct node *n, bool leaf)
 	return true;
 }
 
-/* The i-th node, whose place was checked; false if it does not fit into the page. Its bytes are
- * taken off `free_of`: no two nodes share any. */
-static bool node_at(const uint8_t *page, unsigned i, uint32_t page_bytes, struct node *n,
-		    uint32_t *used, uint8_t *taken)
+/* Says that these bytes of a page are used, once; a bit is two of them, for nodes are even. */
+static bool take(uint8_t *taken, uint32_t at, uint32_t len)
 {
-	uint32_t at = (uint32_t)get(page + PAGE_HEADER + (size_t)2 * i, 2);
+	for (uint32_t k = at / 2, end = (at + len) / 2, n; k < end; k += n) {
+		bool whole = k % 8 == 0 && end - k >= 8; /* eight at once: pages are many */
+		uint8_t bits = whole ? 0xff : (uint8_t)(1u << k % 8);
+		if (taken[k / 8] & bits)
+			return false;
+		taken[k / 8] |= bits;
+		n = whole ? 8 : 1;
+	}
+	return true;
+}
+
+/* The i-th node and which bytes it takes; false if it does not fit into the page. */
+static bool node_at(const uint8_t *page, unsigned i, uint32_t page_bytes, struct node *n,
+		    uint32_t *at, uint32_t *node_bytes)
+{
 	uint32_t upper = (uint32_t)get(page + 14, 2);
 	bool leaf = get(page + 10, 2) == P_LEAF;
-	if (at < upper || at % 2 != 0 || at > page_bytes - NODE_HEADER)
+	*at = (uint32_t)get(page + PAGE_HEADER + (size_t)2 * i, 2);
+	if (*at < upper || *at % 2 != 0 || *at > page_bytes - NODE_HEADER)
 		return false;
-	const uint8_t *p = page + at;
+	const uint8_t *p = page + *at;
 	n->flags = (unsigned)get(p + 4, 2);
 	n->key_len = (uint32_t)get(p + 6, 2);
 	n->key = p + NODE_HEADER;
@@ -173,29 +186,26 @@ static bool node_at(const uint8_t *page, unsigned i, uint32_t page_bytes, struct
 	else
 		len += n->flags & NODE_BIG ? 8 : n->number;
 	len = (len + 1) & ~1ull;
-	if (len > page_bytes - at)
-		return false;
-	for (uint32_t k = at / 2; k < (at + len) / 2; k++) {
-		if (taken[k / 8] & (1u << k % 8))
-			return false;
-		taken[k / 8] |= (uint8_t)(1u << k % 8);
-	}
-	*used += (uint32_t)len;
-	return true;
+	*node_bytes = (uint32_t)len;
+	return len <= page_bytes - *at;
 }
 
 /* Whether the page has as many nodes as it says, and they fill exactly what it says. */
 static bool layout(const uint8_t *page, uint32_t page_bytes, unsigned *n_nodes)
 {
-	uint8_t taken[PAGE_MAX / 16] = {0};
-	uint32_t lower = (uint32_t)get(page + 12, 2), upper = (uint32_t)get(page + 14, 2), used = 0;
+	uint8_t taken[PAGE_MAX / 16];
+	uint32_t lower = (uint32_t)get(page + 12, 2), upper = (uint32_t)get(page + 14, 2);
+	uint32_t used = 0, at, len;
 	struct node n;
+	memset(taken, 0, page_bytes / 16);
 	if (lower < PAGE_HEADER || lower % 2 != 0 || lower > upper || upper > page_bytes)
 		return false;
 	*n_nodes = (lower - PAGE_HEADER) / 2;
-	for (unsigned i = 0; i < *n_nodes; i++)
-		if (!node_at(page, i, page_bytes, &n, &used, taken))
+	for (unsigned i = 0; i < *n_nodes; i++) {
+		if (!node_at(page, i, page_bytes, &n, &at, &len) || !take(taken, at, len))
 			return false;
+		used += len;
+	}
 	return used == page_bytes - upper;
 }
 
@@ -225,8 +235,8 @@ static int take_leaf_node(struct walk *w, const struct node *n, uint64_t page)
 static int walk_page(struct walk *w, uint64_t page, unsigned level)
 {
 	struct tree *t = w->tree;
-	uint32_t page_bytes = w->audit->page_bytes, used = 0;
-	uint8_t *bytes = t->page + (size_t)level * page_bytes, taken[PAGE_MAX / 16];
+	uint32_t page_bytes = w->audit->page_bytes, at, len;
+	uint8_t *bytes = t->page + (size_t)level * page_bytes;
 	bool leaf = level + 1 == t->db.depth;
 	unsigned nodes;
 	int rc = claim(w, page, 1);
@@ -240,8 +250,7 @@ static int walk_page(struct walk *w, uint64_t page, unsigned level)
 		return bad(w, "is not the tree's", page);
 	for (unsigned i = 0; i < nodes && rc == 0; i++) {
 		struct node n;
-		memset(taken, 0, sizeof(taken));
-		if (!node_at(bytes, i, page_bytes, &n, &used, taken))
+		if (!node_at(bytes, i, page_bytes, &n, &at, &len))
 			return bad(w, "is not the tree's", page);
 		if (leaf)
 			rc = take_leaf_node(w, &n, page);

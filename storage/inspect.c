@@ -21,7 +21,8 @@
 
 #define SEGMENT_TREE "req"
 
-enum { READ_BYTES = 65536, SEGMENT_MS = 10000 };
+/* A segment of 64 MiB that is all tree, on a disk of 16 MB/s: longer than that is a fault. */
+enum { READ_BYTES = 65536, SEGMENTS_MS = 10000, SEGMENT_MS = 4000 };
 
 int inspect_tell(int out, const void *data, size_t len)
 {
@@ -223,7 +224,7 @@ int inspect_segments(struct segment_look *looks, size_t n)
 	while (rest.n != 0) {
 		struct buf found = {0};
 		int rc = inspect_in_child("segments", look_at_segments, &rest,
-					  SEGMENT_MS + 100 * (unsigned)rest.n, &found);
+					  SEGMENTS_MS + SEGMENT_MS * (unsigned)rest.n, &found);
 		size_t good = found.len / sizeof(*looks);
 		if (rc >= 0 && good != 0)
 			memcpy(rest.looks, found.data, good * sizeof(*looks));

@@ -52,6 +52,10 @@ int journal_open_beside(struct journal *j);
 /* Makes directory entries durable. */
 int journal_sync_dir(const char *path_inside);
 
+/* Before an environment is opened with locks: makes its lock file, with disk space of its own. LMDB
+ * maps it and writes to the map, and where the disk is full that is SIGBUS. 0 or an errno. */
+int journal_make_lock_file(const char *path);
+
 /* A transaction remembers its first failure: calls after it do nothing and journal_commit() returns
  * it. Reading calls need no commit but journal_abort(). */
 struct journal_txn {

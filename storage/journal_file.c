@@ -20,7 +20,11 @@
 #endif
 _Static_assert(sizeof(size_t) == 8, "LMDB's meta page is read as 64-bit programs write it");
 
-enum { FORMAT = 1, MAX_PAGE = 65536 };
+enum {
+	FORMAT = 1,
+	MAX_PAGE = 65536,
+	LOCK_BYTES = 8192 /* LMDB's own size; it uses all that is there */
+};
 
 /* 0, JOURNAL_NONE when there is no file yet, JOURNAL_BAD or negative. */
 static int check_head(const char *path)
@@ -42,6 +46,18 @@ static int check_head(const char *path)
 	return rc;
 }
 
+int journal_make_lock_file(const char *path)
+{
+	char lock[JOURNAL_PATH_MAX + 8];
+	snprintf(lock, sizeof(lock), "%s-lock", path);
+	int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return 0; /* LMDB knows when it can do without, and says why when not */
+	int rc = posix_fallocate(fd, 0, LOCK_BYTES);
+	close(fd);
+	return rc == ENOSPC || rc == EDQUOT ? rc : 0;
+}
+
 static int map_file(struct journal *j, unsigned flags)
 {
 	uint64_t reserve = j->limit_bytes / 8;
@@ -56,23 +72,32 @@ static int map_file(struct journal *j, unsigned flags)
 		rc = mdb_env_set_maxreaders(j->env, 32);
 	if (rc == 0 && j->limit_bytes != 0) /* else as large as the file says */
 		rc = mdb_env_set_mapsize(j->env, map_bytes);
+	if (rc == 0 && (flags & MDB_NOLOCK) == 0)
+		rc = journal_make_lock_file(j->path);
 	if (rc == 0)
 		rc = mdb_env_open(j->env, j->path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
 	return rc;
 }
 
-/* Whether every page that LMDB believes in is within the file: reading past its end is SIGBUS. */
-static bool is_whole(struct journal *j)
+/* Every page that LMDB believes in has to be within the file, for reading past its end is SIGBUS:
+ * 0, MDB_CORRUPTED, or why nobody knows. */
+static int check_size(struct journal *j)
 {
 	struct stat st;
 	MDB_envinfo info;
 	MDB_stat tree;
 	int fd;
-	if (mdb_env_get_fd(j->env, &fd) != 0 || fstat(fd, &st) != 0 ||
-	    mdb_env_info(j->env, &info) != 0 || mdb_env_stat(j->env, &tree) != 0)
-		return false;
+	int rc = mdb_env_get_fd(j->env, &fd);
+	if (rc == 0 && fstat(fd, &st) != 0)
+		rc = errno;
+	if (rc == 0)
+		rc = mdb_env_info(j->env, &info);
+	if (rc == 0)
+		rc = mdb_env_stat(j->env, &tree);
+	if (rc != 0)
+		return rc;
 	j->page_bytes = tree.ms_psize;
-	return (uint64_t)st.st_size / j->page_bytes > info.me_last_pgno;
+	return (uint64_t)st.st_size / j->page_bytes > info.me_last_pgno ? 0 : MDB_CORRUPTED;
 }
 
 static void open_databases(struct journal_txn *t, unsigned flags)
@@ -168,11 +193,14 @@ static int open_file(struct journal *j)
 	int head = check_head(j->path), dead;
 	if (head != 0 && head != JOURNAL_NONE)
 		return head;
-	int rc = journal_meaning(map_file(j, 0));
-	if (rc < 0)
-		return fail(rc, "journal: cannot map %s: %s", j->path, mdb_strerror(rc));
-	if (rc != 0 || !is_whole(j))
+	int rc = map_file(j, 0);
+	if (rc == 0)
+		rc = check_size(j);
+	if (rc != 0 && journal_meaning(rc) >= 0)
 		return JOURNAL_BAD;
+	if (rc != 0)
+		return fail(journal_meaning(rc), "journal: cannot map %s: %s", j->path,
+			    mdb_strerror(rc));
 	if (head == JOURNAL_NONE && (rc = journal_sync_dir(j->path)) != 0)
 		return rc;
 	mdb_reader_check(j->env, &dead);

@@ -24,16 +24,16 @@ static int make_dir(const char *dir)
 	return errno == EEXIST ? 0 : fail(-errno, "store: cannot make folder %s", dir);
 }
 
-int store_lock_open(struct store_lock **out, const char *dir)
+static int take(struct store_lock **out, const char *dir, bool to_look)
 {
 	char path[JOURNAL_PATH_MAX];
-	int rc = make_dir(dir);
-	if (rc != 0)
-		return rc;
+	int rc;
 	int len = snprintf(path, sizeof(path), "%s/LOCK", dir);
 	if (len < 0 || (size_t)len >= sizeof(path))
 		return fail(-ENAMETOOLONG, "store: folder name too long");
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == EROFS && to_look)
+		fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return fail(-errno, "store: cannot open %s", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -52,6 +52,17 @@ int store_lock_open(struct store_lock **out, const char *dir)
 undo_open:
 	close(fd);
 	return rc;
+}
+
+int store_lock_open(struct store_lock **out, const char *dir)
+{
+	int rc = make_dir(dir);
+	return rc != 0 ? rc : take(out, dir, false);
+}
+
+int store_lock_open_to_look(struct store_lock **out, const char *dir)
+{
+	return take(out, dir, true);
 }
 
 void store_lock_close(struct store_lock *l)

@@ -9,6 +9,10 @@
 #include "base/log.h"
 #include "storage/box.h"
 
+/* What of a box stays in the page cache: what will be read first. The rest would push out what
+ * others need, and fresh memory costs three times what the write does where a host lends it. */
+enum { CACHED_BYTES = 256 << 20 };
+
 uint64_t box_segment_bytes(uint64_t limit_bytes)
 {
 	uint64_t bytes = limit_bytes / 8;
@@ -19,16 +23,24 @@ uint64_t box_segment_bytes(uint64_t limit_bytes)
 
 /* ---- the list of sealed segments ---- */
 
+static int reserve_sealed(struct box *b)
+{
+	if (b->n_sealed < b->cap_sealed)
+		return 0;
+	size_t cap = b->cap_sealed == 0 ? 64 : b->cap_sealed * 2;
+	struct box_segment *all = realloc(b->sealed, cap * sizeof(*all));
+	if (all == NULL)
+		return fail(-ENOMEM, "outbox: no memory for %zu segments", cap);
+	b->sealed = all;
+	b->cap_sealed = cap;
+	return 0;
+}
+
 int box_add_sealed(struct box *b, struct box_segment g)
 {
-	if (b->n_sealed == b->cap_sealed) {
-		size_t cap = b->cap_sealed == 0 ? 64 : b->cap_sealed * 2;
-		struct box_segment *all = realloc(b->sealed, cap * sizeof(*all));
-		if (all == NULL)
-			return fail(-ENOMEM, "outbox: no memory for %zu segments", cap);
-		b->sealed = all;
-		b->cap_sealed = cap;
-	}
+	int rc = reserve_sealed(b);
+	if (rc != 0)
+		return rc;
 	b->sealed[b->n_sealed++] = g;
 	b->sealed_bytes += g.bytes;
 	return 0;
@@ -102,7 +114,9 @@ static int begin_segment(struct box *b, uint64_t need)
 	uint64_t bytes = need > b->segment_bytes ? need : b->segment_bytes;
 	if (b->sealed_bytes + bytes > b->limit_bytes)
 		return BOX_FULL;
-	int rc = segment_name(&b->making, b->dir, b->end);
+	int rc = reserve_sealed(b); /* sealing it must not fail: it would be forgotten */
+	if (rc == 0)
+		rc = segment_name(&b->making, b->dir, b->end);
 	if (rc == 0)
 		rc = segment_create(&b->making, bytes);
 	b->making_first = b->end;
@@ -138,6 +152,8 @@ int box_commit(struct box *b)
 	int rc = segment_commit(&b->making);
 	if (rc == 0) {
 		b->end = b->next_id;
+		if (b->sealed_bytes >= CACHED_BYTES)
+			segment_forget(&b->making);
 		return 0;
 	}
 	b->next_id = b->end;

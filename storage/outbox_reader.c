@@ -93,23 +93,24 @@ static int open_shelf(const struct box_reader *r, struct shelf *s)
 	return s->bad ? 0 : rc;
 }
 
-/* The first whole parcel of the shelf that ends after `id`; damaged ones are passed over. */
+/* The first whole parcel of the shelf that ends after `id`; damaged ones are passed over. 0,
+ * BOX_NONE, or negative for what may pass. */
 static int find_whole(struct shelf *s, uint64_t id, struct parcel *p)
 {
 	struct slice bytes;
 	uint64_t key = id + 1;
-	if (segment_below(s->file, &key, &bytes) == 0 && parcel_open(p, bytes, key) == 0 &&
-	    key + p->n_spans > id)
+	int rc = segment_below(s->file, &key, &bytes);
+	if (rc == 0 && parcel_open(p, bytes, key) == 0 && key + p->n_spans > id)
 		return 0;
 	key = id + 1;
-	while (segment_at_least(s->file, &key, &bytes) == 0 && key < s->ids.end) {
+	while (rc >= 0 && (rc = segment_at_least(s->file, &key, &bytes)) == 0 && key < s->ids.end) {
 		if (parcel_open(p, bytes, key) == 0)
 			return 0;
 		log_limited(LOG_ERROR, "parcel is damaged and skipped", "path=%s id=%" PRIu64,
 			    s->file->path, key);
 		key++;
 	}
-	return BOX_NONE;
+	return rc < 0 ? rc : BOX_NONE;
 }
 
 int box_reader_next(struct box_reader *r, uint64_t id, struct parcel *p)
@@ -119,9 +120,11 @@ int box_reader_next(struct box_reader *r, uint64_t id, struct parcel *p)
 		if (s->ids.end <= id)
 			continue;
 		int rc = s->file == NULL && !s->bad ? open_shelf(r, s) : 0;
-		if (rc != 0)
+		if (rc == 0 && !s->bad)
+			rc = find_whole(s, id, p);
+		if (rc < 0)
 			return rc;
-		if (!s->bad && find_whole(s, id, p) == 0 && p->id + p->n_spans <= s->ids.end)
+		if (rc == 0 && !s->bad && p->id + p->n_spans <= s->ids.end)
 			return 0;
 	}
 	return BOX_NONE;

@@ -43,6 +43,8 @@ static int map(struct segment *g, uint64_t bytes, unsigned flags)
 		rc = mdb_env_set_maxdbs(g->env, 1);
 	if (rc == 0 && bytes != 0)
 		rc = mdb_env_set_mapsize(g->env, (bytes + MAP_RESERVE) & ~(uint64_t)0xffff);
+	if (rc == 0 && (flags & MDB_NOLOCK) == 0)
+		rc = journal_make_lock_file(g->path);
 	if (rc == 0)
 		rc = mdb_env_open(g->env, g->path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
 	return rc;
@@ -60,8 +62,12 @@ static bool disk_is_full(const struct segment *g, int rc)
 
 static int failed(struct segment *g, int rc, const char *what)
 {
-	if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || disk_is_full(g, rc))
+	if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL)
 		return BOX_FULL;
+	if (disk_is_full(g, rc)) {
+		log_limited(LOG_WARN, "the disk is full", "what=%s path=%s", what, g->path);
+		return BOX_FULL;
+	}
 	log_limited(LOG_ERROR, "outbox cannot be written", "what=%s path=%s reason=\"%s\" code=%d",
 		    what, g->path, mdb_strerror(rc), rc);
 	return rc > 0 ? -rc : rc;
@@ -125,6 +131,7 @@ static void unlink_both(const struct segment *g)
 int segment_create(struct segment *g, uint64_t bytes)
 {
 	g->txn = NULL;
+	g->warm_from = 0;
 	int rc = map(g, bytes, 0);
 	if (rc == 0)
 		rc = take_space(g, bytes);
@@ -144,12 +151,17 @@ int segment_create(struct segment *g, uint64_t bytes)
 	return rc;
 }
 
-static bool is_whole(struct segment *g)
+/* 0, MDB_CORRUPTED for a file that was cut short, or why nobody knows. */
+static int check_size(struct segment *g)
 {
 	struct stat st;
 	int fd;
-	return mdb_env_get_fd(g->env, &fd) == 0 && fstat(fd, &st) == 0 &&
-	       (uint64_t)st.st_size >= g->used_bytes;
+	int rc = mdb_env_get_fd(g->env, &fd);
+	if (rc == 0 && fstat(fd, &st) != 0)
+		rc = errno;
+	if (rc == 0 && (uint64_t)st.st_size < g->used_bytes)
+		rc = MDB_CORRUPTED;
+	return rc;
 }
 
 static int open_as(struct segment *g, unsigned flags)
@@ -159,7 +171,7 @@ static int open_as(struct segment *g, unsigned flags)
 	if (rc == 0)
 		rc = measure(g);
 	if (rc == 0)
-		rc = is_whole(g) ? 0 : MDB_CORRUPTED;
+		rc = check_size(g);
 	if (rc == 0)
 		rc = open_database(g, 0);
 	if (rc == 0)
@@ -223,6 +235,14 @@ int segment_commit(struct segment *g)
 	return rc == 0 ? 0 : failed(g, rc, "commit");
 }
 
+void segment_forget(struct segment *g)
+{
+	int fd;
+	if (g->warm_from != 0 && mdb_env_get_fd(g->env, &fd) == 0)
+		(void)posix_fadvise(fd, 0, (off_t)g->warm_from, POSIX_FADV_DONTNEED);
+	g->warm_from = g->used_bytes;
+}
+
 int segment_cut(struct segment *g, uint64_t id)
 {
 	MDB_cursor *cursor = NULL;
@@ -264,6 +284,15 @@ uint64_t segment_seal(struct segment *g)
 	return (uint64_t)st.st_blocks * 512;
 }
 
+/* No memory is no damage. */
+static int found_no(const struct segment *g, int rc)
+{
+	if (rc == MDB_NOTFOUND)
+		return BOX_NONE;
+	int what = journal_meaning(rc);
+	return what > 0 ? SEGMENT_BAD : fail(what, "outbox: cannot read %s", g->path);
+}
+
 /* What the cursor finds by `first`, or, where that is not below *id, before it. */
 static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id,
 		struct slice *bytes)
@@ -273,7 +302,7 @@ static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id
 	MDB_val key = {sizeof(*id), id}, value = {0};
 	int rc = mdb_cursor_open(g->txn, g->req, &cursor);
 	if (rc != 0)
-		return SEGMENT_BAD;
+		return found_no(g, rc);
 	rc = mdb_cursor_get(cursor, &key, &value, first);
 	if (below && rc == MDB_NOTFOUND)
 		rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
@@ -283,7 +312,7 @@ static int find(struct segment *g, MDB_cursor_op first, bool below, uint64_t *id
 		memcpy(&found, key.mv_data, sizeof(found));
 	mdb_cursor_close(cursor);
 	if (rc != 0)
-		return rc == MDB_NOTFOUND ? BOX_NONE : SEGMENT_BAD;
+		return found_no(g, rc);
 	if (found == 0 || (below ? found >= *id : found < *id))
 		return SEGMENT_BAD;
 	*id = found;

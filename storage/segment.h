@@ -16,6 +16,7 @@ struct segment {
 	MDB_dbi req;
 	uint32_t page_bytes;
 	uint64_t used_bytes; /* of committed pages and what is appended since */
+	uint64_t warm_from;  /* see segment_forget() */
 	char path[SEGMENT_PATH_MAX];
 };
 
@@ -36,6 +37,9 @@ int segment_open_again(struct segment *g); /* 0, SEGMENT_BAD or negative */
 int segment_append(struct segment *g, const struct parcel *p);
 int segment_commit(struct segment *g);
 void segment_abort(struct segment *g);
+/* After a commit: what was there at the last call will not be read for long, and its memory in the
+ * page cache goes to what is written next. The newest pages stay, for LMDB reads its own tree. */
+void segment_forget(struct segment *g);
 
 /* Deletes the parcels with ids from `id` on, durably. */
 int segment_cut(struct segment *g, uint64_t id);

@@ -39,6 +39,8 @@ struct store_options {
  * negative. Opened before the store and closed after it. */
 struct store_lock;
 int store_lock_open(struct store_lock **out, const char *dir);
+/* The same for somebody who will not write: on a read-only file system too. */
+int store_lock_open_to_look(struct store_lock **out, const char *dir);
 void store_lock_close(struct store_lock *l);
 
 /* Opens or creates the journal and recovers it. The file is looked through by a child process
@@ -90,6 +92,7 @@ int store_commit(struct store_txn *t, void (*on_block)(void *ctx, struct store_b
 /* Takes note of what an exporter got done; durable with the next commit. */
 void store_progress(struct store *s, unsigned exporter, const struct progress *p);
 bool store_is_dirty(const struct store *s); /* progress or deletes wait for a commit */
+void store_touch(struct store *s); /* the next commit writes, even if nothing has changed */
 
 /* The account. received = accepted + rejected; for each exporter
  * accepted_since_it_was_added + held_then = sent + backend_rejected + sum(dropped) + sum(held).

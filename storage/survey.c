@@ -63,7 +63,7 @@ static int open_journal(struct survey *s)
 /* Where a relay has the lock, we do without. */
 static int lock_folder(struct survey *s)
 {
-	int rc = store_lock_open(&s->lock, s->dir);
+	int rc = store_lock_open_to_look(&s->lock, s->dir);
 	return rc == STORE_LOCKED ? 0 : rc;
 }
 
@@ -227,6 +227,7 @@ static int open_segment(const struct survey *s, struct segment *g)
 struct box_walk {
 	enum place place;
 	const struct cursor *source; /* as far as the account has come: see parcel.to */
+	uint64_t kept;               /* before it that says nothing: see box_options */
 	uint64_t at;                 /* the next span */
 	uint64_t end;                /* where the account says that the box ends */
 	bool drained;                /* a file went while we were on our way to it */
@@ -260,7 +261,7 @@ static int tell_parcel(struct box_walk *w, const struct parcel *p)
 				   .status = p->status,
 				   .parcel = p,
 				   .first = w->at > p->id ? w->at - p->id : 0};
-	if (cursor_compare(p->to, w->source[p->from]) > 0)
+	if (p->id >= w->kept && cursor_compare(p->to, w->source[p->from]) > 0)
 		return 0; /* its spans still are where they came from */
 	int rc = p->id > w->at ? tell_gap(w, w->at, p->id - w->at) : 0;
 	item.spans = p->n_spans - item.first;
@@ -274,17 +275,17 @@ static int each_parcel(struct box_walk *w, struct segment *g, uint64_t end)
 	struct slice bytes;
 	struct parcel p;
 	uint64_t key = w->at + 1;
-	int rc = 0;
-	if (segment_below(g, &key, &bytes) == 0 && parcel_open(&p, bytes, key) == 0 &&
-	    key + p.n_spans > w->at)
+	int rc = 0, found = segment_below(g, &key, &bytes);
+	if (found == 0 && parcel_open(&p, bytes, key) == 0 && key + p.n_spans > w->at)
 		rc = tell_parcel(w, &p);
 	key = w->at;
-	while (rc == 0 && segment_at_least(g, &key, &bytes) == 0 && key < end) {
+	while (rc == 0 && found >= 0 && (found = segment_at_least(g, &key, &bytes)) == 0 &&
+	       key < end) {
 		if (parcel_open(&p, bytes, key) == 0)
 			rc = tell_parcel(w, &p);
 		key++;
 	}
-	return rc;
+	return rc != 0 || found > 0 ? rc : found;
 }
 
 static int each_segment(struct survey *s, const char *dir, const struct files *f,
@@ -325,6 +326,7 @@ static int each_in_box(struct survey *s, unsigned exporter, struct box_walk *w)
 	if (rc == 0 && survey_is_live(s))
 		rc = load_state(s);
 	w->source = e->cursor;
+	w->kept = e->kept[w->place];
 	w->at = e->cursor[w->place].block_id;
 	if (w->at == 0)
 		w->at = f.n != 0 ? f.first[0] : 1;

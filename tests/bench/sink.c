@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A backend that takes OTLP/gRPC, says yes and counts. Prints `port N`, and on SIGUSR1 and at its
  * end (SIGTERM) a line of JSON. Spans of plain bodies are counted; those of gzip with --inflate
- * only. */
+ * only. Without --port it finds itself one. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -37,6 +39,7 @@ struct peer {
 static struct sink {
 	uint64_t requests, bytes, spans;
 	bool inflate;
+	unsigned short port;
 	struct codec *codec;
 	struct buf plain;
 } sink;
@@ -194,11 +197,12 @@ static void take(int epoll, int listener)
 
 static int listen_somewhere(void)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET};
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(sink.port)};
 	socklen_t len = sizeof(at);
+	int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, 64) != 0 ||
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+	    bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, 64) != 0 ||
 	    getsockname(fd, (struct sockaddr *)&at, &len) != 0)
 		return -1;
 	printf("port %d\n", ntohs(at.sin_port));
@@ -206,10 +210,26 @@ static int listen_somewhere(void)
 	return fd;
 }
 
+static int read_options(int argc, char **argv)
+{
+	static const struct option OPTIONS[] = {
+	    {"inflate", 0, NULL, 'i'}, {"port", 1, NULL, 'p'}, {NULL, 0, NULL, 0}};
+	for (int o; (o = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;) {
+		if (o == 'i')
+			sink.inflate = true;
+		else if (o == 'p')
+			sink.port = (unsigned short)strtoul(optarg, NULL, 10);
+		else
+			return -1;
+	}
+	return optind == argc ? 0 : -1;
+}
+
 int main(int argc, char **argv)
 {
 	sigset_t signals;
-	sink.inflate = argc > 1 && strcmp(argv[1], "--inflate") == 0;
+	if (read_options(argc, argv) != 0)
+		return EX_USAGE;
 	sink.codec = codec_create();
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGUSR1);

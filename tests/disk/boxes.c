@@ -10,7 +10,7 @@
 #include "unit/otlp_sample.h"
 
 enum { SPANS_MOST = 12 };
-static const uint64_t LIMIT = 4 << 20, SEGMENT = 1 << 20;
+static const uint64_t LIMIT = 5 << 18, SEGMENT = 1 << 20; /* full once a quarter MiB is sealed */
 static struct metrics metrics;
 
 /* Of the process that works on them. */
@@ -222,15 +222,15 @@ static int append(struct boxes_box *k, struct world *w, struct box *b, struct bo
 	if (rc == BOX_AGAIN && (rc = commit(k, w, b) ? 0 : -1) == 0)
 		rc = box_append(b, &parcel);
 	buf_finish(&body);
-	if (rc == BOX_FULL && box_bytes(b) + 2 * SEGMENT <= LIMIT)
-		rc = world_wrong(w, "a box is full with %" PRIu64 " bytes", box_bytes(b)) ? 0 : -1;
-	if (box_bytes(b) > LIMIT || (rc == 0 && parcel.id != k->end))
-		rc =
-		    world_wrong(w, "a box gives id %" PRIu64 ", wanted %" PRIu64, parcel.id, k->end)
-			? 0
-			: -1;
-	if (rc != 0)
-		return rc == BOX_FULL ? rc : (int)world_wrong(w, "append gives %d", rc) - 1;
+	bool good = true;
+	if (box_bytes(b) > LIMIT || (rc == BOX_FULL && box_bytes(b) + SEGMENT <= LIMIT))
+		good = world_wrong(w, "a box with %" PRIu64 " bytes: %d", box_bytes(b), rc);
+	else if (rc == 0 && parcel.id != k->end)
+		good = world_wrong(w, "id %" PRIu64 ", wanted %" PRIu64, parcel.id, k->end);
+	else if (rc != 0 && rc != BOX_FULL)
+		good = world_wrong(w, "append gives %d", rc);
+	if (!good || rc != 0)
+		return good ? rc : -1;
 	p.id = k->end;
 	k->parcel[k->n++] = p;
 	k->end += p.spans;
@@ -263,6 +263,7 @@ static bool spill(struct boxes *bs, struct world *w, unsigned i)
 		return true;
 	p.to = world_advance(w, bs->ahead[i], p.spans);
 	int rc = append(k, w, boxes[i][PLACE_OUTBOX], p, PLACE_JOURNAL);
+	bs->full += rc == BOX_FULL;
 	if (rc == 0) {
 		bs->ahead[i] = p.to;
 		w->moving[i] = true;

@@ -25,8 +25,9 @@ struct boxes_box {
 /* One piece of memory without pointers, as struct world is. */
 struct boxes {
 	unsigned mask; /* of the exporters that have some */
-	uint64_t compared,
-	    given_back; /* parcels that were read; spans that the journal still had */
+	/* parcels that were read; spans that the journal still had */
+	uint64_t compared, given_back;
+	uint64_t full;                    /* how often one was */
 	struct cursor ahead[WORLD_NAMES]; /* what is before it is appended to the outbox */
 	struct boxes_box box[WORLD_NAMES][PLACES];
 };

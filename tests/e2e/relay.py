@@ -12,7 +12,9 @@ BINARY = os.environ.get("SPANRELAY", os.path.join(os.path.dirname(__file__), "..
 
 
 class Relay:
-    def __init__(self, folder, exporters, extra="", name="relay", wait=True, args=(), env=None, prefix=()):
+    def __init__(
+        self, folder, exporters, extra="", name="relay", wait=True, args=(), env=None, prefix=(), binary=BINARY
+    ):
         """`exporters`: YAML list items; `extra`: more YAML; `prefix`: a command that becomes the relay."""
         self.folder = folder
         self.log_path = os.path.join(folder, name + ".log")
@@ -29,7 +31,7 @@ class Relay:
             )
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [*prefix, BINARY, "run", "-c", self.config, *args], stdout=subprocess.DEVNULL, stderr=self.log, env=env
+            [*prefix, binary, "run", "-c", self.config, *args], stdout=subprocess.DEVNULL, stderr=self.log, env=env
         )
         if wait:
             self.wait_ready()

@@ -75,6 +75,19 @@ def test_what_waits_is_shown_verified_exported_and_then_sent(start, away, tmp_pa
 def test_spans_between_journal_and_outbox_are_shown_once(start, away, tmp_path):
     """A kill between a parcel's sync and the journal's commit leaves its spans in both."""
     relay = start(extra=SMALL, exporters=[buffer.exporter(away)])
+    acked = buffer.send(relay, 9)
+    assert relay.stop() == 0 and relay.files("outbox") == []
+    journal = os.path.join(relay.data, "journal.mdb")
+    shutil.copy(journal, tmp_path / "before")
+    buffer.send(spill(start, away, requests=9, name="second")[0], 1)
+    shutil.copy(tmp_path / "before", journal)  # the commits are undone, the parcels are there
+    assert relay.files("outbox")
+    assert buffer.verified(relay) == ((len(acked), 9, 0), 0)
+    assert buffer.exported(relay, "buffer", tmp_path / "out") == sorted(acked)
+
+
+def test_a_kill_while_it_spills_loses_nothing(start, away, tmp_path):
+    relay = start(extra=SMALL, exporters=[buffer.exporter(away)])
     acked = buffer.send(relay, 14)
     relay.wait_until(lambda: relay.files("outbox"), seconds=5)
     relay.kill()
@@ -106,7 +119,7 @@ def test_a_healthy_relay_does_not_touch_its_outbox(start, backend):
 
 
 def test_folders_that_cannot_be_read_are_explained(start, away, tmp_path):
-    relay, acked = spill(start, away, requests=80)
+    relay, acked = spill(start, away, requests=120)
     spilled = relay.exporter()["spilled_spans"]
     assert relay.stop() == 0
 
@@ -131,14 +144,19 @@ def test_folders_that_cannot_be_read_are_explained(start, away, tmp_path):
     broken = str(tmp_path / "broken")
     shutil.copytree(relay.data, broken)
     first = [int(name[:16], 16) for name in relay.files("outbox")] + [1 + spilled]
-    assert len(first) > 4
-    for i in (1, len(first) - 2):  # one in the middle and the last
-        os.truncate(os.path.join(broken, "outbox/main", f"{first[i]:016x}.mdb"), 8192)
-        lost = f"damaged: outbox {first[i]}, {first[i + 1] - first[i]} spans"
-        fails(65, lost, "buffer", "verify", data=broken)
-    fails(65, "2 damaged", "buffer", "verify", data=broken)
-    fails(65, "2 damaged places", "buffer", "export", str(tmp_path / "rest"), data=broken)
-    fails(0, f"{first[2] - first[1] + first[-1] - first[-2]:,} spans in DAMAGED places", "buffer", "list", data=broken)
+    assert len(first) > 6
+    lost = 0
+    for i in (1, 2, 4, len(first) - 2):  # two side by side, one that is not there at all, and the last
+        path = os.path.join(broken, "outbox/main", f"{first[i]:016x}.mdb")
+        os.unlink(path) if i == 4 else os.truncate(path, 8192)
+        spans = first[i + 1] - first[i]
+        fails(65, f"damaged: outbox {first[i]}, {spans} spans", "buffer", "verify", data=broken)
+        lost += spans
+    os.unlink(path)
+    fails(65, f"damaged: outbox {first[-2]}, {spans} spans", "buffer", "verify", data=broken)
+    fails(65, "4 damaged", "buffer", "verify", data=broken)
+    fails(65, "4 damaged places", "buffer", "export", str(tmp_path / "rest"), data=broken)
+    fails(0, f"{lost:,} spans in DAMAGED places", "buffer", "list", data=broken)
     os.truncate(os.path.join(broken, "journal.mdb"), 8192)
     for verb in ("list", "verify"):
         fails(74, "is damaged", "buffer", verb, data=broken)
@@ -157,6 +175,30 @@ def test_a_lost_file_costs_what_was_in_it_and_no_more(start, away, which):
     check_ledger(status)
     e = status["exporters"][0]
     assert e["dropped"]["damaged"] == sum(e["dropped"].values()) == len(acked) - len(buffer.arrived(away)) > 0
+
+
+def test_a_journal_that_was_deleted_leaves_the_outbox(start, away):
+    """Its cursors are gone too; what the outbox holds is sent, and the account begins with it."""
+    relay, acked = spill(start, away)
+    come_back(away)
+    buffer.wait_drained(relay)
+    away.answer = lambda n: AWAY
+    spilled = buffer.send(relay, 40)
+    buffer.wait_spilled(relay)
+    held = relay.exporter()["outbox"]
+    assert relay.stop() == 0
+    os.unlink(os.path.join(relay.data, "journal.mdb"))
+    come_back(away)
+    away.answer = lambda n: AWAY
+    second = start(extra=SMALL, exporters=[buffer.exporter(away)], name="second")
+    second.wait_until(lambda: spans_of(buffer.listed(second)) == {"journal": 0, "outbox": held, "quarantine": 0}, 3)
+    assert buffer.verified(second)[0][0] == held
+    come_back(away)
+    buffer.wait_drained(second)
+    check_ledger(second.status())
+    e = second.exporter()
+    assert e["sent"] == e["entered"] == held, e
+    assert set(buffer.arrived(away)) <= set(acked + spilled)
 
 
 def test_one_exporter_is_away_the_other_is_not(start, away):
@@ -209,9 +251,8 @@ def test_an_exporter_that_is_removed_and_comes_back(start, away):
     relay = start(extra=SMALL, exporters=both)
     acked = buffer.send(relay, 40)
     buffer.wait_spilled(relay)
-    before = relay.exporter()
     assert relay.stop() == 0
-    files = relay.files("outbox")
+    files, held = relay.files("outbox"), spans_of(buffer.listed(relay))["outbox"]
     without = start(extra=SMALL, exporters=both[:1], name="without")
     acked_without = buffer.send(without, 4)
     without.wait_until(lambda: len(near.spans()) == len(acked + acked_without))
@@ -224,7 +265,7 @@ def test_an_exporter_that_is_removed_and_comes_back(start, away):
     check_ledger(again.status())
     # It went with an account of all it held; what its outbox still has enters that account anew.
     e, came = again.exporter(), buffer.arrived(away)
-    assert len(came) == before["outbox"] and set(came) <= set(acked)
-    assert e["sent"] == before["outbox"] and e["dropped"]["exporter_removed"] == len(acked), e
+    assert len(came) == held and set(came) <= set(acked)
+    assert e["sent"] == held and e["dropped"]["exporter_removed"] == len(acked), e
     assert sum(e["dropped"].values()) == len(acked) and e["entered"] == len(acked) + e["sent"], e
     near.close()

@@ -436,7 +436,7 @@ static struct ev_loop *loop;
 static struct sender *sender;
 static struct conf_exporter conf;
 static char conf_name[] = "test";
-static uint64_t spill_bytes;
+static uint64_t spill_bytes, segment_bytes;
 
 static inline void default_conf(void)
 {
@@ -449,6 +449,7 @@ static inline void default_conf(void)
 				      .retry_initial_ms = 2,
 				      .retry_max_ms = 4};
 	spill_bytes = UINT64_MAX;
+	segment_bytes = 0;
 	wire_coding = CODING_IDENTITY;
 	block_unix_ms = 0;
 }
@@ -461,7 +462,8 @@ static inline void start_from(struct cursor from)
 	journal.ledger.cursor[PLACE_JOURNAL] = from;
 	journal.ledger.entered -= before;
 	journal.ledger.held[PLACE_JOURNAL] -= before;
-	struct sender_begin begin = {.from = {from}, .spill_bytes = spill_bytes};
+	struct sender_begin begin = {
+	    .from = {from}, .spill_bytes = spill_bytes, .segment_bytes = segment_bytes};
 	for (int i = PLACE_OUTBOX; i < PLACES; i++) {
 		begin.from[i] = journal.ledger.cursor[i];
 		begin.box_end[i] = journal.box[i].next_id;
@@ -656,7 +658,7 @@ static inline void fill_outbox(unsigned n)
 static inline void start_full(void)
 {
 	loop = ev_loop_new(0);
-	struct sender_begin begin = {.spill_bytes = spill_bytes};
+	struct sender_begin begin = {.spill_bytes = spill_bytes, .segment_bytes = segment_bytes};
 	for (int i = 0; i < PLACES; i++) {
 		begin.from[i] = journal.ledger.cursor[i];
 		begin.box_end[i] = journal.box[i].next_id;

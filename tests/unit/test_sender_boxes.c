@@ -234,6 +234,12 @@ static void test_the_oldest_segment_is_dropped_exactly(void)
 	bool had_wish = journal.box[PLACE_OUTBOX].seal_wanted;
 	while (journal.n_spills != 0)
 		answer_spill(BOX_FULL);
+	CHECK_EQ(journal.sum.dropped[DROP_OUTBOX_FULL], first); /* the first is not off the disk */
+	pass_ms(3000);
+	while (n_calls != 0)
+		answer(0, RETRY);
+	while (journal.n_spills != 0)
+		answer_spill(BOX_FULL);
 	CHECK_EQ(journal.sum.dropped[DROP_OUTBOX_FULL], first); /* no segment: it asks for one */
 	CHECK(had_wish || journal.box[PLACE_OUTBOX].seal_wanted);
 	seal(PLACE_OUTBOX);
@@ -246,6 +252,54 @@ static void test_the_oldest_segment_is_dropped_exactly(void)
 	finish_well();
 	CHECK_EQ(journal.sum.sent + end - 1, journal.n_spans);
 	stop();
+}
+
+/* Of four segments of 4096 bytes and as many spans each, when a new one needs so much. */
+static uint64_t dropped_for(uint64_t needed, uint64_t *in_a_segment)
+{
+	fail_and_fill();
+	stop();
+	segment_bytes = needed;
+	conf.outbox.when_full = WHEN_FULL_DROP_OLDEST;
+	new_journal();
+	start_from((struct cursor){0, 0, 0});
+	for (int i = 0; i < 4; i++) {
+		file_blocks(20);
+		while (n_calls != 0)
+			answer(0, RETRY);
+		while (journal.n_spills != 0)
+			answer_spill(0);
+		seal(PLACE_OUTBOX);
+		if (i == 0)
+			*in_a_segment = journal.box[PLACE_OUTBOX].next_id - 1;
+	}
+	file_blocks(20);
+	while (journal.n_spills != 0)
+		answer_spill(BOX_FULL);
+	uint64_t dropped = journal.sum.dropped[DROP_OUTBOX_FULL];
+	for (int i = 0; i < 10; i++) { /* the disk takes its time */
+		pass_ms(200);
+		while (n_calls != 0)
+			answer(0, RETRY);
+		while (journal.n_spills != 0)
+			answer_spill(BOX_FULL);
+	}
+	CHECK_EQ(journal.sum.dropped[DROP_OUTBOX_FULL], dropped);
+	uint64_t held = journal.box[PLACE_OUTBOX].next_id - 1;
+	finish_well();
+	CHECK_EQ(journal.sum.sent + dropped, journal.n_spans);
+	stop();
+	CHECK(needed != UINT64_MAX || dropped == held);
+	return dropped;
+}
+
+static void test_as_much_is_dropped_as_a_segment_needs(void)
+{
+	uint64_t one, two;
+	CHECK_EQ(dropped_for(4096, &one), one);
+	two = dropped_for(4097, &one);
+	CHECK(two > one && two < 3 * one);
+	CHECK(dropped_for(UINT64_MAX, &one) > two); /* all there is */
 }
 
 static void test_a_segment_in_flight_is_not_dropped_under_the_backend(void)
@@ -515,6 +569,7 @@ int main(int argc, char **argv)
 		   TEST(test_a_full_outbox_lets_the_journal_fill),
 		   TEST(test_a_full_outbox_and_a_healthy_backend_deliver),
 		   TEST(test_the_oldest_segment_is_dropped_exactly),
+		   TEST(test_as_much_is_dropped_as_a_segment_needs),
 		   TEST(test_a_segment_in_flight_is_not_dropped_under_the_backend),
 		   TEST(test_what_was_in_flight_is_dropped_when_it_comes_back),
 		   TEST(test_the_backlog_drains_in_order_and_is_let_go),
