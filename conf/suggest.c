@@ -2,37 +2,10 @@
  * conf/suggest.c - what a person may have meant by a key that does not exist. */
 #include <string.h>
 
+#include "base/distance.h"
 #include "conf/option.h"
 
-enum { WORD_MAX = 48 };
-
-static unsigned min2(unsigned a, unsigned b)
-{
-	return a < b ? a : b;
-}
-
-/* Edit distance: insert, delete, replace, and swap of neighbours, each 1. */
-static unsigned distance(const char *a, const char *b)
-{
-	unsigned row[3][WORD_MAX + 1];
-	size_t n = strlen(a), m = strlen(b);
-	if (n > WORD_MAX || m > WORD_MAX)
-		return WORD_MAX;
-	for (unsigned j = 0; j <= m; j++)
-		row[0][j] = j;
-	for (unsigned i = 1; i <= n; i++) {
-		unsigned *now = row[i % 3], *above = row[(i + 2) % 3],
-			 *two_above = row[(i + 1) % 3];
-		now[0] = i;
-		for (unsigned j = 1; j <= m; j++) {
-			now[j] = min2(above[j] + 1, now[j - 1] + 1);
-			now[j] = min2(now[j], above[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				now[j] = min2(now[j], two_above[j - 2] + 1);
-		}
-	}
-	return row[n % 3][m];
-}
+enum { WORD_MAX = DISTANCE_WORD_MAX };
 
 /* The word of an option's or a list's key that comes after `section`; false if it is not in there.
  */
@@ -58,7 +31,7 @@ void option_suggest(const char *section, const char *key, struct buf *out)
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		if (!word_in(section, OPTIONS[i].key, word) || strcmp(word, last) == 0)
 			continue;
-		unsigned d = distance(key, word);
+		unsigned d = word_distance(key, word);
 		if (d < best) {
 			best = d;
 			memcpy(nearest, word, sizeof(nearest));
@@ -66,7 +39,7 @@ void option_suggest(const char *section, const char *key, struct buf *out)
 		buf_printf(&known, "%s%s", *last != '\0' ? ", " : "", word);
 		memcpy(last, word, sizeof(last)); /* rows of a section stand together */
 	}
-	if (best <= 2 || best <= strlen(key) / 3)
+	if (distance_is_near(best, key))
 		buf_printf(out, "did you mean \"%s\"?", nearest);
 	else if (known.len != 0)
 		buf_printf(out, "known here: %.*s", (int)known.len, (const char *)known.data);
