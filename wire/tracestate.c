@@ -121,10 +121,9 @@ static bool read_ot(struct tracestate *t)
 	return true;
 }
 
-int tracestate_read(struct tracestate *t, struct slice text)
+static int read_members(struct tracestate *t)
 {
-	*t = (struct tracestate){.text = text};
-	struct slice rest = text.len != 0 ? text : slice_of(NULL, 0), member, key, value;
+	struct slice rest = t->text.len != 0 ? t->text : slice_of(NULL, 0), member, key, value;
 	while (next_part(&rest, ',', &member)) {
 		member = trim(member);
 		if (member.len == 0)
@@ -140,6 +139,15 @@ int tracestate_read(struct tracestate *t, struct slice text)
 			return TRACESTATE_BAD;
 	}
 	return 0;
+}
+
+int tracestate_read(struct tracestate *t, struct slice text)
+{
+	*t = (struct tracestate){.text = text};
+	int rc = read_members(t);
+	if (rc != 0)
+		*t = (struct tracestate){.text = text}; /* half of it is not to be believed */
+	return rc;
 }
 
 /* ---- writing ---- */
@@ -185,20 +193,23 @@ static int append_others(const struct tracestate *t, struct buf *out, size_t beg
 	return rc;
 }
 
-static bool is_unchanged(const struct tracestate *t)
+static bool says_the_same(const struct tracestate *a, const struct tracestate *b)
 {
-	struct tracestate was;
-	return tracestate_read(&was, t->text) == 0 && was.has_th == t->has_th &&
-	       was.has_rv == t->has_rv && (!t->has_th || was.th == t->th) &&
-	       (!t->has_rv || was.rv == t->rv);
+	return a->has_th == b->has_th && a->has_rv == b->has_rv && (!a->has_th || a->th == b->th) &&
+	       (!a->has_rv || a->rv == b->rv);
 }
 
 int tracestate_write(const struct tracestate *t, struct buf *out)
 {
+	struct tracestate was;
 	size_t begin = out->len;
-	if (is_unchanged(t))
+	int rc = tracestate_read(&was, t->text);
+	if (says_the_same(t, &was))
 		return t->text.len != 0 ? buf_append(out, t->text.data, t->text.len) : 0;
-	int rc = buf_append(out, "ot=", 3);
+	if ((t->has_th && t->th >= THRESHOLD_NEVER) || (t->has_rv && t->rv >= THRESHOLD_NEVER))
+		rc = TRACESTATE_BAD;
+	if (rc == 0)
+		rc = buf_append(out, "ot=", 3);
 	if (rc == 0)
 		rc = append_ot(t, out);
 	if (rc == 0 && out->len == begin + 3)

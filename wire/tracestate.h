@@ -15,7 +15,7 @@
 
 #define THRESHOLD_NEVER ((uint64_t)1 << 56) /* no R reaches it; it cannot be written */
 
-enum { TRACESTATE_BAD = 1, TRACESTATE_MAX_MEMBERS = 32, TRACESTATE_MAX_OT = 256 };
+enum { TRACESTATE_BAD = BUF_FULL + 1, TRACESTATE_MAX_MEMBERS = 32, TRACESTATE_MAX_OT = 256 };
 
 struct tracestate {
 	struct slice text; /* borrowed; empty is fine */
@@ -24,14 +24,15 @@ struct tracestate {
 	uint64_t th, rv;
 };
 
-/* 0, or TRACESTATE_BAD for what is no tracestate, or has an `ot` entry that is none: pass it on
- * unchanged, for nothing can be said of its probability. */
+/* 0, or TRACESTATE_BAD for what is no tracestate, or has an `ot` entry that is none: nothing can be
+ * said of its probability, so *t then has the text and nothing else, and is written unchanged. */
 int tracestate_read(struct tracestate *t, struct slice text);
 
 /* Appends t->text with th and rv as they stand in *t now. When that changes `ot`, it comes first;
  * sub-keys we do not know, and all other members, stay as they were and in their order, but the
- * last of more than 32 members goes. 0, BUF_FULL, or TRACESTATE_BAD when `ot` would be too long;
- * then nothing was appended. */
+ * last of more than 32 members goes. 0, BUF_FULL, or TRACESTATE_BAD: `ot` would be too long, th or
+ * rv is no number of 56 bits (THRESHOLD_NEVER has no th), or they are to go into a text that is no
+ * tracestate. Then nothing was appended. */
 int tracestate_write(const struct tracestate *t, struct buf *out);
 
 /* The threshold for keeping that share, 0 to 1: rounded to four hexadecimal digits after those that

@@ -157,6 +157,36 @@ static void test_limits_of_length_hold(void)
 	buf_finish(&out);
 }
 
+static void test_a_share_of_nothing_has_no_th(void)
+{
+	struct buf out = {0};
+	struct tracestate t = parse("a=b");
+	t.has_th = true;
+	t.th = threshold_of(0);
+	CHECK_EQ(tracestate_write(&t, &out),
+		 TRACESTATE_BAD); /* cut to 14 digits it would say 15/16 */
+	t = parse("a=b");
+	t.has_rv = true;
+	t.rv = THRESHOLD_NEVER;
+	CHECK_EQ(tracestate_write(&t, &out), TRACESTATE_BAD);
+	CHECK_EQ(out.len, 0);
+}
+
+static void test_what_is_no_tracestate_is_written_as_it_came(void)
+{
+	struct buf out = {.limit = 4};
+	struct tracestate t;
+	CHECK_EQ(tracestate_read(&t, slice_str("ot=th:8,B=x")), TRACESTATE_BAD);
+	CHECK(!t.has_th && t.ot.len == 0);
+	CHECK_EQ(tracestate_write(&t, &out), BUF_FULL);
+	CHECK((int)BUF_FULL != (int)TRACESTATE_BAD);
+	check_written(&t, "ot=th:8,B=x");
+	t.has_th = true;
+	CHECK_EQ(tracestate_write(&t, &out), TRACESTATE_BAD);
+	CHECK_EQ(out.len, 0);
+	buf_finish(&out);
+}
+
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_the_specifications_percentages), TEST(test_the_ends_of_the_scale),
@@ -164,5 +194,6 @@ int main(int argc, char **argv)
 		   TEST(test_entries_of_others_stay), TEST(test_rv_is_never_lost),
 		   TEST(test_a_cut_keeps_all_digits),
 		   TEST(test_what_is_no_tracestate_is_not_believed),
-		   TEST(test_limits_of_length_hold));
+		   TEST(test_limits_of_length_hold), TEST(test_a_share_of_nothing_has_no_th),
+		   TEST(test_what_is_no_tracestate_is_written_as_it_came));
 }
