@@ -17,6 +17,11 @@ static bool is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
+static bool is_one_of(uint8_t c, const char *set)
+{
+	return c != '\0' && strchr(set, c) != NULL;
+}
+
 static bool is_space(uint8_t c)
 {
 	return c == ' ' || c == '\t';
@@ -29,7 +34,7 @@ static bool is_key(struct slice s)
 		return false;
 	for (size_t i = 1; i < s.len; i++) {
 		uint8_t c = s.data[i];
-		if (!is_lower(c) && !is_digit(c) && memchr("_-*/@", c, 5) == NULL)
+		if (!is_lower(c) && !is_digit(c) && !is_one_of(c, "_-*/@"))
 			return false;
 	}
 	return true;
@@ -95,7 +100,7 @@ static bool is_sub_value(struct slice s)
 {
 	for (size_t i = 0; i < s.len; i++) {
 		uint8_t c = s.data[i], lower = c | 0x20;
-		if (!is_lower(lower) && !is_digit(c) && memchr("._-", c, 3) == NULL)
+		if (!is_lower(lower) && !is_digit(c) && !is_one_of(c, "._-"))
 			return false;
 	}
 	return true;
