@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * spanrelay version: for bug reports, so the libraries that are loaded, not those it was built
  * with. Where a library cannot say, its header did at build time. */
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include <ares.h>
 #include <ev.h>
 #include <getopt.h>
@@ -10,6 +11,7 @@
 #include <lmdb.h>
 #include <nghttp2/nghttp2.h>
 #include <openssl/crypto.h>
+#include <pcre2.h>
 #include <protobuf-c/protobuf-c.h>
 #include <stdio.h>
 #include <sysexits.h>
@@ -25,6 +27,9 @@ static const char HELP[] = "Usage: spanrelay version\n"
 static void print_versions(void)
 {
 	unsigned long parser = http_parser_version();
+	char pcre2[64] = "?"; /* it wants 24 */
+	if (pcre2_config(PCRE2_CONFIG_VERSION, NULL) <= (int)sizeof(pcre2))
+		pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
 	printf("spanrelay %s\n", SPANRELAY_VERSION);
 	printf("  c-ares       %s\n", ares_version(NULL));
 	printf("  http-parser  %lu.%lu.%lu\n", parser >> 16 & 255, parser >> 8 & 255, parser & 255);
@@ -35,6 +40,7 @@ static void print_versions(void)
 	printf("  lmdb         %s\n", mdb_version(NULL, NULL, NULL));
 	printf("  nghttp2      %s\n", nghttp2_version(0)->version_str);
 	printf("  openssl      %s\n", OpenSSL_version(OPENSSL_VERSION));
+	printf("  pcre2        %s\n", pcre2);
 	printf("  protobuf-c   %s\n", protobuf_c_version());
 	printf("  zstd         %s\n", ZSTD_versionString());
 }

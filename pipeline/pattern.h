@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pipeline/pattern.h - a regular expression that cannot take for ever: PCRE2 with its JIT compiler
+ * where the system lets it write code, and limits on what a match may cost. Perl's syntax; text is
+ * UTF-8. A pattern is read by many threads at once, a matcher belongs to one. */
+#ifndef PIPELINE_PATTERN_H
+#define PIPELINE_PATTERN_H
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+
+enum {
+	PATTERN_BAD = 1,
+	PATTERN_WORDS = 120,
+	PATTERN_MAX_BYTES = 2048,   /* of the expression */
+	PATTERN_MAX_SUBJECT = 8192, /* of a value: what is behind is not looked at, and $ not met */
+	PATTERN_MAX_STEPS = 10000 /* PCRE2's match limit, for each place where a match may begin */
+};
+
+struct pattern;
+struct matcher;
+
+/* PATTERN_BAD: *offset is the byte of `text` that is wrong, words say how. Negative: no memory. */
+int pattern_create(struct pattern **out, struct slice text, size_t *offset,
+		   char words[PATTERN_WORDS]);
+void pattern_destroy(struct pattern *p);
+
+struct matcher *matcher_create(void); /* NULL: no memory */
+void matcher_destroy(struct matcher *m);
+
+enum pattern_outcome { PATTERN_NO, PATTERN_YES, PATTERN_GAVE_UP };
+enum pattern_outcome pattern_match(const struct pattern *p, struct matcher *m,
+				   struct slice subject);
+
+/* What a text has to be or begin with for the expression to match, where that is plain to see:
+ * `literal` has room for text.len bytes. */
+enum pattern_shape {
+	PATTERN_ANY,      /* no telling */
+	PATTERN_CONTAINS, /* it matches what contains the literal, no more and no less */
+	PATTERN_STARTS,   /* what begins with it, no more and no less */
+	PATTERN_GUARDED   /* what it matches begins with the literal */
+};
+enum pattern_shape pattern_shape(struct slice text, uint8_t *literal, size_t *len);
+
+#endif
