@@ -213,8 +213,11 @@ static void look_up(struct condition_scratch *s, uint16_t subject, enum value_ki
 		const struct value_entry *e = &t->entries[at];
 		if (e->hash != hash || e->subject != subject || e->kind != kind)
 			continue;
-		if (kind == BY_TEXT || kind == BY_PREFIX ? !slice_equal(e->text, text)
-							 : number_compare(e->number, n) != 0)
+		bool equal =
+		    kind == BY_TEXT || kind == BY_PREFIX
+			? e->text.len == text.len && text_equal(e->text.data, text.data, text.len)
+			: number_compare(e->number, n) == 0;
+		if (!equal)
 			continue;
 		const struct leaf *leaf = &s->set->leaves[e->leaf];
 		if (!leaf->guarded) {
@@ -364,23 +367,32 @@ static void slot_found(struct condition_scratch *s, uint16_t index, struct slice
 	}
 }
 
-/* A KeyValue. Most have one-byte lengths and the key first; for the others there is
- * attribute_read(). At least KEY_PAD bytes of the request stand before any key: tags and lengths of
- * ResourceSpans, Resource, KeyValue and key. */
-static inline void attribute_found(struct condition_scratch *s, enum level level, const uint8_t *a,
-				   size_t n, uint32_t epoch)
+/* The shape of most KeyValues: key first, both lengths one byte. */
+static inline bool is_plain(const uint8_t *a, size_t n)
+{
+	return n >= 4 && a[0] == 0x0a && a[1] < 0x80 && a[1] <= n - 4 && a[2 + a[1]] == 0x12 &&
+	       a[3 + a[1]] < 0x80 && a[3 + a[1]] == n - 4 - a[1];
+}
+
+/* Most attributes are in no rule, and a call for each would be what a span costs. */
+static inline bool may_count(const struct key_table *t, const uint8_t *a, size_t n)
+{
+	return !is_plain(a, n) || key_passes(t, a + 2, a[1]);
+}
+
+/* At least KEY_PAD bytes of the request stand before any key: tags and lengths of ResourceSpans,
+ * Resource, KeyValue and key. */
+static void attribute_found(struct condition_scratch *s, enum level level, const uint8_t *a,
+			    size_t n, uint32_t epoch)
 {
 	const struct key_table *t = &s->set->keys[level];
 	struct slice key, value;
-	if (n >= 4 && a[0] == 0x0a && a[1] < 0x80 && a[1] <= n - 4 && a[2 + a[1]] == 0x12 &&
-	    a[3 + a[1]] < 0x80 && a[3 + a[1]] == n - 4 - a[1]) {
+	if (is_plain(a, n)) {
 		key = slice_of(a + 2, a[1]);
 		value = slice_of(a + 4 + a[1], a[3 + a[1]]);
 	} else if (!attribute_read(slice_of(a, n), &key, &value)) {
 		return;
 	}
-	if (!key_passes(t, key.data, key.len))
-		return;
 	uint64_t tail = key_tail(key.data, key.len);
 	for (uint32_t at = key_hash(tail, key.len) & t->mask;; at = (at + 1) & t->mask) {
 		const struct key_entry *e = &t->entries[at];
@@ -388,7 +400,7 @@ static inline void attribute_found(struct condition_scratch *s, enum level level
 			return;
 		if (e->tail == tail && e->len == key.len &&
 		    (key.len <= 8 ||
-		     memcmp(s->set->slots[e->slot].key.data, key.data, key.len - 8) == 0)) {
+		     text_equal(s->set->slots[e->slot].key.data, key.data, key.len))) {
 			slot_found(s, e->slot, value, epoch);
 			return;
 		}
@@ -533,6 +545,7 @@ static uint64_t fixed64_at(const uint8_t *p)
 static void walk_span(struct condition_scratch *s, struct slice span, struct span_seen *seen)
 {
 	const uint8_t *p = span.data, *end = p + span.len;
+	const struct key_table *keys = &s->set->keys[LEVEL_SPAN];
 	uint32_t epoch = s->epoch[LEVEL_SPAN];
 	uint64_t tag, v;
 	while (p < end) {
@@ -544,10 +557,10 @@ static void walk_span(struct condition_scratch *s, struct slice span, struct spa
 			p = varint_at(p, end, &v);
 			if (p == NULL || v > (uint64_t)(end - p))
 				return;
-			if (tag == (SPAN_ATTRIBUTES << 3 | WIRE_BYTES))
-				attribute_found(s, LEVEL_SPAN, p, v, epoch);
-			else
+			if (tag != (SPAN_ATTRIBUTES << 3 | WIRE_BYTES))
 				bytes_found(s, seen, tag >> 3, slice_of(p, v));
+			else if (may_count(keys, p, v))
+				attribute_found(s, LEVEL_SPAN, p, v, epoch);
 			p += v;
 			break;
 		case WIRE_VARINT:

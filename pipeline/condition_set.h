@@ -54,7 +54,8 @@ struct leaf {
 	uint32_t n_values;
 	struct pattern *pattern;
 	struct slice prefix; /* of STARTS and guarded ones */
-	struct mask deps;    /* the predicates that it is part of */
+	uint32_t uses;       /* the predicates that it is part of, and */
+	struct mask deps;    /* those that have to be looked at when it is true */
 };
 
 struct bound {
@@ -216,7 +217,53 @@ static inline bool key_passes(const struct key_table *t, const uint8_t *key, siz
 	return len - 1 >= FILTER_LENGTHS - 1 || (t->filter[len] >> (key[len - 1] & 63) & 1);
 }
 
-uint64_t value_hash(uint16_t subject, enum value_kind kind, struct slice text, struct number n);
+static inline uint64_t value_mix(uint64_t h, uint64_t w)
+{
+	h = (h ^ w) * 0x9e3779b97f4a7c15u;
+	return h ^ h >> 32;
+}
+
+static inline uint64_t value_hash(uint16_t subject, enum value_kind kind, struct slice text,
+				  struct number n)
+{
+	uint64_t w = 0, h = value_mix((uint64_t)subject << 8 | kind, text.len);
+	if (kind != BY_TEXT && kind != BY_PREFIX) {
+		memcpy(&w, &n.i, sizeof(w));
+		return value_mix(value_mix(h, n.is_int), w);
+	}
+	const uint8_t *p = text.data;
+	size_t len = text.len;
+	uint32_t low, high;
+	for (; len > 8; p += 8, len -= 8) {
+		memcpy(&w, p, 8);
+		h = value_mix(h, w);
+	}
+	if (len >= 4) { /* two halves, which may overlap */
+		memcpy(&low, p, 4);
+		memcpy(&high, p + len - 4, 4);
+		return value_mix(h, (uint64_t)high << 32 | low);
+	}
+	return len == 0
+		   ? h
+		   : value_mix(h, (uint64_t)p[0] << 16 | (uint64_t)p[len / 2] << 8 | p[len - 1]);
+}
+
+/* As slice_equal(), for short texts that are likely to be equal. */
+static inline bool text_equal(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	uint64_t x, y;
+	if (len < 8)
+		return memcmp(a, b, len) == 0;
+	for (size_t i = 0; i < len - 8; i += 8) {
+		memcpy(&x, a + i, 8);
+		memcpy(&y, b + i, 8);
+		if (x != y)
+			return false;
+	}
+	memcpy(&x, a + len - 8, 8);
+	memcpy(&y, b + len - 8, 8);
+	return x == y;
+}
 
 /* Looks at the predicates in `which` with what is known of resource and scope: those that no span
  * can change are set in *fixed, and *base has what they are, or are with nothing found. */

@@ -86,34 +86,6 @@ static void link_slots(struct compiling *c)
 
 /* ---- values ---- */
 
-static uint64_t mix(uint64_t h, uint64_t w)
-{
-	h = (h ^ w) * 0x9e3779b97f4a7c15u;
-	return h ^ h >> 32;
-}
-
-uint64_t value_hash(uint16_t subject, enum value_kind kind, struct slice text, struct number n)
-{
-	uint64_t w = 0, h = mix((uint64_t)subject << 8 | kind, text.len);
-	if (kind != BY_TEXT && kind != BY_PREFIX) {
-		memcpy(&w, &n.i, sizeof(w));
-		return mix(mix(h, n.is_int), w);
-	}
-	const uint8_t *p = text.data;
-	size_t len = text.len;
-	uint32_t low, high;
-	for (; len > 8; p += 8, len -= 8) {
-		memcpy(&w, p, 8);
-		h = mix(h, w);
-	}
-	if (len >= 4) { /* two halves, which may overlap */
-		memcpy(&low, p, 4);
-		memcpy(&high, p + len - 4, 4);
-		return mix(h, (uint64_t)high << 32 | low);
-	}
-	return len == 0 ? h : mix(h, (uint64_t)p[0] << 16 | (uint64_t)p[len / 2] << 8 | p[len - 1]);
-}
-
 /* In two rounds: the first, without a table, counts. */
 static void put_value(struct compiling *c, uint32_t leaf, enum value_kind kind, struct slice text,
 		      struct number number)
@@ -286,13 +258,108 @@ static void make_subject(struct compiling *c, uint16_t index)
 
 /* ---- predicates ---- */
 
-static void mark_deps(struct condition_set *set, uint32_t node, uint32_t predicate)
+/* A predicate is only looked at when a leaf that it waits for becomes true. An AND that is false as
+ * long as one operand is, need not wait for the others: one is enough, the rarest. What resource
+ * and scope make true can change which operand that is, so they are waited for always, and do not
+ * count as false here. */
+struct watch {
+	enum { NO, OPEN, YES } missing; /* the value with nothing found in the span */
+	uint32_t best;                  /* operand to wait for; UINT32_MAX: all */
+	uint32_t weight;                /* of what is waited for: how often it comes, in no unit */
+};
+
+static uint32_t leaf_weight(const struct condition_set *set, const struct leaf *leaf)
+{
+	uint32_t weight = 1 + leaf->uses;
+	if (leaf->lazy && !leaf->guarded)
+		return 8 * weight; /* whenever the field is there */
+	return leaf->op == TEST_EXISTS && set->subjects[leaf->subject].what == WHAT_ATTRIBUTE
+		   ? 4 * weight
+		   : weight;
+}
+
+static struct watch watch_and(const struct condition_set *set, const struct watch *all,
+			      const struct node *node)
+{
+	struct watch w = {YES, UINT32_MAX, 0};
+	uint32_t least = UINT32_MAX;
+	for (uint32_t i = 0; i < node->n; i++) {
+		uint32_t ref = set->refs[node->first + i];
+		const struct watch *child = &all[ref >> 1];
+		int missing = ref & 1 ? YES - (int)child->missing : (int)child->missing;
+		if (missing < (int)w.missing)
+			w.missing = missing == NO ? NO : OPEN;
+		if (missing == NO && child->weight < least) {
+			least = child->weight;
+			w.best = i;
+		}
+		w.weight += child->weight;
+	}
+	if (w.best != UINT32_MAX)
+		w.weight = least;
+	return w;
+}
+
+/* Operands have lower numbers than what they are part of. */
+static void make_watches(const struct condition_set *set, struct watch *all)
+{
+	for (uint32_t i = 0; i < set->n_nodes; i++) {
+		const struct node *node = &set->nodes[i];
+		if (node->kind == NODE_AND)
+			all[i] = watch_and(set, all, node);
+		else if (node->kind == NODE_TRUE)
+			all[i] = (struct watch){YES, UINT32_MAX, 0};
+		else if (node->level < LEVEL_SPAN)
+			all[i] = (struct watch){OPEN, UINT32_MAX, 0};
+		else
+			all[i] = (struct watch){NO, UINT32_MAX,
+						leaf_weight(set, &set->leaves[node->first])};
+	}
+}
+
+/* All leaves of a predicate: how many predicates each is part of, and those that are always waited
+ * for. */
+static void count_uses(struct condition_set *set, uint32_t node, uint32_t predicate)
+{
+	const struct node *n = &set->nodes[node];
+	if (n->kind == NODE_LEAF) {
+		set->leaves[n->first].uses++;
+		if (n->level < LEVEL_SPAN)
+			mask_set(&set->leaves[n->first].deps, predicate, true);
+	}
+	for (uint32_t i = 0; n->kind == NODE_AND && i < n->n; i++)
+		count_uses(set, set->refs[n->first + i] >> 1, predicate);
+}
+
+static void mark_deps(struct condition_set *set, const struct watch *all, uint32_t node,
+		      uint32_t predicate)
 {
 	const struct node *n = &set->nodes[node];
 	if (n->kind == NODE_LEAF)
 		mask_set(&set->leaves[n->first].deps, predicate, true);
-	for (uint32_t i = 0; n->kind == NODE_AND && i < n->n; i++)
-		mark_deps(set, set->refs[n->first + i] >> 1, predicate);
+	if (n->kind != NODE_AND)
+		return;
+	if (all[node].best != UINT32_MAX) {
+		mark_deps(set, all, set->refs[n->first + all[node].best] >> 1, predicate);
+		return;
+	}
+	for (uint32_t i = 0; i < n->n; i++)
+		mark_deps(set, all, set->refs[n->first + i] >> 1, predicate);
+}
+
+static void make_deps(struct compiling *c, struct mask *all)
+{
+	struct condition_set *set = c->set;
+	struct watch *watches = allocate(c, set->n_nodes, sizeof(*watches));
+	if (watches == NULL)
+		return;
+	for (uint32_t i = 0; i < set->n_predicates; i++) {
+		count_uses(set, set->predicates[i] >> 1, i);
+		mask_set(all, i, true);
+	}
+	make_watches(set, watches);
+	for (uint32_t i = 0; i < set->n_predicates; i++)
+		mark_deps(set, watches, set->predicates[i] >> 1, i);
 }
 
 int condition_compile(struct condition_set *set)
@@ -300,10 +367,7 @@ int condition_compile(struct condition_set *set)
 	struct compiling c = {.set = set};
 	struct mask all = {{0}};
 	memset(set->builtin, 0xff, sizeof(set->builtin)); /* NO_INDEX */
-	for (uint32_t i = 0; i < set->n_predicates; i++) {
-		mark_deps(set, set->predicates[i] >> 1, i);
-		mask_set(&all, i, true);
-	}
+	make_deps(&c, &all);
 	for (enum level level = 0; level < LEVELS; level++)
 		make_keys(&c, level);
 	link_slots(&c);

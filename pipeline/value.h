@@ -59,14 +59,18 @@ struct value {
 };
 
 struct value value_read_slow(struct slice any_value);
-/* Here for the two shapes that nearly all have: one field with a length or a value of one byte. */
+/* Here for the shapes that nearly all have: one field, with a length of one byte or a value of one
+ * or two. */
 static inline struct value value_read(struct slice any)
 {
-	if (any.len >= 2 && any.data[0] == 0x0a && any.data[1] == any.len - 2 && any.len < 0x82)
-		return (struct value){.type = VALUE_TEXT, .text = {any.data + 2, any.len - 2}};
-	if (any.len == 2 && any.data[0] == 0x18 && any.data[1] < 0x80)
+	const uint8_t *p = any.data;
+	if (any.len >= 2 && p[0] == 0x0a && p[1] == any.len - 2 && any.len < 0x82)
+		return (struct value){.type = VALUE_TEXT, .text = {p + 2, any.len - 2}};
+	if (any.len == 2 && p[0] == 0x18 && p[1] < 0x80)
+		return (struct value){.type = VALUE_NUMBER, .number = {.is_int = true, .i = p[1]}};
+	if (any.len == 3 && p[0] == 0x18 && p[1] >= 0x80 && p[2] < 0x80)
 		return (struct value){.type = VALUE_NUMBER,
-				      .number = {.is_int = true, .i = any.data[1]}};
+				      .number = {.is_int = true, .i = (p[1] & 0x7f) | p[2] << 7}};
 	return value_read_slow(any);
 }
 bool value_next(struct slice *array, struct value *v); /* takes the first off an ArrayValue */
