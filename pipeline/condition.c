@@ -3,6 +3,7 @@
  * of a trace. The text is read by condition_parse.c, spans are looked at by condition_eval.c. */
 #include "pipeline/condition.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -47,6 +48,7 @@ int condition_add(struct condition_set *set, struct slice text, uint32_t *number
 {
 	struct arena arena;
 	uint32_t first = set->n_ops;
+	assert(!set->compiled);
 	*why = (struct condition_error){0};
 	arena_init(&arena, PARSE_BYTES);
 	struct parser p = {.text = text, .arena = &arena, .why = why};

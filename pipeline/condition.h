@@ -3,39 +3,48 @@
  *
  *   any(resource.service.name == "checkout" and span.http.route =~ "^/pay") and trace.duration > 2s
  *
- * A condition is and, or, not and parentheses over
- *   any(E), all(E), none(E)       E is met by some, every, no span; one span meets the whole of E
- *   root.FIELD ...                as E, but for the root: the span without a parent
- *   trace.duration, .span_count, .bytes, .error_count, .has_root   (also .duration_ms)
+ * A condition is `and`, `or`, `not` and parentheses over
+ *   any(E), all(E), none(E)    E is met by some, every, no span; one span meets the whole of E
+ *   root.FIELD ...             like E, but for the root: the span without a parent
+ *   trace.duration .duration_ms .span_count .bytes .error_count .has_root
  * `and` binds closer than `or`. E is the same over tests of fields:
- *   span. event. link. resource. scope.   and the key of an attribute: span.http.route, span."odd
- * key" span.name .kind .status .error .duration .duration_ms; scope.name .version; event.name root.
- * as span.; root.resource. and so on are what belongs to the root A | B         the first of them
- * that is present counts: span.http.route | span.url.path Operators, with their other spellings:
- *   == (=)  !=  <  <=  >  >=  in [..]  not in (not-in)  exists  not exists (not-exists)
+ *   span. event. link. resource. scope.
+ *             and the key of an attribute: span.http.route, span."odd key"
+ *   span.     and name, kind, status, error, duration, duration_ms
+ *   scope.    and name, version
+ *   event.    and name
+ *   root.     as span.; root.resource. and so on are what belongs to the root
+ *   A | B     the first of them that is present counts: span.http.route | span.url.path
+ * Operators, with their other spellings:
+ *   == (=)  !=  <  <=  >  >=  in [...]  not in (not-in)  exists  not exists (not-exists)
  *   =~ (matches)  !~ (not matches)  contains  not contains (does-not-contain)
  *   starts_with (starts-with)  not starts_with
- * Values: "text" or 'text' with \" \' and \\ (any other \ stands for itself), 500, 0.5, true, 2s
- * 150ms 1m (ns us ms s m h d) for durations, 10KiB 1MB for bytes. span.error and trace.has_root
- * stand alone.
+ * Values:
+ *   "text" or 'text', with \" \' and \\; any other \ stands for itself
+ *   500, 0.5, true; 2s, 150ms, 1m (ns us ms s m h d) for durations; 10KiB, 1MB for bytes
+ * span.error and trace.has_root (has-root-span) stand alone.
  *
  * What holds when:
- *   - A test of a field that is missing does not hold; !=, !~ and not X are the opposite of ==, =~
- *     and X always, so they hold there. With no root, root. fields are missing.
+ *   - A test of a field that is missing does not hold; != !~ and not X are the opposite of == =~
+ *     and X, always, so there they hold. With no root, the fields of root. are missing.
  *   - Of an array, and of the events and links of a span, one element that meets a test will do; so
- *     != holds if no element is equal. What is inside lists of keys, and bytes, meets `exists`
- * only.
+ *     != holds if no element is equal. Lists of keys, bytes and nothing meet `exists` alone.
  *   - Numbers compare by value, whether int, double or a string that is a decimal number. A string
  *     in the rule equals strings byte by byte, and numbers and bools by value. Operators for text
  *     see numbers in decimal. < <= > >= are for numbers.
- *   - Where an attribute stands twice, the first counts.
- *   - span.error: status ERROR; or HTTP 500 and above on a SERVER span, by
- * http.response.status_code or http.status_code; or an attribute `error` that is true. status and
- * kind are never missing.
+ *   - Where an attribute stands twice, the first counts. An empty name is missing.
+ *   - span.error: status ERROR; or HTTP 500 and above on a SERVER span, in the attribute
+ *     http.response.status_code or http.status_code; or an attribute `error` that is true. Status,
+ *     kind and duration are never missing.
  *   - http.request.method, http.response.status_code, url.full, url.scheme, user_agent.original and
- *     client.address are, where missing, http.method, http.status_code, http.url, http.scheme,
- *     http.user_agent and http.client_ip, and the other way round (semantic conventions 1.23).
- *   - Trace and span ids cannot be read: the probabilities written on kept spans would be false.
+ *     client.address of spans are, where missing, http.method, http.status_code, http.url,
+ *     http.scheme, http.user_agent and http.client_ip, and the other way round (semantic
+ *     conventions 1.23). What was split or joined since has to be written as A | B.
+ *   - Ids and tracestate cannot be read: the probabilities on kept spans would be false.
+ *   - Patterns look at the first 4096 bytes of a value (pipeline/pattern.h).
+ *
+ * Several roots in a trace are one root each: root.a == 1 holds if one of them meets it, root.a !=
+ * 1 if none is equal.
  *
  * A set is made by one thread and read by any; a scratch belongs to one thread. */
 #ifndef PIPELINE_CONDITION_H

@@ -2,6 +2,7 @@
  * pipeline/condition_eval.c - looks at the spans of a request, once, and says which predicates each
  * of them meets. What is found makes leaves true and their predicates dirty; those are looked at
  * when the span is at its end, and all others are as they are for a span with nothing in it. */
+#include <assert.h>
 #include <endian.h>
 #include <stdlib.h>
 
@@ -747,6 +748,7 @@ void condition_evaluate(const struct condition_set *set, struct condition_scratc
 	struct run r = {
 	    .set = set, .s = scratch, .base = request.data, .on_span = on_span, .user = user};
 	struct field f;
+	assert(set->compiled && scratch->set == set);
 	wind_clock(scratch);
 	scratch->request_epoch = ++scratch->clock;
 	while (field_next(&request, &f))

@@ -13,7 +13,7 @@ enum {
 	PATTERN_BAD = 1,
 	PATTERN_WORDS = 120,
 	PATTERN_MAX_BYTES = 2048,   /* of the expression */
-	PATTERN_MAX_SUBJECT = 8192, /* of a value: what is behind is not looked at, and $ not met */
+	PATTERN_MAX_SUBJECT = 4096, /* of a value: what is behind is not looked at, and $ not met */
 	PATTERN_MAX_STEPS = 10000 /* PCRE2's match limit, for each place where a match may begin */
 };
 
