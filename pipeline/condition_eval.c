@@ -25,8 +25,10 @@ enum {
 	SPAN_ATTRIBUTES = 9,
 	SPAN_EVENTS = 11,
 	SPAN_LINKS = 13,
-	SPAN_STATUS = 15
+	SPAN_STATUS = 15,
+	ATTRIBUTE_TAG = SPAN_ATTRIBUTES << 3 | WIRE_BYTES
 };
+enum { KEY_TAG = 1 << 3 | WIRE_BYTES, VALUE_TAG = 2 << 3 | WIRE_BYTES };
 enum { EVENT_NAME = 2, EVENT_ATTRIBUTES = 3, LINK_ATTRIBUTES = 4, STATUS_CODE = 3 };
 enum { KIND_SERVER = 2, STATUS_ERROR = 2, HTTP_SERVER_ERROR = 500 };
 
@@ -371,14 +373,8 @@ static void slot_found(struct condition_scratch *s, uint16_t index, struct slice
 /* The shape of most KeyValues: key first, both lengths one byte. */
 static inline bool is_plain(const uint8_t *a, size_t n)
 {
-	return n >= 4 && a[0] == 0x0a && a[1] < 0x80 && a[1] <= n - 4 && a[2 + a[1]] == 0x12 &&
-	       a[3 + a[1]] < 0x80 && a[3 + a[1]] == n - 4 - a[1];
-}
-
-/* Most attributes are in no rule, and a call for each would be what a span costs. */
-static inline bool may_count(const struct key_table *t, const uint8_t *a, size_t n)
-{
-	return !is_plain(a, n) || key_passes(t, a + 2, a[1]);
+	return n >= 4 && a[0] == KEY_TAG && a[1] < 0x80 && a[1] <= n - 4 &&
+	       a[2 + a[1]] == VALUE_TAG && a[3 + a[1]] < 0x80 && a[3 + a[1]] == n - 4 - a[1];
 }
 
 /* At least KEY_PAD bytes of the request stand before any key: tags and lengths of ResourceSpans,
@@ -543,13 +539,44 @@ static uint64_t fixed64_at(const uint8_t *p)
 	return le64toh(v);
 }
 
+static uint32_t load32(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+
+static uint32_t load16(const uint8_t *p)
+{
+	uint16_t v;
+	memcpy(&v, p, sizeof(v));
+	return le16toh(v);
+}
+
+/* Steps over a row of attributes that are plain, as most of a span is, and calls for those that may
+ * be in a rule. Tags and lengths stand in pairs: 4a n 0a key-length key 12 value-length value. */
+static inline const uint8_t *walk_attributes(struct condition_scratch *s, const uint8_t *p,
+					     const uint8_t *end)
+{
+	static const uint32_t HEAD = ATTRIBUTE_TAG | KEY_TAG << 16, HEAD_BITS = 0x80ff80ff;
+	const struct key_table *keys = &s->set->keys[LEVEL_SPAN];
+	while (end - p >= 6) {
+		uint32_t head = load32(p), n = head >> 8 & 0x7f, key = head >> 24;
+		if ((head & HEAD_BITS) != HEAD || n + 2 > (size_t)(end - p) || key + 4 > n ||
+		    load16(p + 4 + key) != (VALUE_TAG | (n - 4 - key) << 8))
+			break;
+		if (key_passes(keys, p + 4, key))
+			attribute_found(s, LEVEL_SPAN, p + 2, n, s->epoch[LEVEL_SPAN]);
+		p += 2 + n;
+	}
+	return p;
+}
+
 static void walk_span(struct condition_scratch *s, struct slice span, struct span_seen *seen)
 {
 	const uint8_t *p = span.data, *end = p + span.len;
-	const struct key_table *keys = &s->set->keys[LEVEL_SPAN];
-	uint32_t epoch = s->epoch[LEVEL_SPAN];
 	uint64_t tag, v;
-	while (p < end) {
+	while ((p = walk_attributes(s, p, end)) < end) {
 		p = varint_at(p, end, &tag);
 		if (p == NULL)
 			return;
@@ -558,10 +585,10 @@ static void walk_span(struct condition_scratch *s, struct slice span, struct spa
 			p = varint_at(p, end, &v);
 			if (p == NULL || v > (uint64_t)(end - p))
 				return;
-			if (tag != (SPAN_ATTRIBUTES << 3 | WIRE_BYTES))
+			if (tag == ATTRIBUTE_TAG)
+				attribute_found(s, LEVEL_SPAN, p, v, s->epoch[LEVEL_SPAN]);
+			else
 				bytes_found(s, seen, tag >> 3, slice_of(p, v));
-			else if (may_count(keys, p, v))
-				attribute_found(s, LEVEL_SPAN, p, v, epoch);
 			p += v;
 			break;
 		case WIRE_VARINT:
@@ -622,10 +649,10 @@ static bool is_error(struct condition_scratch *s, const struct span_seen *seen)
 
 static bool is_root(struct slice parent)
 {
-	uint8_t any = 0;
-	for (size_t i = 0; i < parent.len; i++)
-		any |= parent.data[i]; /* some write eight zeros for no parent */
-	return any == 0;
+	uint64_t id = 0;
+	if (parent.len == sizeof(id)) /* or 0: the index lets no others pass */
+		memcpy(&id, parent.data, sizeof(id));
+	return id == 0; /* some write eight zeros for no parent */
 }
 
 static void tell_facts(struct condition_scratch *s, struct span_seen *seen)
