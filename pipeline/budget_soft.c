@@ -102,7 +102,7 @@ void budget_pace(struct budget *b, uint64_t unix_ms)
 static double soft_goal(struct node *n, int u, double elapsed_s, double feedback_s)
 {
 	double goal = n->goal[u], main = n->capacity[u] * (1 - n->o.reserve);
-	double mark = n->capacity[u] - fmin(main / 2, 2 * goal);
+	double mark = n->capacity[u] - fmin(main / 2, 2 * elapsed_s * goal);
 	double off = (n->bucket[u].level - mark) / feedback_s;
 	off = fmax(-FEEDBACK_MOST * goal, fmin(FEEDBACK_MOST * goal, off));
 	double part = fmin(1, elapsed_s / (LIFT * feedback_s));
