@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt start interop bench bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt budget-truth start interop bench bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -87,6 +87,16 @@ powercut: $(BUILD)/disk/powercut ## what a power cut may leave: POWERCUT (10000)
 corrupt: $(BUILD)/disk/corrupt $(BUILD)/disk/corrupt_box ## damaged journals and outbox files: CORRUPT (6000) of each
 	$(Q)$(BUILD)/disk/corrupt $(CORRUPT)
 	$(Q)$(BUILD)/disk/corrupt_box $(CORRUPT)
+
+# Budgets in simulated time, beside textbook samplers.
+$(BUILD)/truth/budget_truth: $(wildcard tests/truth/*.[ch])
+$(BUILD)/truth/%: tests/truth/%.c $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $(filter %.c,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+budget-truth: $(BUILD)/truth/budget_truth ## how true budgets are, by shape of traffic: a table (SHAPE="10 keys")
+	$(Q)$(BUILD)/truth/budget_truth $(if $(SHAPE),"$(SHAPE)")
 
 start: $(BUILD)/disk/start ## how long a start takes: START ("1024 10240": MiB of journal, of outbox)
 	$(Q)$(BUILD)/disk/start $(START)
