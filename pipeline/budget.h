@@ -39,7 +39,7 @@ enum {
 	BUDGET_NODES = 1024,     /* of one budget */
 	BUDGET_DEPTH = 5,        /* nodes from a rule to its root, both counted */
 	BUDGET_NAME = 64,        /* bytes of a node's name, at most */
-	BUDGET_KEYS = 100000,    /* exact keys of a node, at most */
+	BUDGET_KEYS = 10000,     /* exact keys of a node, at most */
 	BUDGET_ROOT = UINT16_MAX /* the parent of a node that has none */
 };
 

@@ -256,6 +256,32 @@ static void test_protected_spans_have_a_reserve_and_a_bound(void)
 	budget_destroy(b);
 }
 
+/* 200 in the bucket, 60 of them for protected traces: others cannot spend those. */
+static void test_the_reserve_is_not_for_others(void)
+{
+	begin();
+	struct budget_node_options n = keyed(100);
+	n.reserve = 0.3;
+	struct budget *b = make_of(&n, 1, 10);
+	static struct budget_candidate c[300];
+	unsigned kept = 0;
+	for (unsigned i = 0; i < 300; i++)
+		c[i] = (struct budget_candidate){.randomness = random_next() >> 8, .spans = 1};
+	budget_tick(b, now, c, 300);
+	for (unsigned i = 0; i < 300; i++)
+		kept += c[i].verdict == BUDGET_KEEP;
+	CHECK_EQ(kept, 140);
+	for (unsigned i = 0; i < 7; i++) {
+		c[0] = (struct budget_candidate){.randomness = 5, .spans = 10, .protected = true};
+		c[1] = (struct budget_candidate){.randomness = 6, .spans = 10};
+		budget_tick(b, now, c, 2);
+		CHECK_EQ(c[0].verdict, i < 6 ? BUDGET_KEEP : BUDGET_WAIT);
+		CHECK_EQ(c[0].threshold, 0);
+		CHECK_EQ(c[1].verdict, BUDGET_WAIT);
+	}
+	budget_destroy(b);
+}
+
 static void test_late_spans_are_charged_into_bounded_debt(void)
 {
 	begin();
@@ -524,6 +550,7 @@ int main(int argc, char **argv)
 	    TEST(test_spans_that_arrive_sampled_count_with_their_share),
 	    TEST(test_a_goal_percentage_is_met_by_the_mean_of_keys),
 	    TEST(test_protected_spans_have_a_reserve_and_a_bound),
+	    TEST(test_the_reserve_is_not_for_others),
 	    TEST(test_late_spans_are_charged_into_bounded_debt),
 	    TEST(test_a_late_span_is_charged_on_all_its_path_or_not_at_all),
 	    TEST(test_what_waits_is_not_charged_and_what_is_kept_is_charged_once),
