@@ -101,7 +101,7 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
 
 # BASELINE=PROGRAM, another build of the relay, is compared with this one.
-bench: all $(BENCH_P) ## speed and memory, 7 minutes; BENCH=quick: two; BENCH=--write: docs/benchmarks.md
+bench: all $(BENCH_P) ## speed and memory, 6 minutes; BENCH=quick: two; BENCH=--write: docs/benchmarks.md
 	BUILD=$(BUILD) BASELINE="$(BASELINE)" tests/bench/run $(BENCH)
 
 # The Collector comes from its Go modules, by its own builder; what they lock stays out of the tree.

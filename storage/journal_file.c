@@ -79,18 +79,25 @@ static int map_file(struct journal *j, unsigned flags)
 	return rc;
 }
 
-/* Whether every page that LMDB believes in is within the file: reading past its end is SIGBUS. */
-static bool is_whole(struct journal *j)
+/* Every page that LMDB believes in has to be within the file, for reading past its end is SIGBUS:
+ * 0, MDB_CORRUPTED, or why nobody knows. */
+static int check_size(struct journal *j)
 {
 	struct stat st;
 	MDB_envinfo info;
 	MDB_stat tree;
 	int fd;
-	if (mdb_env_get_fd(j->env, &fd) != 0 || fstat(fd, &st) != 0 ||
-	    mdb_env_info(j->env, &info) != 0 || mdb_env_stat(j->env, &tree) != 0)
-		return false;
+	int rc = mdb_env_get_fd(j->env, &fd);
+	if (rc == 0 && fstat(fd, &st) != 0)
+		rc = errno;
+	if (rc == 0)
+		rc = mdb_env_info(j->env, &info);
+	if (rc == 0)
+		rc = mdb_env_stat(j->env, &tree);
+	if (rc != 0)
+		return rc;
 	j->page_bytes = tree.ms_psize;
-	return (uint64_t)st.st_size / j->page_bytes > info.me_last_pgno;
+	return (uint64_t)st.st_size / j->page_bytes > info.me_last_pgno ? 0 : MDB_CORRUPTED;
 }
 
 static void open_databases(struct journal_txn *t, unsigned flags)
@@ -186,11 +193,14 @@ static int open_file(struct journal *j)
 	int head = check_head(j->path), dead;
 	if (head != 0 && head != JOURNAL_NONE)
 		return head;
-	int rc = journal_meaning(map_file(j, 0));
-	if (rc < 0)
-		return fail(rc, "journal: cannot map %s: %s", j->path, mdb_strerror(rc));
-	if (rc != 0 || !is_whole(j))
+	int rc = map_file(j, 0);
+	if (rc == 0)
+		rc = check_size(j);
+	if (rc != 0 && journal_meaning(rc) >= 0)
 		return JOURNAL_BAD;
+	if (rc != 0)
+		return fail(journal_meaning(rc), "journal: cannot map %s: %s", j->path,
+			    mdb_strerror(rc));
 	if (head == JOURNAL_NONE && (rc = journal_sync_dir(j->path)) != 0)
 		return rc;
 	mdb_reader_check(j->env, &dead);

@@ -151,12 +151,17 @@ int segment_create(struct segment *g, uint64_t bytes)
 	return rc;
 }
 
-static bool is_whole(struct segment *g)
+/* 0, MDB_CORRUPTED for a file that was cut short, or why nobody knows. */
+static int check_size(struct segment *g)
 {
 	struct stat st;
 	int fd;
-	return mdb_env_get_fd(g->env, &fd) == 0 && fstat(fd, &st) == 0 &&
-	       (uint64_t)st.st_size >= g->used_bytes;
+	int rc = mdb_env_get_fd(g->env, &fd);
+	if (rc == 0 && fstat(fd, &st) != 0)
+		rc = errno;
+	if (rc == 0 && (uint64_t)st.st_size < g->used_bytes)
+		rc = MDB_CORRUPTED;
+	return rc;
 }
 
 static int open_as(struct segment *g, unsigned flags)
@@ -166,7 +171,7 @@ static int open_as(struct segment *g, unsigned flags)
 	if (rc == 0)
 		rc = measure(g);
 	if (rc == 0)
-		rc = is_whole(g) ? 0 : MDB_CORRUPTED;
+		rc = check_size(g);
 	if (rc == 0)
 		rc = open_database(g, 0);
 	if (rc == 0)

@@ -31,12 +31,16 @@ def wait_settled(subject, seconds=120):
     raise SystemExit(f"the outbox does not take it: {subject.relay.text()[-2000:]}")
 
 
-def receive_us(subject, requests):
-    """CPU a span that goes into the journal and stays there."""
+def receive_us(subject, port, requests):
+    """CPU a span that goes into the journal and stays there, until the journal is emptied again."""
     before = cpu_s(subject.pids)
     spans = load(subject.port, **PLAIN, requests=requests)["spans"]
     time.sleep(0.1)
-    return (cpu_s(subject.pids) - before) * 1e6 / spans
+    took = (cpu_s(subject.pids) - before) * 1e6 / spans
+    sink = Sink("--port", str(port))
+    subject.wait_drained()
+    sink.stop()
+    return took
 
 
 def spill_us(subject, requests, received_us):
@@ -47,31 +51,43 @@ def spill_us(subject, requests, received_us):
     return ((cpu_s(subject.pids) - before) * 1e6 - received_us * spans) / spilled
 
 
-def used_journal(subject, port, requests):
-    """Fills the journal and empties it, so that what is measured then does not make the file grow."""
-    load(subject.port, **PLAIN, requests=requests)
-    sink = Sink("--port", str(port))
-    subject.wait_drained()
-    sink.stop()
+def bare_us(folder, span_bytes):
+    """CPU a span of nothing but writing such bytes into new files of 64 MiB, 4 MiB to a sync, and giving
+    back their memory, as an outbox does."""
+    data, files, begin = os.urandom(MIB), int(8 * SCALE), sum(os.times()[:2])
+    for n in range(files):
+        fd = os.open(f"{folder}/bare{n}", os.O_CREAT | os.O_WRONLY)
+        for at in range(64):
+            os.pwrite(fd, data, at * MIB)
+            if at % 4 == 3:
+                os.fdatasync(fd)
+                os.posix_fadvise(fd, 0, (at - 3) * MIB or 1, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+    took = sum(os.times()[:2]) - begin
+    for n in range(files):
+        os.unlink(f"{folder}/bare{n}")
+    return took * 1e6 * span_bytes / (files * 64 * MIB)
 
 
 def spilling(folder, table):
     """By turns: a relay whose journal is large enough to keep all, and two that spill. Nothing is sent
-    by any of them."""
+    by any of them meanwhile."""
     port, other, requests = free_port(), free_port(), int(2500 * SCALE)
-    keep = away(f"{folder}/keep", "none", "32GiB", other)
+    keep = away(f"{folder}/keep", "none", "4GiB", other)
     spill = {c: away(f"{folder}/spill-{c}", c, "1GiB", port) for c in ("gzip", "none")}
-    received, spilled = [], {"gzip": [], "none": []}
-    used_journal(keep, other, requests * (REPS + 1))
+    received, bare, spilled = [], [], {"gzip": [], "none": []}
+    receive_us(keep, other, requests)  # its file does not grow any more
     for subject in spill.values():  # as much as it keeps in the journal, and more
-        load(subject.port, **PLAIN, requests=2000)
+        span_bytes = load(subject.port, **PLAIN, requests=2000)["plain_bytes_per_span"]
         wait_settled(subject)
     for _ in range(REPS):
-        received.append(receive_us(keep, requests))
+        received.append(receive_us(keep, other, requests))
         for compression, subject in spill.items():
             spilled[compression].append(spill_us(subject, requests, received[-1]))
+        bare.append(bare_us(folder, span_bytes))
     table.row("CPU, spilling, gzip, beyond receiving", "µs/span", spilled["gzip"], 2.6, 2.3)
     table.row("CPU, spilling, uncompressed, beyond receiving", "µs/span", spilled["none"], 0.5, 0.4)
+    table.row("CPU, bare write + fdatasync of the same bytes, uncompressed", "µs/span", bare)
     table.note(f"- receiving alone, into a journal that keeps all: {statistics.median(received):.2f} "
                "µs/span, which is taken off the two rows of spilling.")
     for subject in (keep, *spill.values()):
