@@ -61,7 +61,7 @@ def bare_us(folder, span_bytes):
             os.pwrite(fd, data, at * MIB)
             if at % 4 == 3:
                 os.fdatasync(fd)
-                os.posix_fadvise(fd, 0, (at - 3) * MIB or 1, os.POSIX_FADV_DONTNEED)
+                os.posix_fadvise(fd, (at - 3) * MIB, 4 * MIB, os.POSIX_FADV_DONTNEED)
         os.close(fd)
     took = sum(os.times()[:2]) - begin
     for n in range(files):
