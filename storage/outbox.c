@@ -149,11 +149,11 @@ int box_commit(struct box *b)
 {
 	if (b->making.txn == NULL)
 		return 0;
+	if (b->sealed_bytes >= CACHED_BYTES)
+		segment_forget(&b->making);
 	int rc = segment_commit(&b->making);
 	if (rc == 0) {
 		b->end = b->next_id;
-		if (b->sealed_bytes >= CACHED_BYTES)
-			segment_forget(&b->making);
 		return 0;
 	}
 	b->next_id = b->end;

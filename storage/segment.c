@@ -238,10 +238,12 @@ int segment_commit(struct segment *g)
 
 void segment_forget(struct segment *g)
 {
+	MDB_envinfo info; /* of what is committed */
 	int fd;
-	if (mdb_env_get_fd(g->env, &fd) == 0)
-		(void)posix_fadvise(fd, (off_t)g->forgotten, 0, POSIX_FADV_DONTNEED);
-	g->forgotten = g->used_bytes;
+	if (mdb_env_get_fd(g->env, &fd) != 0 || mdb_env_info(g->env, &info) != 0)
+		return;
+	(void)posix_fadvise(fd, (off_t)g->forgotten, 0, POSIX_FADV_DONTNEED);
+	g->forgotten = (uint64_t)(info.me_last_pgno + 1) * g->page_bytes;
 }
 
 int segment_cut(struct segment *g, uint64_t id)

@@ -37,10 +37,10 @@ int segment_open_again(struct segment *g); /* 0, SEGMENT_BAD or negative */
 int segment_append(struct segment *g, const struct parcel *p);
 int segment_commit(struct segment *g);
 void segment_abort(struct segment *g);
-/* After a commit: what it wrote will not be read for long, and its memory in the page cache goes to
- * what is written next; at once, so that it is the same memory again, which neither the host has
- * taken back meanwhile nor the processor's cache forgotten. What LMDB has mapped of its tree stays;
- * asking for that again would only make the kernel look harder. */
+/* Right before a commit: what the last one wrote will not be read for long, and its memory in the
+ * page cache goes to what is written now. Any sooner and others take it meanwhile, or the host, and
+ * fresh memory is dear. What LMDB has mapped of its tree stays; asking for that again would only
+ * make the kernel look harder. */
 void segment_forget(struct segment *g);
 
 /* Deletes the parcels with ids from `id` on, durably. */
