@@ -159,7 +159,7 @@ static bool take(uint8_t *taken, uint32_t at, uint32_t len)
 		uint8_t bits = (uint8_t)(whole ? 0xffu : 1u << k % 8);
 		if (taken[k / 8] & bits)
 			return false;
-		taken[k / 8] |= bits;
+		taken[k / 8] = (uint8_t)(taken[k / 8] | bits);
 		n = whole ? 8 : 1;
 	}
 	return true;
