@@ -303,7 +303,7 @@ static int each_segment(struct survey *s, const char *dir, const struct files *f
 {
 	for (size_t i = 0; i < f->n; i++) {
 		uint64_t end = i + 1 < f->n ? f->first[i + 1] : UINT64_MAX;
-		struct segment g;
+		struct segment g = {.env = NULL};
 		if (end <= w->at)
 			continue;
 		int rc = segment_name(&g, dir, f->first[i]);
