@@ -38,6 +38,7 @@ static void lock_name(char *out, size_t cap, const struct segment *g)
 
 static int map(struct segment *g, uint64_t bytes, unsigned flags)
 {
+	g->env = NULL;
 	int rc = mdb_env_create(&g->env);
 	if (rc == 0)
 		rc = mdb_env_set_maxdbs(g->env, 1);
