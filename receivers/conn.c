@@ -21,6 +21,22 @@ enum {
 	PENDING_MAX = READ_BYTES
 };
 
+/* Nothing more comes: requests that are not whole never will be, and cost memory meanwhile. */
+static void give_up_the_unfinished(struct conn *c)
+{
+	c->at_end = true;
+	list_for_each_safe(pos, tmp, &c->exchanges)
+	{
+		struct exchange *x = container_of(pos, struct exchange, link);
+		if (x->batch == NULL || x->away)
+			continue;
+		if (x->stream != NULL)
+			h2_cancel(x->stream);
+		else
+			c->closing = true;
+	}
+}
+
 static void on_ready(struct ev_loop *loop, struct ev_io *io, int events);
 
 struct conn *conn_create(struct receivers *r, int fd, enum port port)
@@ -254,7 +270,7 @@ static void on_ready(struct ev_loop *loop, struct ev_io *io, int events)
 			return;
 		}
 		if (n == 0)
-			c->at_end = true;
+			give_up_the_unfinished(c);
 		if (n > 0) {
 			if (c->state != CONN_LINGER)
 				c->active_ms = r->now_ms;

@@ -77,7 +77,7 @@ static void on_seal(struct spillway *s, struct box_note *note)
 {
 	struct box_writer *w = &s->boxes[note->exporter][note->box];
 	flush(s, w);
-	(void)box_seal(w->box); /* logged; it is tried again with the next parcel */
+	box_seal(w->box);
 	tell_sealed(s, w, note->exporter, note->box);
 	free(note);
 }

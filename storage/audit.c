@@ -156,10 +156,10 @@ static bool take(uint8_t *taken, uint32_t at, uint32_t len)
 {
 	for (uint32_t k = at / 2, end = (at + len) / 2, n; k < end; k += n) {
 		bool whole = k % 8 == 0 && end - k >= 8; /* eight at once: pages are many */
-		uint8_t bits = whole ? 0xff : (uint8_t)(1u << k % 8);
+		uint8_t bits = (uint8_t)(whole ? 0xffu : 1u << k % 8);
 		if (taken[k / 8] & bits)
 			return false;
-		taken[k / 8] |= bits;
+		taken[k / 8] = (uint8_t)(taken[k / 8] | bits);
 		n = whole ? 8 : 1;
 	}
 	return true;

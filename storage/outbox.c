@@ -36,14 +36,19 @@ static int reserve_sealed(struct box *b)
 	return 0;
 }
 
+static void put_sealed(struct box *b, struct box_segment g)
+{
+	assert(b->n_sealed < b->cap_sealed);
+	b->sealed[b->n_sealed++] = g;
+	b->sealed_bytes += g.bytes;
+}
+
 int box_add_sealed(struct box *b, struct box_segment g)
 {
 	int rc = reserve_sealed(b);
-	if (rc != 0)
-		return rc;
-	b->sealed[b->n_sealed++] = g;
-	b->sealed_bytes += g.bytes;
-	return 0;
+	if (rc == 0)
+		put_sealed(b, g);
+	return rc;
 }
 
 static void remove_segment(struct box *b, size_t i)
@@ -86,17 +91,18 @@ bool box_sealed(struct box *b, struct box_segment *g)
 
 /* ---- writing ---- */
 
-int box_seal(struct box *b)
+/* Cannot fail: begin_segment() reserved the room in the list. */
+void box_seal(struct box *b)
 {
 	if (b->making.env == NULL)
-		return 0;
+		return;
 	assert(b->making.txn == NULL);
 	struct box_segment g = {.first = b->making_first, .end = b->end};
 	g.bytes = segment_seal(&b->making);
-	if (g.first != g.end)
-		return box_add_sealed(b, g);
-	unlink(b->making.path);
-	return 0;
+	if (g.first == g.end)
+		unlink(b->making.path);
+	else
+		put_sealed(b, g);
 }
 
 static uint64_t making_bytes(const struct box *b)
@@ -132,8 +138,10 @@ int box_append(struct box *b, struct parcel *p)
 	if (!fits && b->making.txn != NULL)
 		return BOX_AGAIN;
 	int rc = 0;
-	if (!fits && (rc = box_seal(b)) == 0)
+	if (!fits) {
+		box_seal(b);
 		rc = begin_segment(b, need);
+	}
 	if (rc != 0)
 		return rc;
 	p->id = b->next_id;
@@ -149,16 +157,16 @@ int box_commit(struct box *b)
 {
 	if (b->making.txn == NULL)
 		return 0;
+	if (b->sealed_bytes >= CACHED_BYTES)
+		segment_forget(&b->making);
 	int rc = segment_commit(&b->making);
 	if (rc == 0) {
 		b->end = b->next_id;
-		if (b->sealed_bytes >= CACHED_BYTES)
-			segment_forget(&b->making);
 		return 0;
 	}
 	b->next_id = b->end;
-	int sealed = box_seal(b);
-	return sealed < 0 ? sealed : rc;
+	box_seal(b);
+	return rc;
 }
 
 void box_close(struct box *b)

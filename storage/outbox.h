@@ -54,7 +54,7 @@ int box_append(struct box *b, struct parcel *p);
  */
 int box_commit(struct box *b);
 /* Seals the segment in the making, if it holds anything, so that it can be read. */
-int box_seal(struct box *b);
+void box_seal(struct box *b);
 /* The next sealed segment that was not given yet: true and *g. */
 bool box_sealed(struct box *b, struct box_segment *g);
 /* The exporter's cursor is durable: segments that end at or before it are unlinked. */

@@ -38,6 +38,7 @@ static void lock_name(char *out, size_t cap, const struct segment *g)
 
 static int map(struct segment *g, uint64_t bytes, unsigned flags)
 {
+	g->env = NULL;
 	int rc = mdb_env_create(&g->env);
 	if (rc == 0)
 		rc = mdb_env_set_maxdbs(g->env, 1);
@@ -131,7 +132,7 @@ static void unlink_both(const struct segment *g)
 int segment_create(struct segment *g, uint64_t bytes)
 {
 	g->txn = NULL;
-	g->warm_from = 0;
+	g->forgotten = 0;
 	int rc = map(g, bytes, 0);
 	if (rc == 0)
 		rc = take_space(g, bytes);
@@ -167,6 +168,7 @@ static int check_size(struct segment *g)
 static int open_as(struct segment *g, unsigned flags)
 {
 	g->txn = NULL;
+	g->forgotten = 0;
 	int rc = map(g, 0, flags);
 	if (rc == 0)
 		rc = measure(g);
@@ -237,10 +239,12 @@ int segment_commit(struct segment *g)
 
 void segment_forget(struct segment *g)
 {
+	MDB_envinfo info; /* of what is committed */
 	int fd;
-	if (g->warm_from != 0 && mdb_env_get_fd(g->env, &fd) == 0)
-		(void)posix_fadvise(fd, 0, (off_t)g->warm_from, POSIX_FADV_DONTNEED);
-	g->warm_from = g->used_bytes;
+	if (mdb_env_get_fd(g->env, &fd) != 0 || mdb_env_info(g->env, &info) != 0)
+		return;
+	(void)posix_fadvise(fd, (off_t)g->forgotten, 0, POSIX_FADV_DONTNEED);
+	g->forgotten = (uint64_t)(info.me_last_pgno + 1) * g->page_bytes;
 }
 
 int segment_cut(struct segment *g, uint64_t id)
@@ -277,6 +281,8 @@ uint64_t segment_seal(struct segment *g)
 	if (fd < 0 || fstat(fd, &st) != 0 || ftruncate(fd, st.st_size) != 0 || fstat(fd, &st) != 0)
 		log_limited(LOG_WARN, "outbox file keeps the space it did not use",
 			    "path=%s code=%d", g->path, errno);
+	if (fd >= 0 && g->forgotten != 0)
+		(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* LMDB's own tree, too */
 	if (fd >= 0)
 		close(fd);
 	lock_name(lock, sizeof(lock), g);

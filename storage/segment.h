@@ -16,7 +16,7 @@ struct segment {
 	MDB_dbi req;
 	uint32_t page_bytes;
 	uint64_t used_bytes; /* of committed pages and what is appended since */
-	uint64_t warm_from;  /* see segment_forget() */
+	uint64_t forgotten;  /* bytes: see segment_forget() */
 	char path[SEGMENT_PATH_MAX];
 };
 
@@ -37,8 +37,10 @@ int segment_open_again(struct segment *g); /* 0, SEGMENT_BAD or negative */
 int segment_append(struct segment *g, const struct parcel *p);
 int segment_commit(struct segment *g);
 void segment_abort(struct segment *g);
-/* After a commit: what was there at the last call will not be read for long, and its memory in the
- * page cache goes to what is written next. The newest pages stay, for LMDB reads its own tree. */
+/* Right before a commit: what the last one wrote will not be read for long, and its memory in the
+ * page cache goes to what is written now. Any sooner and others take it meanwhile, or the host, and
+ * fresh memory is dear. What LMDB has mapped of its tree stays; asking for that again would only
+ * make the kernel look harder. */
 void segment_forget(struct segment *g);
 
 /* Deletes the parcels with ids from `id` on, durably. */

@@ -184,6 +184,7 @@ static int compare_ids(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Adds what is there now to what is listed already. */
 static int list_files(const char *dir, struct files *f)
 {
 	DIR *d = opendir(dir);
@@ -207,8 +208,14 @@ static int list_files(const char *dir, struct files *f)
 		f->first[f->n++] = first;
 	}
 	closedir(d);
-	if (f->n != 0)
-		qsort(f->first, f->n, sizeof(*f->first), compare_ids);
+	if (f->n == 0)
+		return rc;
+	qsort(f->first, f->n, sizeof(*f->first), compare_ids);
+	size_t n = 1;
+	for (size_t i = 1; i < f->n; i++)
+		if (f->first[i] != f->first[n - 1])
+			f->first[n++] = f->first[i];
+	f->n = n;
 	return rc;
 }
 
@@ -219,8 +226,11 @@ static int open_segment(const struct survey *s, struct segment *g)
 	struct audit a;
 	if (survey_is_live(s) && segment_is_in_the_making(g))
 		return segment_open_beside(g);
-	if (audit_file(&a, g->path, false) != 0)
-		return SEGMENT_BAD;
+	if (access(g->path, F_OK) != 0)
+		return -errno;
+	int rc = audit_file(&a, g->path, false);
+	if (rc != 0)
+		return rc == -ENOENT ? rc : SEGMENT_BAD;
 	return segment_open_sealed(g);
 }
 
@@ -293,7 +303,7 @@ static int each_segment(struct survey *s, const char *dir, const struct files *f
 {
 	for (size_t i = 0; i < f->n; i++) {
 		uint64_t end = i + 1 < f->n ? f->first[i + 1] : UINT64_MAX;
-		struct segment g;
+		struct segment g = {.env = NULL};
 		if (end <= w->at)
 			continue;
 		int rc = segment_name(&g, dir, f->first[i]);
@@ -315,8 +325,8 @@ static int each_segment(struct survey *s, const char *dir, const struct files *f
 	return 0;
 }
 
-/* The files are listed before the account is read: what a running relay removes meanwhile is behind
- * its cursor then, or missing when its turn comes. */
+/* The files are listed before the account is read and after it: what a running relay removes
+ * meanwhile is behind its cursor then, or missing when its turn comes; what it adds is there. */
 static int each_in_box(struct survey *s, unsigned exporter, struct box_walk *w)
 {
 	struct files f = {.first = NULL};
@@ -325,6 +335,8 @@ static int each_in_box(struct survey *s, unsigned exporter, struct box_walk *w)
 	int rc = list_files(dir, &f);
 	if (rc == 0 && survey_is_live(s))
 		rc = load_state(s);
+	if (rc == 0 && survey_is_live(s))
+		rc = list_files(dir, &f);
 	w->source = e->cursor;
 	w->kept = e->kept[w->place];
 	w->at = e->cursor[w->place].block_id;

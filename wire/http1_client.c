@@ -48,6 +48,8 @@ static int on_body(void *ctx, struct slice piece)
 {
 	struct http1_client *c = ctx;
 	struct http_call *call = under_way(c);
+	if (call == NULL)
+		return 1; /* who asked has stopped waiting, amid the answer */
 	if (http_response_body(&call->response, piece) == 0)
 		return 0;
 	c->last = true;

@@ -58,10 +58,12 @@ def bare_us(folder, span_bytes):
     for n in range(files):
         fd = os.open(f"{folder}/bare{n}", os.O_CREAT | os.O_WRONLY)
         for at in range(64):
+            if at % 4 == 0 and at != 0:
+                os.posix_fadvise(fd, (at - 4) * MIB, 4 * MIB, os.POSIX_FADV_DONTNEED)
             os.pwrite(fd, data, at * MIB)
             if at % 4 == 3:
                 os.fdatasync(fd)
-                os.posix_fadvise(fd, 0, (at - 3) * MIB or 1, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(fd)
     took = sum(os.times()[:2]) - begin
     for n in range(files):

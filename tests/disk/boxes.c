@@ -193,8 +193,9 @@ bool boxes_check(struct boxes *bs, struct world *w)
 			struct box *b = boxes[i][box];
 			if (b == NULL)
 				continue;
-			if (!commit(k, w, b) || box_seal(b) != 0)
-				return world_wrong(w, "cannot be sealed");
+			if (!commit(k, w, b))
+				return world_wrong(w, "cannot be committed");
+			box_seal(b);
 			bs->compared += k->n;
 			if (!check_one(k, w, &w->now.exporter[i], (enum place)box, b,
 				       folders[i][box]))
@@ -399,7 +400,10 @@ bool boxes_step(struct boxes *bs, struct world *w, struct store *s)
 	case 1:
 		return commit(k, w, boxes[i][box]);
 	case 2:
-		return commit(k, w, boxes[i][box]) && box_seal(boxes[i][box]) == 0;
+		if (!commit(k, w, boxes[i][box]))
+			return 0;
+		box_seal(boxes[i][box]);
+		return 1;
 	case 3:
 	case 4:
 		drain(bs, w, s, i, box);

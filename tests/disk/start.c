@@ -23,14 +23,17 @@
 enum { TIMES = 3, GROUP = 16 << 20, BODY_MAX = 8 << 20 };
 static struct metrics metrics;
 static const uint64_t MIB = 1 << 20;
+static char dir[256] = "/tmp/spanrelay-start-XXXXXX";
 
 static _Noreturn void give_up(const char *what, int rc)
 {
 	printf("%s: %d\n", what, rc);
+	scratch_empty(dir); /* it may be large */
+	rmdir(dir);
 	exit(1);
 }
 
-static struct store *open_journal(const char *dir, uint64_t bytes)
+static struct store *open_journal(uint64_t bytes)
 {
 	static const char *const NAME[] = {"a"};
 	struct store *s;
@@ -45,7 +48,7 @@ static struct store *open_journal(const char *dir, uint64_t bytes)
 	return s;
 }
 
-static struct box *open_box(const char *dir, uint64_t bytes)
+static struct box *open_box(uint64_t bytes)
 {
 	char path[512];
 	struct box *b;
@@ -63,9 +66,9 @@ static struct box *open_box(const char *dir, uint64_t bytes)
 
 /* ---- making them ---- */
 
-static void fill_journal(const char *dir, uint64_t bytes)
+static void fill_journal(uint64_t bytes)
 {
-	struct store *s = open_journal(dir, bytes);
+	struct store *s = open_journal(bytes);
 	struct buf request = {0};
 	pb_numbered_request(&request, 1, 100, 200);
 	for (uint64_t sum = 0; sum < bytes;) {
@@ -81,9 +84,9 @@ static void fill_journal(const char *dir, uint64_t bytes)
 	store_close(s);
 }
 
-static void fill_box(const char *dir, uint64_t bytes, size_t body_bytes)
+static void fill_box(uint64_t bytes, size_t body_bytes)
 {
-	struct box *b = open_box(dir, bytes);
+	struct box *b = open_box(bytes);
 	uint8_t *body = calloc(1, body_bytes);
 	uint64_t pending = 0;
 	int rc = 0;
@@ -140,12 +143,12 @@ static uint64_t anonymous(pid_t parent)
 	return most;
 }
 
-static void drop_pages(const char *dir)
+static void drop_pages(const char *folder)
 {
-	DIR *d = opendir(dir);
+	DIR *d = opendir(folder);
 	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
 		char path[800];
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
 		int fd = e->d_name[0] != '.' ? open(path, O_RDONLY) : -1;
 		if (fd < 0)
 			continue;
@@ -156,19 +159,19 @@ static void drop_pages(const char *dir)
 		closedir(d);
 }
 
-static void open_as_a_relay(const char *dir, uint64_t journal, uint64_t outbox)
+static void open_as_a_relay(uint64_t journal, uint64_t outbox)
 {
 	uint64_t start = clock_mono_ms();
-	struct store *s = open_journal(dir, journal);
+	struct store *s = open_journal(journal);
 	uint64_t between = clock_mono_ms();
-	struct box *b = open_box(dir, outbox);
+	struct box *b = open_box(outbox);
 	printf("journal %" PRIu64 " ms, outbox %" PRIu64 " ms (%" PRIu64 " spans)", between - start,
 	       clock_mono_ms() - between, box_spans(b));
 	fflush(stdout);
 	_exit(s != NULL ? 0 : 1);
 }
 
-static void measure(const char *dir, uint64_t journal, uint64_t outbox)
+static void measure(uint64_t journal, uint64_t outbox)
 {
 	char box_dir[512];
 	uint64_t most = 0;
@@ -180,7 +183,7 @@ static void measure(const char *dir, uint64_t journal, uint64_t outbox)
 	}
 	pid_t child = fork();
 	if (child == 0)
-		open_as_a_relay(dir, journal, outbox);
+		open_as_a_relay(journal, outbox);
 	while (waitpid(child, &status, WNOHANG) == 0) {
 		uint64_t kb = anonymous(child);
 		most = kb > most ? kb : most;
@@ -196,16 +199,15 @@ int main(int argc, char **argv)
 	uint64_t journal = (argc > 1 ? strtoull(argv[1], NULL, 10) : 1024) * MIB;
 	uint64_t outbox = (argc > 2 ? strtoull(argv[2], NULL, 10) : 10240) * MIB;
 	uint64_t body = argc > 3 ? strtoull(argv[3], NULL, 10) : 100000;
-	char dir[256] = "/tmp/spanrelay-start-XXXXXX";
 	if (argc > 4)
 		snprintf(dir, sizeof(dir), "%s/spanrelay-start-XXXXXX", argv[4]);
 	if (body > BODY_MAX || mkdtemp(dir) == NULL)
 		give_up(dir, errno);
 	quiet();
-	fill_journal(dir, journal);
-	fill_box(dir, outbox, body);
+	fill_journal(journal);
+	fill_box(outbox, body);
 	for (int i = 0; i < TIMES; i++)
-		measure(dir, journal, outbox);
+		measure(journal, outbox);
 	scratch_empty(dir);
 	rmdir(dir);
 	return 0;

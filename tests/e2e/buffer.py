@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import time
 
 import otlp
 import peers
@@ -78,10 +79,16 @@ def exported(relay, what, folder):
 
 
 def wait_spilled(relay, name="main"):
-    """The outbox has what it gets for now."""
-    relay.wait_until(
-        lambda: relay.exporter(name)["outbox"] > 0 and not relay.exporter(name)["spilling"], seconds=5
-    )
+    """The outbox has what it gets for now: also what was on its way when that was decided."""
+    held = []
+
+    def is_settled():
+        e = relay.exporter(name)
+        held.append(e["outbox"] if not e["spilling"] else 0)
+        time.sleep(0.05)
+        return len(held) >= 8 and held[-1] > 0 and len(set(held[-8:])) == 1
+
+    relay.wait_until(is_settled, seconds=5)
 
 
 def wait_drained(relay, name="main"):

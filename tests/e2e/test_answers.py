@@ -280,6 +280,32 @@ def test_a_reset_flood_is_cut_off(relay):
     assert peers.export(relay.grpc, GOOD)[0] == 0
 
 
+def test_who_goes_amid_a_request_leaves_no_memory_behind(start, backend):
+    relay = start()
+    charged = lambda: relay.status()["memory"]["charged_bytes"]  # noqa: E731
+    http2 = peers.Http2(relay.grpc)
+    stream = http2.start(None, end=False)
+    http2.send(stream, b"\0" + (8 << 20).to_bytes(4, "big") + bytes(40000), end=False)
+    http1 = socket.create_connection(("127.0.0.1", relay.http))
+    head = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+    http1.sendall(head + b"Content-Length: 80000\r\n\r\n" + bytes(40000))
+    relay.wait_until(lambda: charged() >= 80000, seconds=5)
+    for sock in (http2.sock, http1):
+        sock.shutdown(socket.SHUT_WR)  # and it still could read
+    relay.wait_until(lambda: charged() == 0, seconds=2)
+    for sock in (http2.sock, http1):
+        sock.settimeout(5)
+        while sock.recv(65536):
+            pass
+        sock.close()
+    # Who has said all there was gets an answer.
+    http1 = socket.create_connection(("127.0.0.1", relay.http))
+    http1.sendall(head + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD)
+    http1.shutdown(socket.SHUT_WR)
+    assert http1.recv(65536).startswith(b"HTTP/1.1 200 ")
+    http1.close()
+
+
 def test_memory_is_refused_with_a_delay(start):
     """Bodies that never end hold all the memory there is: their windows stay shut, others are told to
     come back, and when they are gone everything is as before."""

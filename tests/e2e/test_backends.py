@@ -14,7 +14,7 @@ import pytest
 
 import otlp
 import peers
-from relay import check_ledger
+from relay import check_ledger, is_sanitized
 
 HOSTILE_SECONDS = 1.0
 SPANS = 20
@@ -330,7 +330,7 @@ def run_group(start, players, protocol, good, scheme="http", context=None, optio
         assert early[name] in (0, SPANS if name in SAY_OK else 0), name  # it was hostile, then
         assert set(b.spans()) == set(spans), name
         b.close()
-    assert most < MEMORY_CAP
+    assert most < MEMORY_CAP or is_sanitized()
     assert relay.worker_pid() == worker  # it never fell
 
 

@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	bool http1 = data[0] & 1, framed = data[0] & 2, cancels = data[0] & 4;
 	struct http_client *c = http1 ? http1_client_create() : h2_client_create();
-	struct http_call *calls[CALLS] = {NULL};
+	struct http_call *calls[CALLS] = {NULL}, **unwanted = &calls[http1 ? 0 : 1];
 	for (size_t i = 0; i < CALLS && c->ops->has_room(c); i++) {
 		calls[i] = calloc(1, sizeof(*calls[i]));
 		submit(c, calls[i]);
@@ -97,11 +97,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		pull_all(c);
 		collect(c, calls);
-		if (cancels && calls[1] != NULL && in.len % 5 == 0) {
-			c->ops->cancel(c, calls[1]);
-			http_response_finish(&calls[1]->response);
-			free(calls[1]);
-			calls[1] = NULL;
+		if (cancels && *unwanted != NULL && in.len % 5 == 0) {
+			c->ops->cancel(c, *unwanted);
+			http_response_finish(&(*unwanted)->response);
+			free(*unwanted);
+			*unwanted = NULL;
 		}
 	} while (piece.len != 0);
 	http_client_lost(c, "over");

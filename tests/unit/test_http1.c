@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 #include "wire/http1.h"
+#include "wire/http_client.h"
 
 struct seen {
 	char text[4096]; /* events in order: H<method> <target> <length>;B<bytes>;E */
@@ -123,8 +124,39 @@ static void test_heads_are_bounded(void)
 	CHECK_EQ(feed(&s, text, 1000), HTTP1_TOO_LARGE);
 }
 
+/* The end of the wait may come when the answer has begun; then the rest of it comes all the same.
+ */
+static void test_an_answer_that_nobody_waits_for_any_more_ends_the_connection(void)
+{
+	static const char *const REST[] = {"56789", "5678901234", "\r\n5\r\nabcde\r\n0\r\n\r\n",
+					   ""};
+	static const char *const BEGIN[] = {
+	    "Content-Length: 10\r\n\r\n01234", "Content-Length: 10\r\n\r\n01234",
+	    "Transfer-Encoding: chunked\r\n\r\n5\r\n01234", "X: y\r\n"};
+	for (size_t i = 0; i < sizeof(REST) / sizeof(REST[0]); i++) {
+		struct http_client *c = http1_client_create();
+		const struct http_field path = {slice_str(":path"), slice_str("/x"), false};
+		struct http_call call = {.body = {slice_str("pre"), slice_str("body")}};
+		struct slice out;
+		CHECK_EQ(c->ops->submit(c, &call, &path, 1), 0);
+		do
+			CHECK_EQ(c->ops->pull(c, &out), 0);
+		while (out.len != 0);
+		CHECK_EQ(c->ops->feed(c, slice_str("HTTP/1.1 200 OK\r\n")), 0);
+		CHECK_EQ(c->ops->feed(c, slice_str(BEGIN[i])), 0);
+		CHECK(http_client_ended(c) == NULL);
+		c->ops->cancel(c, &call);
+		http_response_finish(&call.response);
+		memset(&call, 0xa5, sizeof(call)); /* it is the caller's: nobody may look */
+		CHECK(c->ops->is_spent(c) && !c->ops->has_room(c));
+		CHECK(c->ops->feed(c, slice_str(REST[i])) < 0);
+		http_client_destroy(c);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_requests_in_any_pieces), TEST(test_what_smugglers_use_is_refused),
-		   TEST(test_heads_are_bounded));
+		   TEST(test_heads_are_bounded),
+		   TEST(test_an_answer_that_nobody_waits_for_any_more_ends_the_connection));
 }
