@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pipeline/sampler.h - tail sampling: holds what is known of undecided traces, decides when they
+ * are due, remembers what it decided. Knows no file and no clock; the judge room owns one.
+ *
+ * Notices come in the order of the journal. A trace is decided, by the policy's first rule that
+ * holds: root_wait after its first root, wait after its first span, at its limits of spans and
+ * bytes, when memory runs short, or when nothing can change the outcome any more. All of its spans
+ * go one way. A span that comes after that follows the decision, as long as it is remembered, and
+ * is charged to the same budgets.
+ *
+ * Exact over crashes: a ruling holds everything that was decided since the one before, and
+ * `position`, the last block all of whose notices are in it or undecided. When rulings are durable
+ * in order, a span of a held block is decided if and only if its block is not after the last
+ * durable position and its trace has a record. So after a crash the blocks are noticed again and
+ * sampler_restore() is told both.
+ *
+ * Memory is bounded by the policy: a trace costs at most 120 bytes and a span 24, its spans'
+ * predicates beyond 128 and its keys not counted. */
+#ifndef PIPELINE_SAMPLER_H
+#define PIPELINE_SAMPLER_H
+
+#include "base/siphash.h"
+#include "pipeline/decision.h"
+#include "pipeline/notice.h"
+
+struct sampler_now {
+	uint64_t mono_ms, unix_ms;
+};
+
+struct sampler_options {
+	const struct policy *policy; /* borrowed */
+	struct budget *budget;       /* borrowed; NULL where the policy has no nodes */
+	struct siphash_key hash_key; /* of ids and keys; the same from start to start */
+};
+
+struct sampler;
+int sampler_create(struct sampler **out, const struct sampler_options *o); /* 0 or -ENOMEM */
+void sampler_destroy(struct sampler *s);
+
+/* ---- after a start, before anything else: chapters in order, then where the rulings stood ---- */
+
+/* `number` is the chapter's in the store, `rule_map[i]` the number today of the rule that was i
+ * then (UINT16_MAX: gone), of n_map; NULL: the same policy. 0, DECISION_BAD or -ENOMEM. */
+int sampler_remember(struct sampler *s, uint64_t number, struct slice chapter,
+		     const uint16_t *rule_map, uint32_t n_map, struct sampler_now now);
+/* Notices of blocks up to `position` whose trace has a record are decided already: skipped. All
+ * traces that are found wait until grace_ms after `now` at least, for clients that try again. */
+void sampler_restore(struct sampler *s, uint64_t position, uint64_t grace_ms,
+		     struct sampler_now now);
+
+/* ---- in ---- */
+
+/* A block whose notices follow: ids ascend, `spans` is how many it has. What is not noticed of it
+ * by the next block or ruling was damaged. */
+int sampler_block(struct sampler *s, uint64_t id, uint32_t spans, uint64_t bytes, uint64_t unix_ms);
+/* Of the newest block; borrows. 0 or -ENOMEM (with nothing half done: the worker may end). */
+int sampler_notice(struct sampler *s, const struct notices *n, struct sampler_now now);
+
+/* ---- out ---- */
+
+/* One kept span, or many. */
+struct pick {
+	uint64_t block_id;
+	uint32_t number;   /* of the span in the block */
+	uint32_t decision; /* its trace's place in ruling.decisions, or, with PICK_LATE, in .late */
+};
+#define PICK_LATE 0x80000000u
+
+struct ruling {
+	struct pick *picks; /* sorted by place */
+	size_t n_picks;
+	struct decision *decisions; /* new ones, kept and dropped */
+	size_t n_decisions;
+	struct decision *late; /* earlier ones that late spans in `picks` follow */
+	size_t n_late;
+	uint64_t spans[VERDICTS]; /* what became of spans: [VERDICT_KEPT] is n_picks */
+	uint64_t bytes[VERDICTS];
+	uint64_t position;   /* see above */
+	uint64_t first_held; /* blocks before this one hold no undecided span */
+	uint64_t forget;     /* chapters before this number are needed no more */
+};
+
+/* Decides what is due. `max_bytes` of kept spans: what is due beyond it waits for the next call,
+ * but late spans are always in. *out borrows the sampler's memory until the next call of any of its
+ * functions. false: nothing has changed, no ruling is needed. Ten times a second, and when
+ * sampler_is_urgent(). -ENOMEM leaves it as it was. `number` is that of the chapter that this
+ * ruling's decisions will be in. */
+int sampler_decide(struct sampler *s, size_t max_bytes, uint64_t number, struct sampler_now now,
+		   struct ruling *out);
+/* Late spans have gathered, or memory is short: decide now. */
+bool sampler_is_urgent(const struct sampler *s);
+/* When sampler_decide() has something to do at the latest: monotonic; UINT64_MAX: nothing waits. */
+uint64_t sampler_due_ms(const struct sampler *s);
+
+/* ---- for people ---- */
+
+struct sampler_report {
+	uint64_t traces, spans, bytes; /* undecided; bytes of spans */
+	uint64_t memory_bytes;         /* taken */
+	uint64_t kept_records, dropped_records;
+	uint64_t oldest_unix_ms;     /* first span of the oldest undecided trace; 0: none */
+	uint64_t triggers[TRIGGERS]; /* traces, since the start; so are the rest */
+	uint64_t disagreements;      /* spans whose explicit randomness is not their trace's */
+	uint64_t skewed;             /* spans that end before they start */
+	bool stressed;
+	struct sampler_rule_report {
+		uint64_t matched, kept, dropped; /* traces; of a dry run: would be */
+		uint64_t kept_spans, dropped_spans;
+	} * rules; /* policy->n_rules, borrowed */
+};
+void sampler_report(const struct sampler *s, struct sampler_report *out);
+
+enum sampler_state { SAMPLER_UNKNOWN, SAMPLER_PENDING, SAMPLER_DECIDED };
+struct sampler_look {
+	enum sampler_state state;
+	/* PENDING: as it would be decided now; DECIDED: verdict, rule and threshold, for the rest
+	 * see chapter `number` */
+	struct decision decision;
+	uint64_t number, due_unix_ms;
+};
+void sampler_look(const struct sampler *s, const uint8_t *trace_id, struct sampler_now now,
+		  struct sampler_look *out);
+
+#endif
