@@ -30,8 +30,9 @@ struct group {
 struct splice {
 	size_t max_bytes, size;
 	uint32_t spans;
-	uint32_t end;         /* of the request being added: the first span that is not wanted */
-	uint32_t first, last; /* resources */
+	uint32_t end; /* of the request being added: the first span that is not wanted */
+	const struct splice_choice *choice; /* or only these of it; `end` is behind the last */
+	uint32_t first, last;               /* resources */
 	struct group *groups;
 	struct run *runs;
 	uint32_t n_groups, cap_groups, n_runs, cap_runs;
@@ -295,6 +296,32 @@ static int add_one_by_one(struct splice *s, struct spot *resource, struct spot *
 	return 0;
 }
 
+/* The second look for a choice of spans: *i counts on through their numbers. */
+static int add_chosen(struct splice *s, struct spot *resource, struct spot *spot,
+		      struct slice scope, uint32_t at, uint32_t *i)
+{
+	const struct splice_choice *c = s->choice;
+	struct field f;
+	while (*i < c->n && field_next(&scope, &f)) {
+		if (!field_is(&f, SCOPE_SPANS_SPANS) || at++ != c->numbers[*i])
+			continue;
+		struct slice span = c->take(c->ctx, *i, f.whole);
+		int rc = span.len != 0 ? put_spans(s, resource, spot, span, 1) : -ENOMEM;
+		if (rc != 0)
+			return rc;
+		++*i;
+	}
+	return 0;
+}
+
+/* Whether spans [first, end) have one that is wanted and not taken yet. */
+static bool has_wanted(const struct splice *s, uint32_t first, uint32_t end, uint32_t taken)
+{
+	if (s->choice != NULL)
+		return taken < s->choice->n && s->choice->numbers[taken] < end;
+	return end > taken && first < s->end;
+}
+
 static int add_scope(struct splice *s, struct spot *resource, struct slice scope, uint32_t *at,
 		     uint32_t *span)
 {
@@ -303,12 +330,14 @@ static int add_scope(struct splice *s, struct spot *resource, struct slice scope
 	uint32_t first = *at;
 	int rc = scan_scope(s, scope, &sc);
 	*at += sc.spans;
-	if (rc == 0 && *at > *span && first < s->end) {
+	if (rc == 0 && has_wanted(s, first, *at, *span)) {
 		settle_spot(s, &spot, resource);
-		bool whole = first >= *span && *at <= s->end && sc.runs == 1;
+		bool whole = s->choice == NULL && first >= *span && *at <= s->end && sc.runs == 1;
 		rc = whole ? put_spans(s, resource, &spot, sc.run, sc.spans) : SPLICE_FULL;
 		if (rc == 0)
 			*span += sc.spans;
+		else if (rc == SPLICE_FULL && s->choice != NULL)
+			rc = add_chosen(s, resource, &spot, scope, first, span);
 		else if (rc == SPLICE_FULL)
 			rc = add_one_by_one(s, resource, &spot, scope, first, span);
 	}
@@ -335,7 +364,7 @@ static int add_resource(struct splice *s, struct slice resource, uint32_t *at, u
 	return rc;
 }
 
-int splice_add(struct splice *s, struct slice request, uint32_t *span, uint32_t end)
+static int add_request(struct splice *s, struct slice request, uint32_t *span, uint32_t end)
 {
 	struct field f;
 	uint32_t at = 0;
@@ -345,6 +374,20 @@ int splice_add(struct splice *s, struct slice request, uint32_t *span, uint32_t 
 		if (field_is(&f, REQUEST_RESOURCE_SPANS))
 			rc = add_resource(s, f.value, &at, span);
 	return rc;
+}
+
+int splice_add(struct splice *s, struct slice request, uint32_t *span, uint32_t end)
+{
+	s->choice = NULL;
+	return add_request(s, request, span, end);
+}
+
+int splice_add_some(struct splice *s, struct slice request, const struct splice_choice *c,
+		    uint32_t *done)
+{
+	s->choice = c;
+	*done = 0;
+	return c->n != 0 ? add_request(s, request, done, c->numbers[c->n - 1] + 1) : 0;
 }
 
 uint32_t splice_spans(const struct splice *s)

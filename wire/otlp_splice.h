@@ -25,6 +25,19 @@ void splice_reset(struct splice *s, size_t max_bytes);
  * Negative: no memory. */
 int splice_add(struct splice *s, struct slice request, uint32_t *span, uint32_t end);
 
+/* The same for single spans: those with the `numbers`, which ascend, each as `take` gives it: the
+ * span itself, or another one in its place, framed as a field and good until the next reset; empty
+ * for no memory. *done is how many of the n are in: fewer for SPLICE_FULL, and where the request
+ * has fewer spans. */
+struct splice_choice {
+	const uint32_t *numbers;
+	uint32_t n;
+	struct slice (*take)(void *ctx, uint32_t i, struct slice span); /* of numbers[i] */
+	void *ctx;
+};
+int splice_add_some(struct splice *s, struct slice request, const struct splice_choice *c,
+		    uint32_t *done);
+
 uint32_t splice_spans(const struct splice *s);
 size_t splice_size(const struct splice *s);                /* bytes that write() will append */
 int splice_write(const struct splice *s, struct buf *out); /* 0 or BUF_FULL */
