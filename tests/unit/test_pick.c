@@ -154,7 +154,7 @@ static uint64_t id_of(const Span *s)
 }
 
 /* Counts the spans of a request that was written, by id, with the scope they are in. */
-static void count_spans(struct slice request, unsigned *seen, char *lib)
+static void count_spans(struct slice request, bool marked, unsigned *seen, char *lib)
 {
 	Request *r = unpack(request);
 	for (size_t i = 0; i < r->n_resource_spans; i++)
@@ -167,6 +167,10 @@ static void count_spans(struct slice request, unsigned *seen, char *lib)
 				seen[id]++;
 				lib[id] = s->scope->name[3];
 				CHECK(lib[id] != '\0');
+				if (marked)
+					CHECK_STR(s->spans[n]->trace_state,
+						  (id - 1) % 3 == 0 ? "ot=th:e6660000000001"
+								    : "ot=th:e666");
 			}
 		}
 	opentelemetry__proto__collector__trace__v1__export_trace_service_request__free_unpacked(
@@ -185,7 +189,7 @@ static void test_the_spans_that_are_picked_and_no_others(void)
 		uint32_t n = 0, done, at = 0;
 		size_t max = round % 2 ? 1 << 20 : 300;
 		put_many(&request, &seed);
-		count_spans(buf_slice(&request), all, from);
+		count_spans(buf_slice(&request), false, all, from);
 		for (uint32_t i = 0; i < SPANS; i++)
 			if ((seed = seed * 1664525 + 1013904223) >> 30 == 0)
 				list[n++] = (struct picked){i, keeps(T10 + (i % 3 == 0))};
@@ -197,7 +201,7 @@ static void test_the_spans_that_are_picked_and_no_others(void)
 			out.len = 0;
 			CHECK_EQ(otlp_pick_write(p, &out), 0);
 			CHECK(out.len <= max || otlp_pick_spans(p) == 1);
-			count_spans(buf_slice(&out), seen, to);
+			count_spans(buf_slice(&out), true, seen, to);
 			otlp_pick_reset(p, max);
 		}
 		for (uint32_t i = 0, k = 0; i < SPANS; i++) {
