@@ -116,7 +116,8 @@ static void commit_group(struct archive *a)
 		store_touch(a->store); /* else success may mean that there was nothing to do */
 	store_begin(&t, a->store, clock_wall_ms());
 	struct mail *group = take_group(a, &t);
-	int rc = store_commit(&t, publish, a);
+	struct store_told told = {.on_block = publish, .ctx = a};
+	int rc = store_commit(&t, &told);
 	on_committed(a, rc);
 	if (rc == 0)
 		tell_cursors(a);

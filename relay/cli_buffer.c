@@ -205,6 +205,17 @@ static void print_sum(const char *name, enum place place, const struct sum *s)
 		       words_grouped(s->lost, n[0]));
 }
 
+/* What no exporter has yet: its rest may be dropped. */
+static int print_pending(struct buffer_command *c, const struct ledger *l)
+{
+	struct sum s = {0};
+	int rc = survey_each_pending(c->survey, add_item, &s);
+	s.spans = l->pending;
+	if (s.items != 0 || s.spans != 0)
+		print_sum("(pending)", PLACE_JOURNAL, &s);
+	return rc;
+}
+
 static bool is_wanted(const struct buffer_command *c, const struct ledger_exporter *e)
 {
 	return c->exporter == NULL || strcmp(c->exporter, e->name) == 0;
@@ -228,6 +239,8 @@ static int list_all(struct buffer_command *c)
 		}
 		print_reason(exporter_of(status, l->exporter[i].name), &sums[PLACE_OUTBOX]);
 	}
+	if (rc == 0 && c->exporter == NULL)
+		rc = print_pending(c, l);
 	json_decref(status);
 	if (!survey_is_live(c->survey))
 		printf("No relay works on this folder.\n");
@@ -298,6 +311,13 @@ static int verify_item(void *ctx, const struct survey_item *item)
 	return add_item(ctx, item);
 }
 
+static int verify_pending(void *ctx, const struct survey_item *item)
+{
+	if (item->damaged)
+		printf("damaged: pending %" PRIu64 "\n", item->id);
+	return add_item(ctx, item);
+}
+
 static int verify(struct buffer_command *c)
 {
 	struct sum s = {0};
@@ -306,6 +326,8 @@ static int verify(struct buffer_command *c)
 	c->quarantine = true;
 	if (rc == 0)
 		rc = each(c, verify_item, begin_sum, &s);
+	if (rc == 0)
+		rc = survey_each_pending(c->survey, verify_pending, &s);
 	printf("%s spans in %s blocks and parcels, %s: %s damaged\n", words_grouped(s.spans, n[0]),
 	       words_grouped(s.items, n[1]), words_size(s.bytes, size),
 	       words_grouped(s.damaged, n[2]));

@@ -156,7 +156,7 @@ static int settle(struct store *store)
 {
 	struct store_txn t;
 	store_begin(&t, store, clock_wall_ms());
-	int rc = store_commit(&t, NULL, NULL);
+	int rc = store_commit(&t, NULL);
 	return rc == STORE_FULL ? 0 : rc; /* it goes with the first commit that gets through */
 }
 

@@ -93,22 +93,23 @@ int journal_commit(struct journal_txn *t)
 	return t->rc > 0 ? -t->rc : t->rc;
 }
 
-uint8_t *journal_reserve(struct journal_txn *t, uint64_t block_id, size_t len)
+uint8_t *journal_reserve(struct journal_txn *t, enum journal_tree in, uint64_t id, size_t len)
 {
 	if (t->rc != 0)
 		return NULL;
-	MDB_val key = key_of(&block_id), value = {len, NULL};
-	t->rc = mdb_put(t->txn, t->journal->blk, &key, &value, MDB_APPEND | MDB_RESERVE);
+	MDB_val key = key_of(&id), value = {len, NULL};
+	t->rc = mdb_put(t->txn, t->journal->tree[in], &key, &value, MDB_APPEND | MDB_RESERVE);
 	return t->rc == 0 ? value.mv_data : NULL;
 }
 
 /* Deletes at the end that `op` names, as long as ids are within the bounds. The cursor is placed
  * anew each time: what it does after a delete changed between versions of LMDB. */
-static void delete_end(struct journal_txn *t, MDB_cursor_op op, uint64_t low, uint64_t high)
+static void delete_end(struct journal_txn *t, enum journal_tree in, MDB_cursor_op op, uint64_t low,
+		       uint64_t high)
 {
 	MDB_cursor *cursor = NULL;
 	if (t->rc == 0)
-		t->rc = mdb_cursor_open(t->txn, t->journal->blk, &cursor);
+		t->rc = mdb_cursor_open(t->txn, t->journal->tree[in], &cursor);
 	while (t->rc == 0) {
 		MDB_val key, value;
 		uint64_t id;
@@ -127,28 +128,31 @@ static void delete_end(struct journal_txn *t, MDB_cursor_op op, uint64_t low, ui
 		mdb_cursor_close(cursor);
 }
 
-void journal_delete_through(struct journal_txn *t, uint64_t last_id)
+void journal_delete_through(struct journal_txn *t, enum journal_tree in, uint64_t last_id)
 {
-	delete_end(t, MDB_FIRST, 0, last_id);
+	delete_end(t, in, MDB_FIRST, 0, last_id);
 }
 
-void journal_delete_from(struct journal_txn *t, uint64_t first_id)
+void journal_delete_from(struct journal_txn *t, enum journal_tree in, uint64_t first_id)
 {
-	delete_end(t, MDB_LAST, first_id, UINT64_MAX);
+	delete_end(t, in, MDB_LAST, first_id, UINT64_MAX);
 }
 
-void journal_delete_one(struct journal_txn *t, uint64_t block_id)
+void journal_delete_one(struct journal_txn *t, enum journal_tree in, uint64_t id)
 {
-	MDB_val key = key_of(&block_id);
+	MDB_val key = key_of(&id);
 	if (t->rc == 0)
-		t->rc = mdb_del(t->txn, t->journal->blk, &key, NULL);
+		t->rc = mdb_del(t->txn, t->journal->tree[in], &key, NULL);
 }
 
-int journal_next(struct journal_txn *t, uint64_t *id, struct slice *block)
+int journal_next(struct journal_txn *t, enum journal_tree in, uint64_t *id, struct slice *out)
 {
 	MDB_cursor *cursor = NULL;
 	MDB_val key = key_of(id), value = {0};
-	int rc = t->rc != 0 ? t->rc : mdb_cursor_open(t->txn, t->journal->blk, &cursor);
+	MDB_dbi tree = t->journal->tree[in];
+	if (t->rc == 0 && tree == 0)
+		return JOURNAL_NONE;
+	int rc = t->rc != 0 ? t->rc : mdb_cursor_open(t->txn, tree, &cursor);
 	if (rc == 0) {
 		rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 		mdb_cursor_close(cursor);
@@ -162,7 +166,7 @@ int journal_next(struct journal_txn *t, uint64_t *id, struct slice *block)
 	if (found < *id)
 		return JOURNAL_BAD;
 	*id = found;
-	*block = slice_of(value.mv_data, value.mv_size);
+	*out = slice_of(value.mv_data, value.mv_size);
 	return 0;
 }
 
@@ -215,16 +219,19 @@ int journal_get_words(struct journal_txn *t, const char *name, uint64_t *words, 
 	return journal_words(name, slice_of(value.mv_data, value.mv_size), words, n);
 }
 
-int journal_next_name(struct journal_txn *t, const char *prefix, char *name, size_t cap)
+/* The first key that begins with `prefix` and is greater than `name`, which it replaces. */
+static int next_key(struct journal_txn *t, MDB_dbi dbi, const char *prefix, char *name, size_t cap,
+		    MDB_val *value)
 {
 	MDB_cursor *cursor = NULL;
-	MDB_val key = name_of(*name != '\0' ? name : prefix), value;
-	int rc = t->rc != 0 ? t->rc : mdb_cursor_open(t->txn, t->journal->meta, &cursor);
+	MDB_val key = name_of(*name != '\0' ? name : prefix);
+	int rc = t->rc != 0 ? t->rc : mdb_cursor_open(t->txn, dbi, &cursor);
 	if (rc == 0) {
-		rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+		MDB_cursor_op op = key.mv_size != 0 ? MDB_SET_RANGE : MDB_FIRST;
+		rc = mdb_cursor_get(cursor, &key, value, op);
 		if (rc == 0 && key.mv_size == strlen(name) &&
 		    memcmp(key.mv_data, name, key.mv_size) == 0)
-			rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+			rc = mdb_cursor_get(cursor, &key, value, MDB_NEXT);
 		mdb_cursor_close(cursor);
 	}
 	if (rc != 0)
@@ -237,4 +244,58 @@ int journal_next_name(struct journal_txn *t, const char *prefix, char *name, siz
 	memcpy(name, key.mv_data, key.mv_size);
 	name[key.mv_size] = '\0';
 	return 0;
+}
+
+int journal_next_name(struct journal_txn *t, const char *prefix, char *name, size_t cap)
+{
+	MDB_val value;
+	return next_key(t, t->journal->meta, prefix, name, cap, &value);
+}
+
+uint8_t *journal_reserve_state(struct journal_txn *t, const char *name, size_t len)
+{
+	if (t->rc != 0)
+		return NULL;
+	MDB_val key = name_of(name), value = {len, NULL};
+	t->rc = mdb_put(t->txn, t->journal->states, &key, &value, MDB_RESERVE);
+	return t->rc == 0 ? value.mv_data : NULL;
+}
+
+void journal_delete_state(struct journal_txn *t, const char *name)
+{
+	MDB_val key = name_of(name);
+	if (t->rc == 0)
+		t->rc = mdb_del(t->txn, t->journal->states, &key, NULL);
+}
+
+int journal_get_state(struct journal_txn *t, const char *name, struct slice *out)
+{
+	MDB_val key = name_of(name), value = {0};
+	if (t->rc == 0 && t->journal->states == 0)
+		return JOURNAL_NONE;
+	int rc = t->rc != 0 ? t->rc : mdb_get(t->txn, t->journal->states, &key, &value);
+	*out = slice_of(value.mv_data, value.mv_size);
+	return rc != 0 ? journal_meaning(rc) : 0;
+}
+
+int journal_next_state(struct journal_txn *t, char *name, size_t cap, struct slice *out)
+{
+	MDB_val value = {0};
+	if (t->rc == 0 && t->journal->states == 0)
+		return JOURNAL_NONE;
+	int rc = next_key(t, t->journal->states, "", name, cap, &value);
+	*out = slice_of(value.mv_data, value.mv_size);
+	return rc;
+}
+
+uint64_t journal_side_pages(struct journal_txn *t)
+{
+	const MDB_dbi side[] = {t->journal->tree[TREE_CHAPTERS], t->journal->states};
+	uint64_t pages = 0;
+	for (int i = 0; i < 2 && t->rc == 0; i++) {
+		MDB_stat stat = {0};
+		t->rc = mdb_stat(t->txn, side[i], &stat);
+		pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+	}
+	return pages;
 }

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * storage/journal.h - the LMDB environment under the store: one file, `<dir>/journal.mdb`.
- * Private to storage/. Two named databases:
+ * Private to storage/. Named databases:
  *   blk   block id (u64, native) -> block (wire/block.h), put at the end, deleted from the front
+ *   pnd   the same with ids of its own: blocks that wait for a ruling
+ *   dec   chapter number -> chapter (storage/sealed.h), put at the end, deleted from the front
+ *   sta   name and slot -> a state of the judge's (storage/states.h)
  *   meta  name -> little-endian u64 words and the CRC-32C of name and words
+ * A file of the version before has only the first and the last; opening it for work adds the rest.
  *
  * Default flags mean two flushes a commit and survive power cuts; the faster ones do not. Never
  * WRITEMAP (SIGBUS on a full disk), NOSYNC, NOMETASYNC, NOMEMINIT (heap leaks into the file),
@@ -16,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "wire/block.h"
 
 enum {
 	JOURNAL_BAD = 1,  /* not ours, cut short or corrupt */
@@ -25,9 +30,13 @@ enum {
 	JOURNAL_PATH_MAX = 4096
 };
 
+/* First in, first out, by ascending numbers; blocks by their stage. */
+enum journal_tree { TREE_KEPT = STAGE_KEPT, TREE_PENDING = STAGE_PENDING, TREE_CHAPTERS, TREES };
+
 struct journal {
 	MDB_env *env; /* NULL while closed */
-	MDB_dbi blk, meta;
+	/* 0: the file has none, where it is only looked at. That reads as an empty one. */
+	MDB_dbi tree[TREES], states, meta;
 	uint32_t page_bytes;
 	uint64_t limit_bytes;
 	bool may_be_short; /* of disk space: after damage little of it is better than none */
@@ -68,14 +77,26 @@ void journal_begin_read(struct journal_txn *t, struct journal *j);
 int journal_commit(struct journal_txn *t); /* 0, JOURNAL_FULL, or negative (logged) */
 void journal_abort(struct journal_txn *t);
 
-/* Room for a block: fill it before the next call. NULL after a failure. */
-uint8_t *journal_reserve(struct journal_txn *t, uint64_t block_id, size_t len);
-void journal_delete_through(struct journal_txn *t, uint64_t last_id); /* from the front */
-void journal_delete_from(struct journal_txn *t, uint64_t first_id);   /* to the end */
-void journal_delete_one(struct journal_txn *t, uint64_t block_id);
+/* Room for a block or a chapter: fill it before the next call. NULL after a failure. */
+uint8_t *journal_reserve(struct journal_txn *t, enum journal_tree in, uint64_t id, size_t len);
+/* From the front. */
+void journal_delete_through(struct journal_txn *t, enum journal_tree in, uint64_t last_id);
+/* To the end. */
+void journal_delete_from(struct journal_txn *t, enum journal_tree in, uint64_t first_id);
+void journal_delete_one(struct journal_txn *t, enum journal_tree in, uint64_t id);
 
-/* The first block with an id of at least *id; sets it. 0, JOURNAL_NONE, JOURNAL_BAD or negative. */
-int journal_next(struct journal_txn *t, uint64_t *id, struct slice *block);
+/* The first value with an id of at least *id; sets it. 0, JOURNAL_NONE, JOURNAL_BAD or negative. */
+int journal_next(struct journal_txn *t, enum journal_tree in, uint64_t *id, struct slice *value);
+
+/* States: room for one, as above; one by its whole name; the first one behind `name`, which it
+ * replaces. 0, JOURNAL_NONE, JOURNAL_BAD or negative. */
+uint8_t *journal_reserve_state(struct journal_txn *t, const char *name, size_t len);
+void journal_delete_state(struct journal_txn *t, const char *name);
+int journal_get_state(struct journal_txn *t, const char *name, struct slice *value);
+int journal_next_state(struct journal_txn *t, char *name, size_t cap, struct slice *value);
+
+/* What chapters and states take, in pages, as LMDB counts them. */
+uint64_t journal_side_pages(struct journal_txn *t);
 
 void journal_put_words(struct journal_txn *t, const char *name, const uint64_t *words, size_t n);
 void journal_delete_words(struct journal_txn *t, const char *name);

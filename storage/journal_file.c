@@ -100,23 +100,47 @@ static int check_size(struct journal *j)
 	return (uint64_t)st.st_size / j->page_bytes > info.me_last_pgno ? 0 : MDB_CORRUPTED;
 }
 
-static void open_databases(struct journal_txn *t, unsigned flags)
+/* In the order of enum journal_tree. */
+static const char *const TREE_NAMES[TREES] = {"blk", "pnd", "dec"};
+
+static void open_tree(struct journal_txn *t, const char *name, unsigned flags, bool required,
+		      MDB_dbi *tree)
+{
+	*tree = 0;
+	if (t->rc == 0)
+		t->rc = mdb_dbi_open(t->txn, name, flags, tree);
+	if (t->rc == MDB_NOTFOUND && !required) {
+		*tree = 0;
+		t->rc = 0;
+	}
+}
+
+/* What each file has, with `flags`; what the version before did not make, with `added`. */
+static void open_databases(struct journal_txn *t, unsigned flags, unsigned added)
 {
 	struct journal *j = t->journal;
-	if (t->rc == 0)
-		t->rc = mdb_dbi_open(t->txn, "meta", flags, &j->meta);
-	if (t->rc == 0)
-		t->rc = mdb_dbi_open(t->txn, "blk", flags | MDB_INTEGERKEY, &j->blk);
+	open_tree(t, "meta", flags, true, &j->meta);
+	for (int i = 0; i < TREES; i++)
+		open_tree(t, TREE_NAMES[i], (i == TREE_KEPT ? flags : added) | MDB_INTEGERKEY,
+			  i == TREE_KEPT, &j->tree[i]);
+	open_tree(t, "sta", added, false, &j->states);
 }
 
 static int check_format(struct journal_txn *t)
 {
+	const struct journal *j = t->journal;
 	uint64_t format;
-	unsigned flags = 0;
-	if (t->rc == 0)
-		t->rc = mdb_dbi_flags(t->txn, t->journal->blk, &flags);
+	unsigned flags = MDB_INTEGERKEY;
+	for (int i = 0; i < TREES && t->rc == 0 && flags == MDB_INTEGERKEY; i++)
+		if (j->tree[i] != 0)
+			t->rc = mdb_dbi_flags(t->txn, j->tree[i], &flags);
+	bool ours = flags == MDB_INTEGERKEY;
+	flags = 0;
+	if (t->rc == 0 && j->states != 0)
+		t->rc = mdb_dbi_flags(t->txn, j->states, &flags);
+	ours &= flags == 0;
 	int rc = journal_get_words(t, "format", &format, 1);
-	if (rc == JOURNAL_NONE || (rc == 0 && (format != FORMAT || flags != MDB_INTEGERKEY)))
+	if (rc == JOURNAL_NONE || (rc == 0 && (format != FORMAT || !ours)))
 		rc = JOURNAL_BAD;
 	return rc;
 }
@@ -138,7 +162,7 @@ static int adopt(struct journal *j)
 	if (t.rc == 0)
 		t.rc = mdb_stat(t.txn, root, &stat);
 	bool fresh = t.rc == 0 && stat.ms_entries == 0;
-	open_databases(&t, fresh ? MDB_CREATE : 0);
+	open_databases(&t, fresh ? MDB_CREATE : 0, MDB_CREATE);
 	if (fresh)
 		journal_put_words(&t, "format", &format, 1);
 	int rc = check_format(&t);
@@ -242,7 +266,7 @@ int journal_open_to_look(struct journal *j, const char *path)
 		t.rc = mdb_stat(t.txn, root, &stat);
 	if (t.rc == 0 && stat.ms_entries == 0)
 		return JOURNAL_NONE;
-	open_databases(&t, 0);
+	open_databases(&t, 0, 0);
 	rc = check_format(&t);
 	mdb_txn_commit(t.txn); /* keeps the handles */
 	return rc;
@@ -258,7 +282,7 @@ int journal_open_beside(struct journal *j)
 	}
 	if (rc != 0)
 		return fail(rc > 0 ? -rc : rc, "cannot map %s: %s", j->path, mdb_strerror(rc));
-	open_databases(&t, 0);
+	open_databases(&t, 0, 0);
 	rc = check_format(&t);
 	mdb_txn_commit(t.txn); /* keeps the handles */
 	return rc;

@@ -7,10 +7,29 @@
 
 #include "base/log.h"
 
+/* As what is pending: it is not known. */
+#define RECOUNT UINT64_MAX
+
 /* A record's words in their order: what all versions had first. A shorter record, of a version that
  * knew fewer, reads as if the rest were zero. */
 enum {
-	STATE_WORDS = 6,
+	W_NEXT_BLOCK,
+	W_NEXT_SEQ,
+	W_CLEAN,
+	W_RECEIVED,
+	W_REJECTED,
+	W_ACCEPTED,
+	W_NEXT_PENDING, /* never 0: then the record is of a version without judge */
+	W_FIRST_PENDING,
+	W_POSITION,
+	W_NEXT_CHAPTER,
+	W_FIRST_CHAPTER,
+	W_RULINGS,
+	W_PENDING,
+	W_JUDGED,
+	STATE_WORDS = W_JUDGED + 12 /* room for verdicts to come */
+};
+enum {
 	W_CURSOR = 0,
 	W_REMOVED = 3,
 	W_ENTERED,
@@ -23,6 +42,9 @@ enum {
 	W_KEPT_QUARANTINE,
 	EXPORTER_WORDS
 };
+_Static_assert((int)STORE_VERDICTS <= (int)STATE_WORDS - (int)W_JUDGED,
+	       "the record has no room for more verdicts");
+_Static_assert((int)STATE_WORDS <= (int)JOURNAL_MAX_WORDS, "more words than a record has");
 _Static_assert(DROP_REASONS <= W_OUTBOX - W_DROPPED, "the record has no room for more reasons");
 
 static void record_name(char *out, const struct ledger_exporter *e)
@@ -73,8 +95,22 @@ static void exporter_from(struct ledger_exporter *e, const uint64_t *w)
 void state_put(const struct state *st, struct journal_txn *t)
 {
 	const struct ledger *l = &st->ledger;
-	uint64_t w[STATE_WORDS] = {st->next_block, st->next_seq, st->clean,
-				   l->received,    l->rejected,  l->accepted};
+	uint64_t w[STATE_WORDS] = {
+	    [W_NEXT_BLOCK] = st->next[TREE_KEPT],
+	    [W_NEXT_SEQ] = st->next_seq,
+	    [W_CLEAN] = st->clean,
+	    [W_RECEIVED] = l->received,
+	    [W_REJECTED] = l->rejected,
+	    [W_ACCEPTED] = l->accepted,
+	    [W_NEXT_PENDING] = st->next[TREE_PENDING],
+	    [W_FIRST_PENDING] = st->first[TREE_PENDING],
+	    [W_POSITION] = st->position,
+	    [W_NEXT_CHAPTER] = st->next[TREE_CHAPTERS],
+	    [W_FIRST_CHAPTER] = st->first[TREE_CHAPTERS],
+	    [W_RULINGS] = st->rulings,
+	    [W_PENDING] = l->pending,
+	};
+	memcpy(w + W_JUDGED, l->judged, sizeof(l->judged));
 	journal_put_words(t, "state", w, STATE_WORDS);
 	for (unsigned i = 0; i < l->n_exporters + l->n_removed; i++)
 		exporter_put(&l->exporter[i], i >= l->n_exporters, t);
@@ -106,6 +142,30 @@ static int load_exporters(struct ledger *l, struct journal_txn *t, bool removed)
 	}
 }
 
+/* Where no judge was, all that was accepted was kept. */
+static void state_from(struct state *st, const uint64_t *w)
+{
+	struct ledger *l = &st->ledger;
+	bool judged = w[W_NEXT_PENDING] != 0;
+	st->next[TREE_KEPT] = w[W_NEXT_BLOCK];
+	st->next[TREE_PENDING] = judged ? w[W_NEXT_PENDING] : 1;
+	st->next[TREE_CHAPTERS] = judged ? w[W_NEXT_CHAPTER] : 1;
+	st->first[TREE_PENDING] = judged ? w[W_FIRST_PENDING] : 1;
+	st->first[TREE_CHAPTERS] = judged ? w[W_FIRST_CHAPTER] : 1;
+	st->next_seq = w[W_NEXT_SEQ];
+	st->clean = w[W_CLEAN] != 0;
+	st->rulings = w[W_RULINGS];
+	st->recount = !judged || w[W_PENDING] == RECOUNT;
+	st->position = st->recount ? 0 : w[W_POSITION];
+	l->received = w[W_RECEIVED];
+	l->rejected = w[W_REJECTED];
+	l->accepted = w[W_ACCEPTED];
+	l->pending = st->recount ? 0 : w[W_PENDING];
+	memcpy(l->judged, w + W_JUDGED, sizeof(l->judged));
+	if (!judged)
+		l->judged[0] = l->accepted;
+}
+
 int state_load(struct state *st, struct journal_txn *t)
 {
 	uint64_t w[STATE_WORDS] = {1, 1, 1};
@@ -116,12 +176,7 @@ int state_load(struct state *st, struct journal_txn *t)
 	if (rc == JOURNAL_BAD)
 		log_error("account of the journal is damaged, its totals begin at zero", "code=%d",
 			  rc);
-	st->next_block = w[0];
-	st->next_seq = w[1];
-	st->clean = w[2] != 0;
-	st->ledger.received = w[3];
-	st->ledger.rejected = w[4];
-	st->ledger.accepted = w[5];
+	state_from(st, w);
 	rc = load_exporters(&st->ledger, t, false);
 	return rc != 0 ? rc : load_exporters(&st->ledger, t, true);
 }
@@ -138,12 +193,24 @@ unsigned record_words(const char *name)
 	return strcmp(name, "state") == 0 ? STATE_WORDS : EXPORTER_WORDS;
 }
 
-void record_catch_up(const char *name, uint64_t *words, uint64_t newest_block)
+void record_catch_up(const char *name, uint64_t *words, const uint64_t newest_block[STAGES])
 {
-	if (strcmp(name, "state") != 0)
+	if (strcmp(name, "state") != 0) {
 		words[W_KEPT_OUTBOX] = words[W_KEPT_QUARANTINE] = LEDGER_KEEP_ALL;
-	else if (words[0] <= newest_block)
-		words[0] = newest_block + 1;
+		return;
+	}
+	if (words[W_NEXT_BLOCK] <= newest_block[STAGE_KEPT])
+		words[W_NEXT_BLOCK] = newest_block[STAGE_KEPT] + 1;
+	if (words[W_NEXT_PENDING] == 0) /* it is recounted anyway */
+		return;
+	if (words[W_NEXT_PENDING] <= newest_block[STAGE_PENDING])
+		words[W_NEXT_PENDING] = newest_block[STAGE_PENDING] + 1;
+	words[W_PENDING] = RECOUNT;
+}
+
+uint64_t record_first_pending(const char *name, const uint64_t *words)
+{
+	return strcmp(name, "state") == 0 ? words[W_FIRST_PENDING] : 0;
 }
 
 bool record_cursor(const char *name, const uint64_t *words, struct cursor *c)
@@ -160,10 +227,13 @@ bool record_cursor(const char *name, const uint64_t *words, struct cursor *c)
 bool record_is_newer(const char *name, const uint64_t *words, const uint64_t *than)
 {
 	struct ledger_exporter a = {0}, b = {0};
-	if (strcmp(name, "state") == 0) /* next block, next record, received */
-		return words[0] != than[0]   ? words[0] > than[0]
-		       : words[1] != than[1] ? words[1] > than[1]
-					     : words[3] > than[3];
+	if (strcmp(name, "state") == 0) {
+		static const int COUNTERS[] = {W_NEXT_BLOCK, W_NEXT_SEQ, W_RECEIVED, W_RULINGS};
+		for (int i = 0; i < 4; i++)
+			if (words[COUNTERS[i]] != than[COUNTERS[i]])
+				return words[COUNTERS[i]] > than[COUNTERS[i]];
+		return false;
+	}
 	exporter_from(&a, words);
 	exporter_from(&b, than);
 	uint64_t sum_a = a.entered + ledger_settled(&a), sum_b = b.entered + ledger_settled(&b);
@@ -175,16 +245,67 @@ bool record_is_newer(const char *name, const uint64_t *words, const uint64_t *th
 	return diff > 0;
 }
 
-void ledger_enter(struct ledger *l, uint64_t received, uint64_t rejected)
+/* Kept spans are what exporters are told of. */
+static void keep(struct ledger *l, uint64_t spans)
+{
+	l->judged[0] += spans;
+	for (unsigned i = 0; i < l->n_exporters; i++) {
+		l->exporter[i].entered += spans;
+		l->exporter[i].held[PLACE_JOURNAL] += spans;
+	}
+}
+
+void ledger_receive(struct ledger *l, uint64_t received, uint64_t rejected, bool judged)
 {
 	uint64_t accepted = received - rejected;
 	l->received += received;
 	l->rejected += rejected;
 	l->accepted += accepted;
-	for (unsigned i = 0; i < l->n_exporters; i++) {
-		l->exporter[i].entered += accepted;
-		l->exporter[i].held[PLACE_JOURNAL] += accepted;
+	if (judged)
+		l->pending += accepted;
+	else
+		keep(l, accepted);
+}
+
+static void accept_again(struct ledger *l, uint64_t spans)
+{
+	l->received += spans;
+	l->accepted += spans;
+	l->pending += spans;
+}
+
+void ledger_rule(struct ledger *l, const uint64_t *spans)
+{
+	uint64_t sum = 0;
+	for (int i = 0; i < STORE_VERDICTS; i++)
+		sum += spans[i];
+	if (sum > l->pending) {
+		log_error("spans are judged that the account has no more as pending", "spans=%llu",
+			  (unsigned long long)(sum - l->pending));
+		accept_again(l, sum - l->pending);
 	}
+	l->pending -= sum;
+	for (int i = 1; i < STORE_VERDICTS; i++)
+		l->judged[i] += spans[i];
+	keep(l, spans[0]);
+}
+
+void ledger_recount(struct ledger *l, uint64_t pending)
+{
+	uint64_t judged = 0;
+	for (int i = 0; i < STORE_VERDICTS; i++)
+		judged += l->judged[i];
+	l->pending = l->accepted > judged ? l->accepted - judged : 0;
+	if (l->pending != pending)
+		log_error("account and pending blocks differ, the blocks are believed",
+			  "account_spans=%llu block_spans=%llu", (unsigned long long)l->pending,
+			  (unsigned long long)pending);
+	if (l->pending < pending) {
+		accept_again(l, pending - l->pending);
+		return;
+	}
+	l->judged[STORE_VERDICTS - 1] += l->pending - pending;
+	l->pending = pending;
 }
 
 void ledger_apply(struct ledger_exporter *e, const struct progress *p)

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "storage/internal.h"
+#include "storage/sealed.h"
 
 #define CLOSED (1u << 31)
 
@@ -86,16 +87,40 @@ int store_reader_begin(struct store_reader *r)
 	return rc > 0 ? -rc : rc;
 }
 
-int store_reader_block(struct store_reader *r, uint64_t block_id, struct slice *out)
+static int get(struct store_reader *r, enum journal_tree in, uint64_t id, struct slice *out)
 {
-	MDB_val key = {sizeof(block_id), &block_id}, value;
-	int rc = mdb_get(r->txn, r->all->journal->blk, &key, &value);
+	static const char *const WHAT[TREES] = {"block", "pending_block", "chapter"};
+	MDB_val key = {sizeof(id), &id}, value;
+	int rc = mdb_get(r->txn, r->all->journal->tree[in], &key, &value);
 	if (rc == 0)
 		*out = slice_of(value.mv_data, value.mv_size);
 	else if (rc != MDB_NOTFOUND)
-		log_limited(LOG_ERROR, "block cannot be read", "block=%llu reason=\"%s\" code=%d",
-			    (unsigned long long)block_id, mdb_strerror(rc), rc);
+		log_limited(LOG_ERROR, "journal cannot be read", "%s=%llu reason=\"%s\" code=%d",
+			    WHAT[in], (unsigned long long)id, mdb_strerror(rc), rc);
 	return rc == 0 ? 0 : STORE_GONE;
+}
+
+int store_reader_block(struct store_reader *r, uint64_t block_id, struct slice *out)
+{
+	return get(r, TREE_KEPT, block_id, out);
+}
+
+int store_reader_pending(struct store_reader *r, uint64_t block_id, struct slice *out)
+{
+	return get(r, TREE_PENDING, block_id, out);
+}
+
+int store_reader_chapter(struct store_reader *r, uint64_t number, struct slice *out)
+{
+	struct slice value;
+	uint64_t found;
+	int rc = get(r, TREE_CHAPTERS, number, &value);
+	if (rc == 0 && (sealed_read(value, SEALED_CHAPTER, &found, out) != 0 || found != number)) {
+		log_limited(LOG_ERROR, "chapter is damaged", "chapter=%llu",
+			    (unsigned long long)number);
+		rc = STORE_GONE;
+	}
+	return rc;
 }
 
 void store_reader_end(struct store_reader *r)

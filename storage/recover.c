@@ -13,9 +13,9 @@
 
 /* What is known of the journal so far. */
 struct sum {
-	struct held *held;
+	struct held *held; /* by stage */
 	struct state *st;
-	uint64_t spans, bytes, bad_blocks;
+	uint64_t spans[STAGES], bytes, bad_blocks;
 	uint64_t after[STORE_MAX_EXPORTERS]; /* spans behind each one's cursor */
 };
 
@@ -35,8 +35,7 @@ static uint32_t spans_before(struct cursor *c, uint32_t found)
 static int take_block(struct sum *sc, const struct scan *found, const struct store_block *b)
 {
 	struct ledger *l = &sc->st->ledger;
-	sc->spans += b->spans;
-	sc->bytes += b->bytes;
+	sc->spans[STAGE_KEPT] += b->spans;
 	for (unsigned i = 0; i < l->n_exporters + l->n_removed; i++) {
 		struct cursor *c = &l->exporter[i].cursor[PLACE_JOURNAL];
 		if (c->block_id < b->id)
@@ -44,21 +43,49 @@ static int take_block(struct sum *sc, const struct scan *found, const struct sto
 		else if (c->block_id == b->id)
 			sc->after[i] += b->spans - spans_before(c, found->before[i]);
 	}
-	if (sc->st->next_block <= b->id)
-		sc->st->next_block = b->id + 1;
-	return held_add(sc->held, *b);
+	return held_add(&sc->held[STAGE_KEPT], *b);
 }
 
-static int take_blocks(struct sum *sc, const struct scan *found)
+/* What is done with only waits to be deleted. */
+static int take_pending(struct sum *sc, const struct store_block *b)
+{
+	if (b->id >= sc->st->first[TREE_PENDING])
+		sc->spans[STAGE_PENDING] += b->spans;
+	return held_add(&sc->held[STAGE_PENDING], *b);
+}
+
+static int take_blocks(struct sum *sc, const struct scan *found, enum block_stage stage)
 {
 	int rc = 0;
-	for (size_t i = 0; i < found->n_blocks && rc == 0; i++)
-		if (found->blocks[i].bytes == 0)
-			sc->bad_blocks++;
-		else
-			rc = take_block(sc, found, &found->blocks[i]);
-	if (sc->st->next_seq < found->next_seq)
-		sc->st->next_seq = found->next_seq;
+	for (size_t i = 0; i < found->n_blocks[stage] && rc == 0; i++) {
+		const struct store_block *b = &found->blocks[stage][i];
+		if (sc->st->next[stage] <= b->id)
+			sc->st->next[stage] = b->id + 1;
+		sc->bytes += b->bytes;
+		sc->bad_blocks += b->bytes == 0;
+		if (b->bytes != 0)
+			rc = stage == STAGE_KEPT ? take_block(sc, found, b) : take_pending(sc, b);
+	}
+	return rc;
+}
+
+/* What is undecided the blocks say where the record does not. The decisions go with it: a span is
+ * judged anew or not at all. */
+static int take_all(struct sum *sc, const struct scan *found)
+{
+	struct state *st = sc->st;
+	int rc = take_blocks(sc, found, STAGE_KEPT);
+	if (rc == 0)
+		rc = take_blocks(sc, found, STAGE_PENDING);
+	if (st->next_seq < found->next_seq)
+		st->next_seq = found->next_seq;
+	if (st->next[TREE_CHAPTERS] <= found->last_chapter)
+		st->next[TREE_CHAPTERS] = found->last_chapter + 1;
+	if (st->recount) {
+		ledger_recount(&st->ledger, sc->spans[STAGE_PENDING]);
+		st->first[TREE_CHAPTERS] = st->next[TREE_CHAPTERS];
+		st->recount = false;
+	}
 	return rc;
 }
 
@@ -89,7 +116,7 @@ static void keep_configured(struct sum *sc, const struct ledger *old, const stru
 		int was = ledger_find(old, o->exporters[i]);
 		memset(e, 0, sizeof(*e));
 		snprintf(e->name, sizeof(e->name), "%s", o->exporters[i]);
-		e->held[PLACE_JOURNAL] = sc->spans;
+		e->held[PLACE_JOURNAL] = sc->spans[STAGE_KEPT];
 		if (was >= 0)
 			*e = old->exporter[was];
 		if (was >= 0 && (unsigned)was < old->n_exporters)
@@ -138,16 +165,19 @@ static void configure(struct sum *sc, const struct store_options *o)
 /* An id may not be given twice, also when the record that counts them was lost. */
 static void never_go_back(struct state *st)
 {
+	uint64_t *next = &st->next[TREE_KEPT];
 	for (unsigned i = 0; i < st->ledger.n_exporters + st->ledger.n_removed; i++)
-		if (st->next_block < st->ledger.exporter[i].cursor[PLACE_JOURNAL].block_id)
-			st->next_block = st->ledger.exporter[i].cursor[PLACE_JOURNAL].block_id;
+		if (*next < st->ledger.exporter[i].cursor[PLACE_JOURNAL].block_id)
+			*next = st->ledger.exporter[i].cursor[PLACE_JOURNAL].block_id;
 }
 
 static void delete_bad_blocks(struct journal_txn *t, const struct scan *found)
 {
-	for (size_t i = 0; i < found->n_blocks; i++)
-		if (found->blocks[i].bytes == 0)
-			journal_delete_one(t, found->blocks[i].id);
+	for (int stage = 0; stage < STAGES; stage++)
+		for (size_t i = 0; i < found->n_blocks[stage]; i++)
+			if (found->blocks[stage][i].bytes == 0)
+				journal_delete_one(t, (enum journal_tree)stage,
+						   found->blocks[stage][i].id);
 }
 
 static void delete_forgotten(struct journal_txn *t, const struct ledger *l)
@@ -159,14 +189,14 @@ static void delete_forgotten(struct journal_txn *t, const struct ledger *l)
 }
 
 int recover(struct journal *j, const struct store_options *o, const struct scan *found,
-	    struct held *held, struct state *st)
+	    struct held held[STAGES], struct state *st)
 {
 	struct sum sc = {.held = held, .st = st};
 	struct journal_txn t;
 	journal_begin_read(&t, j);
 	int rc = state_load(st, &t);
 	if (rc == 0)
-		rc = take_blocks(&sc, found);
+		rc = take_all(&sc, found);
 	journal_abort(&t);
 	if (rc < 0)
 		return fail(rc, "journal: cannot read %s", j->path);
@@ -175,9 +205,10 @@ int recover(struct journal *j, const struct store_options *o, const struct scan 
 	never_go_back(st);
 	configure(&sc, o);
 	log_info("journal opened",
-		 "path=%s blocks=%zu spans=%" PRIu64 " bytes=%" PRIu64 " bad_blocks=%" PRIu64
-		 " clean=%d ms=%" PRIu64,
-		 j->path, held_count(held), sc.spans, sc.bytes, sc.bad_blocks, st->clean,
+		 "path=%s blocks=%zu spans=%" PRIu64 " pending_blocks=%zu bytes=%" PRIu64
+		 " bad_blocks=%" PRIu64 " clean=%d ms=%" PRIu64,
+		 j->path, held_count(&held[STAGE_KEPT]), sc.spans[STAGE_KEPT],
+		 held_count(&held[STAGE_PENDING]), sc.bytes, sc.bad_blocks, st->clean,
 		 clock_mono_ms() - found->start_ms);
 	metric_add(o->metrics, METRIC_JOURNAL_BAD_BLOCKS, sc.bad_blocks);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Deleted blocks and old records are still in a file's free pages. Which blocks are done with tell
- * the cursors, or, without them, the newest block's `head` (wire/block.h). Of records the newest
- * counts: whatever they count only grows. */
+ * the cursors, or, without them, the newest block's `head` (wire/block.h); of pending ones likewise
+ * the account. Of records the newest counts: whatever they count only grows. Chapters and states
+ * are left behind: what is pending is judged anew. */
 #include "storage/salvage.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ enum { GROUP_BYTES = 16 << 20, NAMES_MAX = 64 };
 
 struct found_block {
 	uint64_t id, unix_ms, head, at;
-	uint32_t bytes, spans;
+	uint32_t bytes, spans, stage;
 	bool placed;
 };
 
@@ -38,14 +39,14 @@ struct salvage {
 	size_t n_blocks, cap_blocks;
 	struct record_found record[NAMES_MAX];
 	unsigned n_records;
-	uint64_t first; /* the oldest block that is not done with */
+	uint64_t first[STAGES]; /* the oldest block that is not done with */
 	uint64_t saved, saved_spans;
 };
 
 static int found_block(struct salvage *s, const struct rescued *r)
 {
 	struct block b;
-	if (block_open(&b, r->bytes, r->id) != 0)
+	if (block_open(&b, r->bytes, r->id) != 0 || b.stage >= STAGES)
 		return 0;
 	if (s->n_blocks == s->cap_blocks) {
 		size_t cap = s->cap_blocks == 0 ? 1024 : s->cap_blocks * 2;
@@ -56,7 +57,7 @@ static int found_block(struct salvage *s, const struct rescued *r)
 		s->cap_blocks = cap;
 	}
 	s->blocks[s->n_blocks++] = (struct found_block){
-	    b.id, b.unix_ms, b.head, r->at, (uint32_t)r->bytes.len, b.n_spans, r->placed};
+	    b.id, b.unix_ms, b.head, r->at, (uint32_t)r->bytes.len, b.n_spans, b.stage, r->placed};
 	return 0;
 }
 
@@ -112,10 +113,12 @@ static int on_found(void *ctx, const struct rescued *r)
 	return 0;
 }
 
-/* By id; of two with the same id the newer one comes first: the other's commit failed. */
+/* By stage and id; of two with the same id the newer one comes first: the other's commit failed. */
 static int by_id(const void *left, const void *right)
 {
 	const struct found_block *a = left, *b = right;
+	if (a->stage != b->stage)
+		return a->stage < b->stage ? -1 : 1;
 	if (a->id != b->id)
 		return a->id < b->id ? -1 : 1;
 	if (a->unix_ms != b->unix_ms)
@@ -125,23 +128,31 @@ static int by_id(const void *left, const void *right)
 
 static void choose(struct salvage *s)
 {
-	uint64_t head = 0, least = UINT64_MAX;
+	uint64_t head[STAGES] = {0}, least = UINT64_MAX, pending = 0;
 	if (s->n_blocks != 0)
 		qsort(s->blocks, s->n_blocks, sizeof(*s->blocks), by_id);
-	for (size_t i = s->n_blocks; i-- != 0 && head == 0;)
-		if (s->blocks[i].placed) /* a client cannot have made it up */
-			head = s->blocks[i].head;
+	for (size_t i = s->n_blocks; i-- != 0;) {
+		const struct found_block *b = &s->blocks[i];
+		if (b->placed && head[b->stage] == 0) /* a client cannot have made it up */
+			head[b->stage] = b->head;
+	}
 	for (unsigned i = 0; i < s->n_records; i++) {
 		struct cursor c;
 		if (record_cursor(s->record[i].name, s->record[i].words, &c) && c.block_id < least)
 			least = c.block_id;
+		if (pending < record_first_pending(s->record[i].name, s->record[i].words))
+			pending = record_first_pending(s->record[i].name, s->record[i].words);
 	}
-	s->first = least != UINT64_MAX && least > head ? least : head;
+	s->first[STAGE_KEPT] =
+	    least != UINT64_MAX && least > head[STAGE_KEPT] ? least : head[STAGE_KEPT];
+	s->first[STAGE_PENDING] = pending > head[STAGE_PENDING] ? pending : head[STAGE_PENDING];
 }
 
 static void put_records(struct salvage *s, struct journal_txn *t)
 {
-	uint64_t newest = s->n_blocks != 0 ? s->blocks[s->n_blocks - 1].id : 0;
+	uint64_t newest[STAGES] = {0};
+	for (size_t i = 0; i < s->n_blocks; i++)
+		newest[s->blocks[i].stage] = s->blocks[i].id;
 	for (unsigned i = 0; i < s->n_records; i++) {
 		record_catch_up(s->record[i].name, s->record[i].words, newest);
 		journal_put_words(t, s->record[i].name, s->record[i].words,
@@ -162,26 +173,28 @@ static uint64_t room_of(const struct journal *j)
 /* Copies blocks from the i-th on, about a group; gives the next one. */
 static int copy_group(struct salvage *s, int fd, struct journal_txn *t, size_t *i)
 {
-	uint64_t bytes = 0, last = *i != 0 ? s->blocks[*i - 1].id : 0;
-	uint64_t room = room_of(t->journal);
+	const struct found_block *last = *i != 0 ? &s->blocks[*i - 1] : NULL;
+	uint64_t bytes = 0, room = room_of(t->journal);
 	for (; *i < s->n_blocks && bytes < GROUP_BYTES && t->rc == 0; ++*i) {
 		const struct found_block *b = &s->blocks[*i];
-		if (b->id < s->first || b->id == last)
+		enum journal_tree in = (enum journal_tree)b->stage;
+		bool again = last != NULL && b->id == last->id && b->stage == last->stage;
+		if (b->id < s->first[b->stage] || again)
 			continue;
 		if (bytes + b->bytes + t->journal->page_bytes > room)
 			return bytes == 0 ? JOURNAL_FULL : journal_commit(t);
-		uint8_t *to = journal_reserve(t, b->id, b->bytes);
-		struct block again;
+		uint8_t *to = journal_reserve(t, in, b->id, b->bytes);
+		struct block copy;
 		if (to == NULL)
 			break;
 		if (pread(fd, to, b->bytes, (off_t)b->at) != (ssize_t)b->bytes ||
-		    block_open(&again, slice_of(to, b->bytes), b->id) != 0)
-			journal_delete_one(t, b->id); /* it could be read a moment ago */
+		    block_open(&copy, slice_of(to, b->bytes), b->id) != 0)
+			journal_delete_one(t, in, b->id); /* it could be read a moment ago */
 		else {
 			s->saved++;
 			s->saved_spans += b->spans;
 		}
-		last = b->id;
+		last = b;
 		bytes += b->bytes + t->journal->page_bytes;
 	}
 	return journal_commit(t);

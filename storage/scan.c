@@ -9,13 +9,15 @@
 #include "base/log.h"
 #include "storage/audit.h"
 #include "storage/inspect.h"
+#include "storage/sealed.h"
 #include "wire/otlp_walk.h"
 
 enum { LIMIT_MS = 30000, SLOW_DISK_BYTES_MS = 8 << 10 };
 
 /* What follows the blocks in the pipe. */
 struct scan_end {
-	uint64_t next_seq;
+	size_t n_blocks[STAGES];
+	uint64_t next_seq, first_chapter, last_chapter;
 	uint32_t before[STORE_MAX_EXPORTERS];
 };
 
@@ -41,8 +43,9 @@ static uint32_t spans_before(const struct block *b, struct cursor c)
 	return at == c.offset && done <= b->n_spans ? (uint32_t)done : CURSOR_ASTRAY;
 }
 
-static int tell_block(struct look *l, int out, const struct store_block *b)
+static int tell_block(struct look *l, int out, uint32_t stage, const struct store_block *b)
 {
+	l->end.n_blocks[stage]++;
 	if (buf_append(&l->blocks, b, sizeof(*b)) != 0)
 		return -ENOMEM;
 	if (l->blocks.len < 1 << 15)
@@ -52,46 +55,95 @@ static int tell_block(struct look *l, int out, const struct store_block *b)
 	return rc;
 }
 
-static int look_at_block(struct look *l, int out, uint64_t id, struct slice bytes)
+static int look_at_block(struct look *l, int out, uint32_t stage, uint64_t id, struct slice bytes)
 {
 	struct block b;
 	uint64_t claimed;
-	if (block_open(&b, bytes, id) != 0) {
+	int rc = block_open(&b, bytes, id);
+	if (rc == 0 && b.stage != stage)
+		return fail(JOURNAL_BAD, "journal: block %llu stands among those of another stage",
+			    (unsigned long long)id);
+	if (rc != 0) {
 		if (bytes.len >= BLOCK_HEADER && block_claims(bytes.data, &claimed) == bytes.len &&
 		    block_open(&b, bytes, claimed) == 0)
 			return fail(JOURNAL_BAD, "journal: block %llu stands where %llu should",
 				    (unsigned long long)claimed, (unsigned long long)id);
-		log_error("block is damaged and skipped", "block=%llu bytes=%zu",
-			  (unsigned long long)id, bytes.len);
-		return tell_block(l, out, &(struct store_block){.id = id});
+		log_error("block is damaged and skipped", "block=%llu pending=%d bytes=%zu",
+			  (unsigned long long)id, stage == STAGE_PENDING, bytes.len);
+		return tell_block(l, out, stage, &(struct store_block){.id = id});
 	}
 	const struct ledger *ledger = &l->st.ledger;
 	for (unsigned i = 0; i < ledger->n_exporters + ledger->n_removed; i++) {
 		struct cursor c = ledger->exporter[i].cursor[PLACE_JOURNAL];
-		if (c.block_id == id)
+		if (c.block_id == id && stage == STAGE_KEPT)
 			l->end.before[i] = spans_before(&b, c);
 	}
 	if (l->end.next_seq < b.first_seq + b.n_records)
 		l->end.next_seq = b.first_seq + b.n_records;
-	return tell_block(l, out,
+	return tell_block(l, out, stage,
 			  &(struct store_block){id, b.unix_ms, b.n_spans, (uint32_t)bytes.len});
 }
 
-static int look_at_blocks(struct look *l, struct journal_txn *t, int out)
+/* The account is written with all that is put there. */
+static int check_account(const struct look *l, enum journal_tree in, uint64_t last)
+{
+	static const char *const WHAT[TREES] = {"block", "pending block", "chapter"};
+	if (l->st.next[in] > 1 && last > l->st.next[in])
+		return fail(JOURNAL_BAD, "journal: the account is older than %s %llu", WHAT[in],
+			    (unsigned long long)last - 1);
+	return 0;
+}
+
+static int look_at_blocks(struct look *l, struct journal_txn *t, int out, enum block_stage stage)
 {
 	struct slice bytes;
+	enum journal_tree in = (enum journal_tree)stage;
 	uint64_t id = 0;
 	int rc;
-	for (; (rc = journal_next(t, &id, &bytes)) == 0; id++) {
-		rc = look_at_block(l, out, id, bytes);
+	for (; (rc = journal_next(t, in, &id, &bytes)) == 0; id++) {
+		rc = look_at_block(l, out, stage, id, bytes);
 		if (rc != 0)
 			return rc;
 	}
-	/* The account is written with each block. */
-	if (rc == JOURNAL_NONE && l->st.next_block > 1 && id > l->st.next_block)
-		return fail(JOURNAL_BAD, "journal: the account is older than block %llu",
-			    (unsigned long long)id - 1);
+	return rc == JOURNAL_NONE ? check_account(l, in, id) : rc;
+}
+
+/* As the judge will read them; what is damaged it is told then. */
+static int look_at_chapters(struct look *l, struct journal_txn *t)
+{
+	struct slice value, bytes;
+	uint64_t id = 0, number;
+	int rc;
+	for (; (rc = journal_next(t, TREE_CHAPTERS, &id, &value)) == 0; id++) {
+		if (sealed_read(value, SEALED_CHAPTER, &number, &bytes) == 0 && number != id)
+			return fail(JOURNAL_BAD, "journal: chapter %llu stands where %llu should",
+				    (unsigned long long)number, (unsigned long long)id);
+		if (l->end.first_chapter == 0)
+			l->end.first_chapter = id;
+		l->end.last_chapter = id;
+	}
+	return rc == JOURNAL_NONE ? check_account(l, TREE_CHAPTERS, id) : rc;
+}
+
+static int look_at_states(struct journal_txn *t)
+{
+	char name[512] = "";
+	struct slice value, bytes;
+	uint64_t number;
+	int rc;
+	while ((rc = journal_next_state(t, name, sizeof(name), &value)) == 0)
+		(void)sealed_read(value, name, &number, &bytes);
 	return rc == JOURNAL_NONE ? 0 : rc;
+}
+
+static int look_at_all(struct look *l, struct journal_txn *t, int out)
+{
+	int rc = state_load(&l->st, t);
+	for (int stage = 0; stage < STAGES && rc == 0; stage++)
+		rc = look_at_blocks(l, t, out, (enum block_stage)stage);
+	if (rc == 0)
+		rc = look_at_chapters(l, t);
+	return rc != 0 ? rc : look_at_states(t);
 }
 
 /* In the child: nothing is closed or freed. */
@@ -109,9 +161,7 @@ static int look_at_journal(void *ctx, int out)
 		return fail(rc, "journal: %s is not ours", l->path);
 	if (rc == 0) {
 		journal_begin_read(&t, &j);
-		rc = state_load(&l->st, &t);
-		if (rc == 0)
-			rc = look_at_blocks(l, &t, out);
+		rc = look_at_all(l, &t, out);
 		if (rc != 0)
 			return rc;
 	}
@@ -120,10 +170,34 @@ static int look_at_journal(void *ctx, int out)
 	return inspect_tell(out, &l->end, sizeof(l->end));
 }
 
+/* What came through the pipe. */
+static int unpack(struct scan *sc)
+{
+	struct scan_end end;
+	size_t len = sc->found.len - sizeof(end);
+	if (sc->found.len < sizeof(end))
+		return fail(-EPROTO, "journal: the list of blocks is not whole");
+	memcpy(&end, sc->found.data + len, sizeof(end));
+	if ((end.n_blocks[STAGE_KEPT] + end.n_blocks[STAGE_PENDING]) * sizeof(struct store_block) !=
+	    len)
+		return fail(-EPROTO, "journal: the list of blocks is not whole");
+	union {
+		const uint8_t *bytes;
+		const struct store_block *blocks;
+	} aligned = {sc->found.data}; /* as malloc() gave it */
+	sc->blocks[STAGE_KEPT] = aligned.blocks;
+	sc->blocks[STAGE_PENDING] = aligned.blocks + end.n_blocks[STAGE_KEPT];
+	memcpy(sc->n_blocks, end.n_blocks, sizeof(sc->n_blocks));
+	sc->next_seq = end.next_seq;
+	sc->first_chapter = end.first_chapter;
+	sc->last_chapter = end.last_chapter;
+	memcpy(sc->before, end.before, sizeof(sc->before));
+	return 0;
+}
+
 int scan_journal(struct scan *sc, const char *path)
 {
 	struct look l = {.path = path};
-	struct scan_end end;
 	struct stat st;
 	memset(sc, 0, sizeof(*sc));
 	sc->start_ms = clock_mono_ms();
@@ -132,23 +206,11 @@ int scan_journal(struct scan *sc, const char *path)
 				       : fail(-errno, "journal: cannot look at %s", path);
 	uint64_t limit_ms = LIMIT_MS + (uint64_t)st.st_size / SLOW_DISK_BYTES_MS;
 	int rc = inspect_in_child(path, look_at_journal, &l, (unsigned)limit_ms, &sc->found);
-	size_t len = sc->found.len - sizeof(end);
-	if (rc == 0 && (sc->found.len < sizeof(end) || len % sizeof(*sc->blocks) != 0))
-		rc = fail(-EPROTO, "journal: the list of blocks is not whole");
-	if (rc != 0) {
+	if (rc == 0)
+		rc = unpack(sc);
+	if (rc != 0)
 		scan_finish(sc);
-		return rc == INSPECT_BAD ? JOURNAL_BAD : rc;
-	}
-	union {
-		const uint8_t *bytes;
-		const struct store_block *blocks;
-	} aligned = {sc->found.data}; /* as malloc() gave it */
-	sc->blocks = aligned.blocks;
-	sc->n_blocks = len / sizeof(*sc->blocks);
-	memcpy(&end, sc->found.data + len, sizeof(end));
-	sc->next_seq = end.next_seq;
-	memcpy(sc->before, end.before, sizeof(sc->before));
-	return 0;
+	return rc == INSPECT_BAD ? JOURNAL_BAD : rc;
 }
 
 void scan_finish(struct scan *sc)

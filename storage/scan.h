@@ -10,10 +10,12 @@
 
 struct scan {
 	struct buf found;
-	const struct store_block *blocks; /* in `found`, ascending; `bytes` of 0: it is damaged */
-	size_t n_blocks;
-	uint64_t start_ms; /* when it began, monotonic */
-	uint64_t next_seq; /* behind the last record */
+	/* By stage; in `found`, ascending; `bytes` of 0: it is damaged. */
+	const struct store_block *blocks[STAGES];
+	size_t n_blocks[STAGES];
+	uint64_t start_ms;                    /* when it began, monotonic */
+	uint64_t next_seq;                    /* behind the last record */
+	uint64_t first_chapter, last_chapter; /* that are there, 0: none */
 	/* For the exporters in state_load()'s order: spans before the cursor in the cursor's block,
 	 * or CURSOR_ASTRAY when it points at no record. */
 	uint32_t before[STORE_MAX_EXPORTERS];

@@ -13,13 +13,36 @@
 #include "storage/recover.h"
 #include "storage/salvage.h"
 
-enum { RETIRE_AT_ONCE = 64, ROOM_PERCENT = 90, LIMIT_MIN = 16 << 20 };
+enum { ROOM_PERCENT = 90, LIMIT_MIN = 16 << 20 };
 
-static void show(const struct store *s)
+uint64_t store_cost(const struct store *s, uint64_t pages)
 {
-	metric_set(s->metrics, METRIC_JOURNAL_BLOCKS, held_count(&s->held));
-	metric_set(s->metrics, METRIC_JOURNAL_LIVE_BYTES, held_bytes(&s->held, s->held.pages));
+	const struct held *kept = &s->held[STAGE_KEPT], *pending = &s->held[STAGE_PENDING];
+	return held_bytes(kept, kept->pages + pending->pages + s->side_pages + pages);
+}
+
+void store_show(const struct store *s)
+{
+	metric_set(s->metrics, METRIC_JOURNAL_BLOCKS,
+		   held_count(&s->held[STAGE_KEPT]) + held_count(&s->held[STAGE_PENDING]));
+	metric_set(s->metrics, METRIC_JOURNAL_LIVE_BYTES, store_cost(s, 0));
 	metric_set(s->metrics, METRIC_JOURNAL_LIMIT_BYTES, s->journal.limit_bytes);
+}
+
+static int count_side(struct store *s)
+{
+	struct journal_txn t;
+	journal_begin_read(&t, &s->journal);
+	s->side_pages = journal_side_pages(&t);
+	journal_abort(&t);
+	return t.rc == 0 ? 0 : fail(-EIO, "journal: cannot read %s", s->journal.path);
+}
+
+static void forget(struct store *s)
+{
+	journal_close(&s->journal);
+	for (int i = 0; i < STAGES; i++)
+		held_finish(&s->held[i]);
 }
 
 /* The file is looked through before it is mapped. */
@@ -31,12 +54,15 @@ static int open_and_recover(struct store *s, const char *path, const struct stor
 		return rc;
 	rc = journal_open(&s->journal, path, o->limit_bytes);
 	if (rc == 0) {
-		s->held.page_bytes = s->journal.page_bytes;
-		rc = recover(&s->journal, o, &found, &s->held, &s->state);
-		if (rc != 0) {
-			held_finish(&s->held);
-			journal_close(&s->journal);
-		}
+		for (int i = 0; i < STAGES; i++)
+			s->held[i].page_bytes = s->journal.page_bytes;
+		rc = recover(&s->journal, o, &found, s->held, &s->state);
+		s->chapters_deleted = found.first_chapter != 0 ? found.first_chapter - 1
+							       : s->state.next[TREE_CHAPTERS] - 1;
+		if (rc == 0)
+			rc = count_side(s);
+		if (rc != 0)
+			forget(s);
 	}
 	scan_finish(&found);
 	return rc;
@@ -67,13 +93,14 @@ int store_open(struct store **out, const struct store_options *o)
 	if (s == NULL)
 		return fail(-ENOMEM, "store: no memory");
 	s->metrics = o->metrics;
+	s->judged = o->judged;
 	int rc = open_or_salvage(s, o);
 	if (rc != 0) {
 		free(s);
 		return rc;
 	}
 	readers_init(&s->readers, &s->journal);
-	show(s);
+	store_show(s);
 	*out = s;
 	return 0;
 }
@@ -86,11 +113,10 @@ void store_close(struct store *s)
 	s->state.clean = true;
 	s->progressed = true;
 	store_begin(&t, s, clock_wall_ms());
-	store_commit(&t, NULL, NULL); /* a failure is logged; the next start corrects what it can */
+	store_commit(&t, NULL); /* a failure is logged; the next start corrects what it can */
 	bool nobody_reads = readers_shut(&s->readers);
 	assert(nobody_reads);
-	journal_close(&s->journal);
-	held_finish(&s->held);
+	forget(s);
 	free(s->spare);
 	free(s);
 }
@@ -98,15 +124,23 @@ void store_close(struct store *s)
 void store_each_block(const struct store *s, void (*on_block)(void *ctx, struct store_block b),
 		      void *ctx)
 {
-	for (size_t i = 0; i < held_count(&s->held); i++)
-		on_block(ctx, held_at(&s->held, i));
+	for (size_t i = 0; i < held_count(&s->held[STAGE_KEPT]); i++)
+		on_block(ctx, held_at(&s->held[STAGE_KEPT], i));
+}
+
+void store_each_pending(const struct store *s, void (*on_block)(void *ctx, struct store_block b),
+			void *ctx)
+{
+	const struct held *held = &s->held[STAGE_PENDING];
+	for (size_t i = 0; i < held_count(held); i++)
+		if (held_at(held, i).id >= s->state.first[TREE_PENDING])
+			on_block(ctx, held_at(held, i));
 }
 
 bool store_has_room(const struct store *s, uint64_t bytes)
 {
-	uint64_t pages = bytes / s->held.page_bytes + 2; /* a header, and the last page's rest */
-	return held_bytes(&s->held, s->held.pages + pages) <=
-	       s->journal.limit_bytes / 100 * ROOM_PERCENT;
+	uint64_t pages = bytes / s->journal.page_bytes + 2; /* a header, and the last page's rest */
+	return store_cost(s, pages) <= s->journal.limit_bytes / 100 * ROOM_PERCENT;
 }
 
 void store_begin(struct store_txn *t, struct store *s, uint64_t now_unix_ms)
@@ -120,11 +154,11 @@ void store_begin(struct store_txn *t, struct store *s, uint64_t now_unix_ms)
 	s->under_way = t;
 }
 
-static void push_batch(struct store_txn *t, struct store_batch b)
+static void push_batch(struct store_txn *t, struct store_kept b)
 {
 	if (t->n_batches == t->cap_batches) {
 		size_t cap = t->cap_batches == 0 ? 256 : t->cap_batches * 2;
-		struct store_batch *batches = realloc(t->batches, cap * sizeof(*batches));
+		struct store_kept *batches = realloc(t->batches, cap * sizeof(*batches));
 		if (batches == NULL) {
 			t->failed = fail(-ENOMEM, "store: no memory for %zu requests", cap);
 			return;
@@ -133,7 +167,7 @@ static void push_batch(struct store_txn *t, struct store_batch b)
 		t->cap_batches = t->store->n_spare = cap;
 	}
 	t->batches[t->n_batches++] = b;
-	t->bytes += b.payload.len;
+	t->bytes += b.request.len;
 }
 
 void store_append(struct store_txn *t, struct slice payload, uint32_t spans, uint32_t rejected)
@@ -146,161 +180,25 @@ void store_append(struct store_txn *t, struct slice payload, uint32_t spans, uin
 	if (payload.len > BLOCK_MAX_PAYLOAD)
 		t->failed = fail(-EMSGSIZE, "store: a request of %zu bytes", payload.len);
 	else if (spans != 0)
-		push_batch(t, (struct store_batch){payload, spans});
+		push_batch(t, (struct store_kept){payload, spans});
 }
 
-/* How many of the batches from `from` on go into one block, and the block's size. */
-static size_t pack(const struct store_txn *t, size_t from, size_t *block_len)
+void store_rule(struct store_txn *t, const struct store_ruling *r)
 {
-	size_t n = 0, len = BLOCK_HEADER;
-	for (; from + n < t->n_batches; n++) {
-		size_t size = record_size((uint32_t)t->batches[from + n].payload.len);
-		if (n != 0 && len + size > BLOCK_TARGET)
-			break;
-		len += size;
+	const struct state *st = &t->store->state;
+	uint64_t spans = 0;
+	assert(t->ruling == NULL && r->position < st->next[TREE_PENDING]);
+	assert(r->first_pending <= st->next[TREE_PENDING]);
+	assert(r->first_chapter <= st->next[TREE_CHAPTERS]);
+	for (size_t i = 0; i < r->n_kept; i++) {
+		assert(r->kept[i].request.len != 0 && r->kept[i].spans != 0);
+		spans += r->kept[i].spans;
+		if (r->kept[i].request.len > BLOCK_MAX_PAYLOAD && t->failed == 0)
+			t->failed = fail(-EMSGSIZE, "store: a request of %zu bytes",
+					 r->kept[i].request.len);
 	}
-	*block_len = len;
-	return n;
-}
-
-static void fill_block(uint8_t *at, size_t len, const struct store_batch *batches, struct block *b)
-{
-	uint32_t end = BLOCK_HEADER;
-	for (uint32_t i = 0; i < b->n_records; i++) {
-		end += record_write(at + end, b->first_seq + i, batches[i].payload);
-		b->n_spans += batches[i].spans;
-	}
-	assert(end == len);
-	b->records = slice_of(at + BLOCK_HEADER, len - BLOCK_HEADER);
-	block_seal(at, b);
-}
-
-/* From the batches straight into LMDB's pages. */
-static void write_blocks(const struct store_txn *t, struct journal_txn *jt, struct state *next,
-			 size_t n_retired, uint64_t retired_pages)
-{
-	struct held *held = &t->store->held;
-	uint64_t head =
-	    n_retired < held_count(held) ? held_at(held, n_retired).id : next->next_block;
-	for (size_t i = 0, n; i < t->n_batches && jt->rc == 0; i += n) {
-		size_t len;
-		n = pack(t, i, &len);
-		struct block b = {.id = next->next_block++,
-				  .unix_ms = t->now_unix_ms,
-				  .first_seq = next->next_seq,
-				  .head = head,
-				  .n_records = (uint32_t)n};
-		uint8_t *at = journal_reserve(jt, b.id, len);
-		if (at == NULL)
-			return;
-		fill_block(at, len, t->batches + i, &b);
-		next->next_seq += n;
-		if (held_add(held,
-			     (struct store_block){b.id, b.unix_ms, b.n_spans, (uint32_t)len}) != 0)
-			jt->rc = ENOMEM;
-		else if (held_bytes(held, held->pages - retired_pages) >
-			 t->store->journal.limit_bytes)
-			jt->rc = JOURNAL_FULL;
-	}
-}
-
-static bool is_past(const struct ledger *l, struct store_block b)
-{
-	for (unsigned i = 0; i < l->n_exporters; i++) {
-		struct cursor c = l->exporter[i].cursor[PLACE_JOURNAL];
-		if (c.block_id < b.id || (c.block_id == b.id && c.offset < b.bytes - BLOCK_HEADER))
-			return false;
-	}
-	return true;
-}
-
-/* The head blocks that go with this commit: every cursor is past them, and becomes durable with it.
- */
-static size_t retirable(const struct store *s, uint64_t *pages)
-{
-	size_t n = 0;
-	*pages = 0;
-	while (n < RETIRE_AT_ONCE && n < held_count(&s->held) &&
-	       is_past(&s->state.ledger, held_at(&s->held, n)))
-		*pages += held_pages(&s->held, held_at(&s->held, n++));
-	return n;
-}
-
-/* LMDB is in panic after a failed write of a meta page: whether that transaction is on disk shows
- * only when the file is opened again. */
-static int reopen(struct store *s)
-{
-	if (!readers_shut(&s->readers))
-		return -EAGAIN;
-	journal_close(&s->journal);
-	int rc = journal_reopen(&s->journal);
-	if (rc > 0)
-		rc = fail(-EIO, "store: the journal is not readable any more");
-	if (rc != 0)
-		return rc;
-	readers_open(&s->readers);
-	log_warn("journal opened anew after a failed write", "path=%s", s->journal.path);
-	return 0;
-}
-
-/* What `t` adds is in RAM (`next`, the end of `held`) before it is on disk; the caller takes it
- * back on failure. Blocks at the end that nobody was told of come from a commit that failed and yet
- * got through. */
-static int write_all(const struct store_txn *t, struct state *next, size_t n_retired,
-		     uint64_t retired_pages)
-{
-	struct store *s = t->store;
-	struct journal_txn jt;
-	journal_begin(&jt, &s->journal);
-	if (jt.rc == MDB_PANIC && reopen(s) == 0)
-		journal_begin(&jt, &s->journal);
-	journal_delete_from(&jt, next->next_block);
-	if (n_retired != 0)
-		journal_delete_through(&jt, held_at(&s->held, n_retired - 1).id);
-	write_blocks(t, &jt, next, n_retired, retired_pages);
-	state_put(next, &jt);
-	return journal_commit(&jt);
-}
-
-static void committed(struct store_txn *t, const struct state *next, size_t n_retired,
-		      size_t n_before, void (*on_block)(void *ctx, struct store_block b), void *ctx)
-{
-	struct store *s = t->store;
-	uint64_t bytes = 0;
-	s->state = *next;
-	s->progressed = false;
-	for (size_t i = n_before; i < held_count(&s->held); i++) {
-		bytes += held_at(&s->held, i).bytes;
-		if (on_block != NULL)
-			on_block(ctx, held_at(&s->held, i));
-	}
-	held_drop(&s->held, n_retired);
-	metric_add(s->metrics, METRIC_COMMITS, 1);
-	metric_add(s->metrics, METRIC_COMMITTED_BYTES, bytes);
-	show(s);
-}
-
-int store_commit(struct store_txn *t, void (*on_block)(void *ctx, struct store_block b), void *ctx)
-{
-	struct store *s = t->store;
-	uint64_t start = clock_ns(CLOCK_MONOTONIC), retired_pages;
-	size_t n_before = held_count(&s->held), n_retired = retirable(s, &retired_pages);
-	s->under_way = NULL;
-	if (t->failed != 0)
-		return t->failed;
-	if (t->received == 0 && !s->progressed && n_retired == 0)
-		return 0;
-	struct state next = s->state;
-	ledger_enter(&next.ledger, t->received, t->rejected);
-	int rc = write_all(t, &next, n_retired, retired_pages);
-	if (rc == 0) {
-		histogram_observe(&s->metrics->commit, (clock_ns(CLOCK_MONOTONIC) - start) / 1000);
-		committed(t, &next, n_retired, n_before, on_block, ctx);
-		return 0;
-	}
-	held_cut(&s->held, n_before);
-	metric_add(s->metrics, METRIC_COMMIT_ERRORS, 1);
-	return rc == JOURNAL_FULL ? STORE_FULL : rc;
+	assert(spans == r->spans[0]);
+	t->ruling = r;
 }
 
 void store_progress(struct store *s, unsigned exporter, const struct progress *p)
@@ -308,12 +206,6 @@ void store_progress(struct store *s, unsigned exporter, const struct progress *p
 	assert(exporter < s->state.ledger.n_exporters);
 	ledger_apply(&s->state.ledger.exporter[exporter], p);
 	s->progressed = true;
-}
-
-bool store_is_dirty(const struct store *s)
-{
-	return s->progressed ||
-	       (held_count(&s->held) != 0 && is_past(&s->state.ledger, held_at(&s->held, 0)));
 }
 
 void store_touch(struct store *s)

@@ -119,13 +119,13 @@ static const char *folder(struct survey *s, unsigned exporter, enum place box)
 /* ---- the journal ---- */
 
 /* Copies the first block with an id of at least *id. 0, JOURNAL_NONE, JOURNAL_BAD or negative. */
-static int copy_block(struct survey *s, uint64_t *id)
+static int copy_block(struct survey *s, enum journal_tree in, uint64_t *id)
 {
 	struct journal_txn t;
 	struct slice bytes;
 	s->copy.len = 0;
 	journal_begin_read(&t, &s->journal);
-	int rc = journal_next(&t, id, &bytes);
+	int rc = journal_next(&t, in, id, &bytes);
 	if (rc == 0)
 		rc = buf_append(&s->copy, bytes.data, bytes.len) == 0 ? 0 : -ENOMEM;
 	journal_abort(&t);
@@ -146,17 +146,17 @@ static uint32_t spans_after(const struct block *b, struct cursor c)
 	return done < b->n_spans ? b->n_spans - done : 0;
 }
 
-static int each_block(struct survey *s, struct cursor from,
+static int each_block(struct survey *s, enum block_stage stage, struct cursor from,
 		      int (*on_item)(void *ctx, const struct survey_item *item), void *ctx)
 {
 	uint64_t id = from.block_id != 0 ? from.block_id : 1;
 	int rc;
-	for (; (rc = copy_block(s, &id)) == 0; id++) {
+	for (; (rc = copy_block(s, (enum journal_tree)stage, &id)) == 0; id++) {
 		struct block b;
 		struct survey_item item = {.place = PLACE_JOURNAL, .id = id, .status = -1};
 		item.bytes = s->copy.len;
 		item.from = id == from.block_id ? from : (struct cursor){.block_id = id};
-		item.damaged = block_open(&b, buf_slice(&s->copy), id) != 0;
+		item.damaged = block_open(&b, buf_slice(&s->copy), id) != 0 || b.stage != stage;
 		if (!item.damaged) {
 			item.block = &b;
 			item.oldest_ms = b.unix_ms;
@@ -355,8 +355,15 @@ int survey_each(struct survey *s, unsigned exporter, enum place place,
 		int (*on_item)(void *ctx, const struct survey_item *item), void *ctx)
 {
 	if (place == PLACE_JOURNAL)
-		return each_block(s, s->state.ledger.exporter[exporter].cursor[place], on_item,
-				  ctx);
+		return each_block(s, STAGE_KEPT, s->state.ledger.exporter[exporter].cursor[place],
+				  on_item, ctx);
 	struct box_walk w = {.place = place, .on_item = on_item, .ctx = ctx};
 	return each_in_box(s, exporter, &w);
+}
+
+int survey_each_pending(struct survey *s, int (*on_item)(void *ctx, const struct survey_item *item),
+			void *ctx)
+{
+	struct cursor from = {.block_id = s->state.first[TREE_PENDING]};
+	return each_block(s, STAGE_PENDING, from, on_item, ctx);
 }

@@ -39,4 +39,9 @@ struct survey_item {
 int survey_each(struct survey *s, unsigned exporter, enum place place,
 		int (*on_item)(void *ctx, const struct survey_item *item), void *ctx);
 
+/* The blocks that wait for a ruling, as items of PLACE_JOURNAL. Which of their spans are decided
+ * already cannot be seen here: those that are not, survey_ledger() counts. */
+int survey_each_pending(struct survey *s, int (*on_item)(void *ctx, const struct survey_item *item),
+			void *ctx);
+
 #endif

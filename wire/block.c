@@ -66,6 +66,7 @@ int block_open(struct block *b, struct slice bytes, uint64_t expected_id)
 	b->first_seq = get64(h + 40);
 	b->n_spans = get32(h + 48);
 	b->head = get64(h + 52);
+	b->stage = get32(h + 60);
 	uint32_t raw_len = get32(h + 28), stored_len = get32(h + 32);
 	if (b->id != expected_id || raw_len != stored_len || stored_len != bytes.len - BLOCK_HEADER)
 		return BLOCK_BAD;
@@ -126,6 +127,7 @@ void block_seal(uint8_t *bytes, const struct block *b)
 	put64(bytes + 40, b->first_seq);
 	put32(bytes + 48, b->n_spans);
 	put64(bytes + 52, b->head);
+	put32(bytes + 60, b->stage);
 	put32(bytes + AT_CRC, block_crc(bytes, (size_t)BLOCK_HEADER + len));
 }
 

@@ -4,10 +4,10 @@
  * Little endian. Block header, 64 bytes:
  *   magic "RLB1" | u16 version | u16 codec (0: stored as is) | u64 block_id | u64 unix_ms |
  *   u32 n_records | u32 raw_len | u32 stored_len | u32 crc32c | u64 first_batch_seq | u32 n_spans |
- *   u64 head | zeros
+ *   u64 head | u32 stage
  * head is the id of the oldest block that was held once this one was committed, so that who finds
  * blocks in a file without its trees (storage/salvage.h) knows which are done with; 0 in blocks of
- * older versions.
+ * older versions. stage: 0 kept, 1 pending judgement; each stage has ids of its own.
  * crc32c is over the header with its crc field zero, then the stored bytes. Record:
  *   u32 len | u8 signal (1: traces) | u8 encoding (0: OTLP protobuf) | u16 n/a, 0 | u64 batch_seq |
  *   payload | zeros to a multiple of 8
@@ -27,10 +27,12 @@ enum {
 	BLOCK_BAD = 1
 };
 
+enum block_stage { STAGE_KEPT, STAGE_PENDING, STAGES };
+
 struct block {
 	uint64_t id, unix_ms, first_seq, head;
-	uint32_t n_records, n_spans;
-	struct slice records; /* borrows what block_open() was given */
+	uint32_t n_records, n_spans, stage; /* enum block_stage, or what a file made of it */
+	struct slice records;               /* borrows what block_open() was given */
 };
 
 struct record {

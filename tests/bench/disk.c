@@ -102,7 +102,7 @@ static double journal_turn(struct disk *d, uint64_t bytes)
 			struct progress p = {.done = {.block_id = d->last_block - HELD_BLOCKS}};
 			store_progress(d->store, 0, &p);
 		}
-		if (store_commit(&t, on_block, d) != 0)
+		if (store_commit(&t, &(struct store_told){.on_block = on_block, .ctx = d}) != 0)
 			return -1;
 	}
 	d->cpu_s += cpu_seconds() - cpu_s;

@@ -111,7 +111,7 @@ bool boxes_open(struct boxes *bs, struct world *w, struct store *s, const char *
 	store_begin(&t, s, 1000000);
 	if (on_commit != NULL)
 		on_commit(ctx, false);
-	if (store_commit(&t, NULL, NULL) != 0)
+	if (store_commit(&t, NULL) != 0)
 		return world_wrong(w, "commit fails");
 	w->durable = w->now;
 	w->progressed = false;

@@ -76,7 +76,7 @@ static void fill_journal(uint64_t bytes)
 		store_begin(&t, s, 1);
 		for (uint64_t end = sum + GROUP; sum < end; sum += request.len)
 			store_append(&t, buf_slice(&request), 100, 0);
-		int rc = store_commit(&t, NULL, NULL);
+		int rc = store_commit(&t, NULL);
 		if (rc != 0)
 			give_up("journal cannot be filled", rc);
 	}

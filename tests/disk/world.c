@@ -295,7 +295,7 @@ static bool commit(struct world *w, struct store *s, uint32_t n,
 	enter(w, spans, rejected, n);
 	if (on_commit != NULL)
 		on_commit(ctx, false);
-	int rc = store_commit(&t, NULL, NULL);
+	int rc = store_commit(&t, NULL);
 	for (uint32_t i = 0; i < n; i++)
 		buf_finish(&body[i]);
 	if (rc != 0)

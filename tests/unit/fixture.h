@@ -76,7 +76,7 @@ static inline int try_put(struct store *s, uint64_t first_id, uint32_t spans, si
 	pb_numbered_request(&request, first_id, spans, bytes);
 	store_begin(&t, s, 1);
 	store_append(&t, buf_slice(&request), spans, 0);
-	int rc = store_commit(&t, remember_block, out);
+	int rc = store_commit(&t, &(struct store_told){.on_block = remember_block, .ctx = out});
 	buf_finish(&request);
 	return rc;
 }
@@ -94,7 +94,7 @@ static inline int commit_nothing(struct store *s)
 {
 	struct store_txn t;
 	store_begin(&t, s, 1);
-	return store_commit(&t, NULL, NULL);
+	return store_commit(&t, NULL);
 }
 
 static inline void sent(struct store *s, unsigned exporter, struct cursor done, uint64_t spans)

@@ -255,7 +255,7 @@ static void test_cursor_within_a_record_is_exact_over_a_restart(void)
 		pb_numbered_request(&request[i], i * 10, i + 5, 50 + i);
 		store_append(&t, buf_slice(&request[i]), i + 5, 0);
 	}
-	CHECK_EQ(store_commit(&t, remember_block, &b), 0);
+	CHECK_EQ(store_commit(&t, &(struct store_told){.on_block = remember_block, .ctx = &b}), 0);
 	uint32_t second = record_size((uint32_t)request[0].len);
 	sent(s, 0, (struct cursor){b.id, second, 4}, 5 + 4);
 	store_close(s);

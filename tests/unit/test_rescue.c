@@ -178,7 +178,7 @@ static void test_what_a_client_wrote_into_a_payload_is_no_block(void)
 		memcpy(payload + at, page, sizeof(page));
 	store_begin(&t, s, 1);
 	store_append(&t, slice_of(payload, sizeof(payload)), 1, 0);
-	CHECK_EQ(store_commit(&t, NULL, NULL), 0);
+	CHECK_EQ(store_commit(&t, NULL), 0);
 	store_close(s);
 	CHECK_EQ(rescue_scan(in_dir("journal.mdb"), RESCUE_BLOCKS, on_found, &f), 0);
 	CHECK(f.n == 1 && f.id[0] == 1);

@@ -21,7 +21,7 @@ static void test_requests_come_back_byte_for_byte(void)
 	store_append(&t, buf_slice(&large), 1, 0);
 	store_append(&t, buf_slice(&small), 2, 0);
 	store_append(&t, slice_of(NULL, 0), 0, 4);
-	CHECK_EQ(store_commit(&t, count_block, blocks), 0);
+	CHECK_EQ(store_commit(&t, &(struct store_told){.on_block = count_block, .ctx = blocks}), 0);
 	CHECK_EQ(blocks[0], 3);
 	CHECK_EQ(blocks[1], 5);
 	struct ledger l = balanced(s);
@@ -60,7 +60,7 @@ static void test_small_requests_share_a_block(void)
 	store_begin(&t, s, 1);
 	for (int i = 0; i < 100; i++)
 		store_append(&t, buf_slice(&request), 10, 0);
-	CHECK_EQ(store_commit(&t, count_block, blocks), 0);
+	CHECK_EQ(store_commit(&t, &(struct store_told){.on_block = count_block, .ctx = blocks}), 0);
 	CHECK_EQ(blocks[0], (100 * (request.len + 24)) / BLOCK_TARGET + 1);
 	CHECK_EQ(blocks[1], 1000);
 	store_close(s);
@@ -115,7 +115,8 @@ static void commit_for_ever(int pipe_fd, uint64_t next_id, unsigned seed)
 		}
 		store_ledger(s, &l);
 		uint64_t left = l.exporter[0].held[PLACE_JOURNAL];
-		if (store_commit(&t, remember_block, &b) != 0)
+		if (store_commit(&t, &(struct store_told){.on_block = remember_block, .ctx = &b}) !=
+		    0)
 			_exit(2);
 		if (write(pipe_fd, acks, (size_t)n * sizeof(acks[0])) < 0)
 			_exit(3);
@@ -236,7 +237,7 @@ static void test_block_stays_while_its_last_record_is_open(void)
 	store_begin(&t, s, 1);
 	store_append(&t, buf_slice(&request), 2, 0);
 	store_append(&t, buf_slice(&request), 2, 0);
-	CHECK_EQ(store_commit(&t, remember_block, &b), 0);
+	CHECK_EQ(store_commit(&t, &(struct store_told){.on_block = remember_block, .ctx = &b}), 0);
 	sent(s, 0, (struct cursor){b.id, record_size((uint32_t)request.len), 1}, 3);
 	CHECK_EQ(commit_nothing(s), 0);
 	CHECK_EQ(held_blocks(s), 1);
@@ -275,7 +276,9 @@ static void test_fifo_keeps_the_file_small(void)
 		}
 		store_begin(&t, s, 1);
 		store_append(&t, slice_of(request.data, request.len), 1, 0);
-		CHECK_EQ(store_commit(&t, remember_block, b), 0);
+		CHECK_EQ(
+		    store_commit(&t, &(struct store_told){.on_block = remember_block, .ctx = b}),
+		    0);
 		live_bytes += b->bytes;
 		if (i == CYCLES / 2)
 			half_way = file_bytes();
