@@ -53,10 +53,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/siphash.h"
 #include "base/slice.h"
 
 enum {
 	CONDITION_BAD = 1,
+	CONDITION_FIELDS = 16,
 	CONDITION_WORDS = 240,
 	CONDITION_MAX_BYTES = 16384,
 	CONDITION_MAX_BITS = 256,
@@ -78,6 +80,15 @@ void condition_set_destroy(struct condition_set *set);
 int condition_add(struct condition_set *set, struct slice text, uint32_t *number,
 		  struct condition_error *why);
 
+/* A field whose values traces are told apart by, such as resource.team, span.http.route |
+ * span.url.path, root.url.path or service.name. Names and alternatives are those of conditions; a
+ * name without a prefix is an attribute of the span, else of its resource. Not of events and links,
+ * of which a span has many, and no durations. Equal fields have one number; numbers count from 0.
+ * At most CONDITION_FIELDS. Outcomes as of condition_add(). */
+int condition_add_field(struct condition_set *set, struct slice text, uint32_t *number,
+			struct condition_error *why);
+uint32_t condition_set_fields(const struct condition_set *set);
+
 /* Makes the tables for evaluation, when all are in. 0, or negative: no memory. */
 int condition_compile(struct condition_set *set);
 
@@ -95,6 +106,11 @@ struct span_facts {
 	uint32_t ordinal;    /* of the span in the request, from 0, in the order of the document */
 	uint32_t offset, length; /* in the request, of the span with its tag and length */
 	uint64_t bits[CONDITION_BIT_WORDS]; /* the predicates it meets */
+	/* By field: 0 where it is missing, or is of the root and this is none; else the low half of
+	 * the keyed hash of the value as operators for text see it, so that 200, 200.0 and "200"
+	 * are one (but "200.0", like 1.10 in "1.10", is another), with 1 for 0. The elements of an
+	 * array are hashed one after the other; lists of keys, bytes and nothing are all alike. */
+	const uint32_t *keys;
 };
 
 /* 0 where the end is before the start: skewed clocks and spans without an end are normal. */
@@ -107,6 +123,9 @@ static inline uint64_t span_duration_ns(const struct span_facts *f)
 struct condition_scratch;
 struct condition_scratch *condition_scratch_create(const struct condition_set *set);
 void condition_scratch_destroy(struct condition_scratch *s);
+/* What the hashes of fields are keyed with: zeros until this is called. Give it the same from start
+ * to start, or what is remembered by key is forgotten. */
+void condition_scratch_set_key(struct condition_scratch *s, const struct siphash_key *key);
 /* Matches of regular expressions that were given up, and so did not hold. */
 uint64_t condition_scratch_gave_up(const struct condition_scratch *s);
 

@@ -684,12 +684,17 @@ static void span_found(struct run *r, const struct field *span)
 	struct condition_scratch *s = r->s;
 	struct span_seen seen = {.facts = {.ordinal = r->ordinal++,
 					   .offset = (uint32_t)(span->whole.data - r->base),
-					   .length = (uint32_t)span->whole.len}};
+					   .length = (uint32_t)span->whole.len,
+					   .keys = s->keys}};
 	s->epoch[LEVEL_SPAN] = ++s->clock;
 	s->dirty = (struct mask){{0}};
 	walk_span(s, span->value, &seen);
 	attributes_end(s, 0, s->epoch[LEVEL_SPAN]);
 	tell_facts(s, &seen);
+	if (r->set->n_key_fields != 0)
+		condition_hash_fields(s,
+				      &(struct key_span){seen.name, seen.kind, seen.status,
+							 seen.facts.is_root, seen.facts.is_error});
 	struct mask bits = r->base_bits;
 	for (uint32_t w = 0; w < CONDITION_BIT_WORDS; w++) {
 		uint64_t rest = s->dirty.words[w] & ~r->fixed.words[w];
@@ -731,6 +736,8 @@ static void walk_scope(struct run *r, struct slice scope_spans)
 			attribute_found(s, LEVEL_SCOPE, f.value.data, f.value.len, epoch);
 	}
 	attributes_end(s, 0, epoch);
+	s->scope_name = name;
+	s->scope_version = version;
 	text_field_found(s, LEVEL_SCOPE, WHAT_NAME, name, epoch);
 	text_field_found(s, LEVEL_SCOPE, WHAT_VERSION, version, epoch);
 	r->fixed = r->set->fixed;
@@ -767,6 +774,7 @@ static void wind_clock(struct condition_scratch *s)
 	memset(s->subject_seen, 0, set->n_subjects * sizeof(*s->subject_seen));
 	memset(s->candidate, 0, set->n_leaves * sizeof(*s->candidate));
 	memset(s->given_up, 0, set->n_leaves * sizeof(*s->given_up));
+	memset(s->hashed, 0, sizeof(s->hashed));
 }
 
 void condition_evaluate(const struct condition_set *set, struct condition_scratch *scratch,

@@ -523,6 +523,47 @@ static void lower_trace(struct lowering *l, const struct expr *e)
 	}
 }
 
+/* ---- keys ---- */
+
+static bool same_field(const struct key_field *a, const struct key_field *b)
+{
+	bool same = a->of_root == b->of_root && a->n_sources == b->n_sources;
+	for (uint32_t i = 0; same && i < a->n_sources; i++)
+		same = a->sources[i].level == b->sources[i].level &&
+		       a->sources[i].what == b->sources[i].what &&
+		       a->sources[i].slot == b->sources[i].slot;
+	return same;
+}
+
+int condition_lower_field(struct condition_set *set, const struct field_name *fields, uint32_t n,
+			  uint32_t *number, struct condition_error *why)
+{
+	struct lowering l = {.set = set, .why = why};
+	struct key_field field = {.of_root = fields[0].of_root};
+	for (uint32_t i = 0; i < n; i++) {
+		struct field_name both[2];
+		uint32_t names = with_renamed(&fields[i], both);
+		for (uint32_t k = 0; k < names; k++) {
+			struct key_source source = {(uint8_t)both[k].level, (uint8_t)both[k].what,
+						    0};
+			if (both[k].what == WHAT_ATTRIBUTE)
+				source.slot = slot_of(&l, both[k].level, both[k].key, 0);
+			field.sources[field.n_sources++] = source;
+		}
+	}
+	uint32_t at = 0;
+	while (at < set->n_key_fields && !same_field(&set->key_fields[at], &field))
+		at++;
+	if (l.rc == 0 && at == CONDITION_FIELDS)
+		too_many(&l, 0, "fields of keys", CONDITION_FIELDS);
+	if (l.rc != 0)
+		return l.rc;
+	set->key_fields[at] = field;
+	set->n_key_fields += at == set->n_key_fields;
+	*number = at;
+	return 0;
+}
+
 int condition_lower(struct condition_set *set, const struct expr *e, struct condition_error *why)
 {
 	struct lowering l = {.set = set, .why = why};

@@ -177,6 +177,13 @@ static bool is_id(struct slice key)
 	return false;
 }
 
+static bool refuse_id(struct parser *p, size_t at)
+{
+	return parser_fail(p, at,
+			   "rules cannot read ids or tracestate: what they keep would not have the "
+			   "probability that is written on it");
+}
+
 /* A key without a dot that is nearly a name of ours: somebody means that name. */
 static bool is_slip(struct parser *p, size_t at, struct slice whole, const struct field_name *f)
 {
@@ -249,10 +256,72 @@ bool field_parse(struct parser *p, struct field_name *f)
 				   "expected the name of a field or the key of an "
 				   "attribute");
 	if (is_id(f->key))
-		return parser_fail(p, word.at,
-				   "rules cannot read ids or tracestate: what they keep would not "
-				   "have the probability that is written on it");
+		return refuse_id(p, word.at);
 	return quoted || name_or_key(p, word.at, word.text, f);
+}
+
+static bool has_prefix(struct slice word)
+{
+	bool has = begins_with(word, "root.") || begins_with(word, "trace.");
+	for (size_t i = 0; i < N_PREFIXES; i++)
+		has = has || begins_with(word, PREFIXES[i].name);
+	return has;
+}
+
+/* name, or resuorce.team: somebody means a field with its prefix. */
+static bool is_bare_slip(struct parser *p, struct slice word)
+{
+	char whole[DISTANCE_WORD_MAX + 1];
+	copy_word(whole, word);
+	for (size_t i = 0; i < N_PREFIXES; i++) {
+		const char *prefix = PREFIXES[i].name;
+		size_t len = strcspn(whole, ".");
+		char first[DISTANCE_WORD_MAX + 1];
+		copy_word(first, slice_of(word.data, len));
+		snprintf(first + len, sizeof(first) - len, ".");
+		if (whole[len] != '.' || word_distance(first, prefix) != 1)
+			continue;
+		parser_fail(
+		    p, p->token.at,
+		    "unknown field `%s`, did you mean `%s%s`? (an attribute of that name is "
+		    "written \"%s\")",
+		    whole, prefix, whole + len + 1, whole);
+		return true;
+	}
+	for (size_t i = 0; i < N_BUILTINS; i++) {
+		if (BUILTINS[i].level != LEVEL_SPAN || !slice_is(word, BUILTINS[i].name))
+			continue;
+		parser_fail(
+		    p, p->token.at,
+		    "unknown field `%s`, did you mean `span.%s`? (an attribute of that name "
+		    "is written \"%s\")",
+		    whole, whole, whole);
+		return true;
+	}
+	return false;
+}
+
+bool key_field_parse(struct parser *p, struct field_name *f, bool *bare)
+{
+	struct token word = p->token;
+	*bare = word.kind == TOKEN_STRING || (word.kind == TOKEN_WORD && !has_prefix(word.text));
+	if (word.kind == TOKEN_WORD && begins_with(word.text, "trace.") && !is_id(word.text))
+		return parser_fail(p, word.at, "what is counted of a trace is no key");
+	if (word.kind == TOKEN_WORD && !*bare && !is_id(word.text))
+		return field_parse(p, f);
+	if (word.kind != TOKEN_STRING && word.kind != TOKEN_WORD)
+		return parser_fail(p, word.at,
+				   "expected a field, such as resource.team or http.route");
+	*f = (struct field_name){.level = LEVEL_SPAN, .what = WHAT_ATTRIBUTE, .key = word.text};
+	if (word.text.len == 0)
+		return parser_fail(p, word.at, "expected the key of an attribute");
+	if (slice_is(word.text, "source") || slice_is(word.text, "tenant"))
+		return unknown_beginning(p);
+	if (is_id(word.text))
+		return refuse_id(p, word.at);
+	if (word.kind == TOKEN_WORD && is_bare_slip(p, word.text))
+		return false;
+	return token_next(p);
 }
 
 bool field_is_text(const struct field_name *f)
@@ -263,9 +332,7 @@ bool field_is_text(const struct field_name *f)
 bool fact_parse(struct parser *p, enum fact *fact, bool *in_ms)
 {
 	if (is_id(p->token.text))
-		return parser_fail(p, p->token.at,
-				   "rules cannot read ids or tracestate: what they keep would not "
-				   "have the probability that is written on it");
+		return refuse_id(p, p->token.at);
 	for (size_t i = 0; FACTS[i] != NULL; i++) {
 		if (!slice_is(p->token.text, FACTS[i]))
 			continue;

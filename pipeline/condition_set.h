@@ -24,6 +24,9 @@ enum {
 	MAX_LEAVES = 8192,
 	MAX_NODES = 32768,
 	MAX_ALTERNATIVES = 32,
+	MAX_KEY_FIELDS = 8, /* of one key, as written */
+	MAX_KEY_SOURCES =
+	    3 * MAX_KEY_FIELDS, /* a bare name that was renamed: two and the resource */
 	NO_INDEX = 0xffff
 };
 
@@ -134,6 +137,19 @@ struct condition {
 	uint32_t first; /* op */
 };
 
+/* Where the value of a field may come from. */
+struct key_source {
+	uint8_t level, what;
+	uint16_t slot; /* of WHAT_ATTRIBUTE */
+};
+
+/* A field of condition_add_field(): the first source that is present. */
+struct key_field {
+	bool of_root;
+	uint8_t n_sources;
+	struct key_source sources[MAX_KEY_SOURCES];
+};
+
 struct condition_set {
 	struct arena arena;
 	struct slot *slots;
@@ -148,6 +164,8 @@ struct condition_set {
 	    room_conditions;
 	uint32_t predicates[CONDITION_MAX_BITS]; /* refs */
 	uint32_t n_predicates;
+	struct key_field key_fields[CONDITION_FIELDS];
+	uint32_t n_key_fields;
 
 	/* From condition_compile() on: */
 	bool compiled;
@@ -176,6 +194,21 @@ struct condition_scratch {
 	uint32_t n_touched;
 	uint64_t gave_up;
 	struct mask dirty; /* predicates that what was found has to do with */
+
+	struct siphash_key hash_key;
+	uint32_t keys[CONDITION_FIELDS];
+	struct slice scope_name, scope_version;
+	/* What resource and scope say is hashed once for all their spans. */
+	struct {
+		uint32_t epoch, hash;
+	} hashed[CONDITION_FIELDS][MAX_KEY_SOURCES];
+};
+
+/* What fields of our own are at the end of a span. */
+struct key_span {
+	struct slice name;
+	int32_t kind, status;
+	bool is_root, is_error;
 };
 
 static inline bool mask_has(const struct mask *m, uint32_t bit)
@@ -276,5 +309,12 @@ bool set_grow(void *all, uint32_t n, uint32_t *room, size_t size);
 /* Makes nodes, leaves and predicates of parsed text, and appends to set->ops. 0, CONDITION_BAD or
  * negative. */
 int condition_lower(struct condition_set *set, const struct expr *e, struct condition_error *why);
+
+/* Adds the field that is the first of these. 0, CONDITION_BAD or negative. */
+int condition_lower_field(struct condition_set *set, const struct field_name *fields, uint32_t n,
+			  uint32_t *number, struct condition_error *why);
+
+/* Fills in s->keys at the end of a span, while its epochs are those of s. */
+void condition_hash_fields(struct condition_scratch *s, const struct key_span *span);
 
 #endif

@@ -123,6 +123,8 @@ size_t token_offset(const struct parser *p, const struct token *string, size_t n
 bool field_parse(struct parser *p, struct field_name *f);
 bool fact_parse(struct parser *p, enum fact *fact, bool *in_ms);
 bool field_is_text(const struct field_name *f); /* an attribute, name or version */
+/* The same for keys: *bare is an attribute of the span, else of its resource. */
+bool key_field_parse(struct parser *p, struct field_name *f, bool *bare);
 
 /* Says that `word` is unknown, and which of the words (up to NULL) may have been meant. */
 bool name_unknown(struct parser *p, size_t at, const char *sort, struct slice word,

@@ -3,7 +3,6 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,6 +183,19 @@ bool value_next(struct slice *array, struct value *v)
 	return false;
 }
 
+/* Decimal digits from the end of `room`; snprintf takes ten times as long. */
+static struct slice int_text(int64_t n, char room[NUMBER_TEXT_MAX])
+{
+	char *at = room + NUMBER_TEXT_MAX;
+	uint64_t rest = n < 0 ? -(uint64_t)n : (uint64_t)n;
+	do
+		*--at = (char)('0' + rest % 10);
+	while ((rest /= 10) != 0);
+	if (n < 0)
+		*--at = '-';
+	return slice_of(at, (size_t)(room + NUMBER_TEXT_MAX - at));
+}
+
 bool value_text(const struct value *v, char room[NUMBER_TEXT_MAX], struct slice *text)
 {
 	int len;
@@ -195,8 +207,11 @@ bool value_text(const struct value *v, char room[NUMBER_TEXT_MAX], struct slice 
 		*text = slice_str(v->yes ? "true" : "false");
 		return true;
 	case VALUE_NUMBER:
-		len = v->number.is_int ? snprintf(room, NUMBER_TEXT_MAX, "%" PRId64, v->number.i)
-				       : snprintf(room, NUMBER_TEXT_MAX, "%.15g", v->number.d);
+		if (v->number.is_int) {
+			*text = int_text(v->number.i, room);
+			return true;
+		}
+		len = snprintf(room, NUMBER_TEXT_MAX, "%.15g", v->number.d);
 		*text = slice_of(room, (size_t)len);
 		return true;
 	default:

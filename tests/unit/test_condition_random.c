@@ -454,23 +454,34 @@ static bool equals(const AnyValue *v, const struct literal *l)
 	}
 }
 
+static long double number_in(const AnyValue *v)
+{
+	if (v->value_case == CASE(INT))
+		return (long double)v->int_value;
+	return v->value_case == CASE(DOUBLE) ? (long double)v->double_value : 0;
+}
+
+/* As operators for text see it. */
+static const char *text_in(const AnyValue *v, char room[64])
+{
+	if (v->value_case == CASE(STRING))
+		return v->string_value;
+	if (v->value_case == CASE(BOOL))
+		return v->bool_value ? "true" : "false";
+	snprintf(room, 64, v->value_case == CASE(INT) ? "%.0Lf" : "%.15Lg", number_in(v));
+	if (v->value_case == CASE(DOUBLE) && v->double_value == 9007199254740992.0)
+		snprintf(room, 64, "9007199254740992"); /* whole: as an int */
+	return room;
+}
+
 static bool scalar_meets(const struct node *n, const AnyValue *v)
 {
 	char text[64];
 	if (n->op <= IN)
 		return equals(v, &n->value[0]) || (n->op == IN && equals(v, &n->value[1]));
-	long double is = 0;
+	long double is = number_in(v);
 	bool is_number = v->value_case == CASE(INT) || v->value_case == CASE(DOUBLE);
-	if (v->value_case == CASE(INT))
-		is = (long double)v->int_value;
-	else if (v->value_case == CASE(DOUBLE))
-		is = (long double)v->double_value;
-	snprintf(text, sizeof(text), v->value_case == CASE(INT) ? "%.0Lf" : "%.15Lg", is);
-	if (v->value_case == CASE(DOUBLE) && v->double_value == 9007199254740992.0)
-		snprintf(text, sizeof(text), "9007199254740992"); /* whole: as an int */
-	const char *s = v->value_case == CASE(STRING) ? v->string_value
-			: v->value_case == CASE(BOOL) ? (v->bool_value ? "true" : "false")
-						      : text;
+	const char *s = text_in(v, text);
 	if (n->op >= MATCHES)
 		return text_meets(n->op, s, n->value[0].text);
 	if (v->value_case == CASE(STRING) && is_decimal(s)) {
@@ -702,11 +713,94 @@ static void gather(const Request *r, struct whole *t)
 		t->duration_ns = duration_of(t->root.span);
 }
 
+/* ---- fields of keys ---- */
+
+enum { FIELDS = 6, PLACES = 3, BARE = 99 };
+
+struct key_field {
+	bool of_root;
+	int n, level[PLACES];
+	const char *key[PLACES];
+};
+
+static struct key_field random_field(void)
+{
+	static const int LEVELS[] = {L_SPAN, L_RESOURCE, L_SCOPE, BARE};
+	struct key_field f = {.of_root = below(4) == 0, .n = 1 + (int)below(PLACES)};
+	for (int i = 0; i < f.n; i++) {
+		f.level[i] = PICK(LEVELS);
+		if (f.of_root && f.level[i] == BARE)
+			f.level[i] = L_SPAN;
+		f.key[i] = PICK(KEYS);
+	}
+	return f;
+}
+
+static void print_field(const struct key_field *f, struct buf *out)
+{
+	for (int i = 0; i < f->n; i++) {
+		buf_printf(out, "%s%s", i != 0 ? " | " : "", f->of_root ? "root." : "");
+		if (f->level[i] != BARE && !(f->of_root && f->level[i] == L_SPAN))
+			buf_printf(out, "%s.", LEVEL_NAMES[f->level[i]]);
+		buf_printf(out, strcmp(f->key[i], "error") == 0 ? "\"%s\"" : "%s", f->key[i]);
+	}
+}
+
+static const struct siphash_key HASH_KEY = {3, 5};
+
+static uint64_t hash_scalar(const AnyValue *v)
+{
+	char room[64];
+	const char *text = v != NULL && is_scalar(v) ? text_in(v, room) : "\xff";
+	return siphash(&HASH_KEY, text, strlen(text));
+}
+
+static uint32_t hash_value(const AnyValue *v)
+{
+	uint64_t chain[2] = {siphash(&HASH_KEY, "\xfe", 1), 0};
+	if (v == NULL || v->value_case != CASE(ARRAY))
+		return (uint32_t)hash_scalar(v);
+	for (size_t i = 0; i < v->array_value->n_values; i++) {
+		chain[1] = hash_scalar(v->array_value->values[i]);
+		chain[0] = siphash(&HASH_KEY, chain, sizeof(chain));
+	}
+	return (uint32_t)chain[0];
+}
+
+static const KeyValue *find_at(const struct where *w, int level, const char *key)
+{
+	const KeyValue *kv = NULL;
+	if (level == L_RESOURCE)
+		return w->resource->resource == NULL
+			   ? NULL
+			   : find(w->resource->resource->attributes,
+				  w->resource->resource->n_attributes, key);
+	if (level == L_SCOPE)
+		return w->scope->scope == NULL
+			   ? NULL
+			   : find(w->scope->scope->attributes, w->scope->scope->n_attributes, key);
+	kv = find(w->span->attributes, w->span->n_attributes, key);
+	if (kv == NULL && other_name(L_SPAN, key) != NULL)
+		kv = find(w->span->attributes, w->span->n_attributes, other_name(L_SPAN, key));
+	return kv != NULL || level != BARE ? kv : find_at(w, L_RESOURCE, key);
+}
+
+static uint32_t field_hash(const struct key_field *f, const struct where *w)
+{
+	const KeyValue *kv = NULL;
+	if (f->of_root && w->span->parent_span_id.len != 0)
+		return 0;
+	for (int i = 0; i < f->n && kv == NULL; i++)
+		kv = find_at(w, f->level[i], f->key[i]);
+	return kv != NULL ? hash_value(kv->value) : 0;
+}
+
 /* ---- both ---- */
 
 enum { CONDITIONS = 12 };
 
 struct watch {
+	uint32_t keys[64][FIELDS];
 	const struct condition_set *set;
 	struct trace_facts facts;
 	bool always[CONDITIONS], never[CONDITIONS];
@@ -716,6 +810,7 @@ static void on_span(void *user, const struct span_facts *f)
 {
 	struct watch *w = user;
 	uint64_t duration = w->facts.duration_ns;
+	memcpy(w->keys[f->ordinal], f->keys, sizeof(w->keys[0]));
 	bool had_root = w->facts.has_root;
 	sum_span(&w->facts, f);
 	if (had_root)
@@ -739,8 +834,41 @@ static void check_vetted(struct slice request)
 	arena_finish(&arena);
 }
 
+/* Fields of the set, which may be fewer: equal ones are one. */
+static void add_fields(struct condition_set *set, struct key_field fields[FIELDS],
+		       uint32_t numbers[FIELDS])
+{
+	for (int i = 0; i < FIELDS; i++) {
+		struct buf text = {0};
+		struct condition_error why;
+		fields[i] = random_field();
+		print_field(&fields[i], &text);
+		if (condition_add_field(set, buf_slice(&text), &numbers[i], &why) != 0) {
+			printf("FAIL %.*s: %s\n", (int)text.len, (char *)text.data, why.words);
+			exit(1);
+		}
+		buf_finish(&text);
+	}
+}
+
+static void check_fields(const struct key_field fields[FIELDS], const uint32_t numbers[FIELDS],
+			 const struct whole *t, const struct watch *w)
+{
+	for (uint32_t i = 0; i < t->spans; i++)
+		for (int k = 0; k < FIELDS; k++) {
+			struct buf text = {0};
+			if (w->keys[i][numbers[k]] == field_hash(&fields[k], &t->span[i]))
+				continue;
+			print_field(&fields[k], &text);
+			printf("FAIL %.*s of span %u\n", (int)text.len, (char *)text.data, i);
+			exit(1);
+		}
+}
+
 static void one_round(uint32_t *n_true)
 {
+	struct key_field fields[FIELDS];
+	uint32_t numbers[FIELDS];
 	struct node *trees[CONDITIONS];
 	struct condition_set *set = condition_set_create();
 	struct buf texts[CONDITIONS] = {{0}}, bytes = {0};
@@ -751,8 +879,10 @@ static void one_round(uint32_t *n_true)
 		CHECK_EQ(buf_append(&texts[i], "", 1), 0);
 		CHECK_EQ(add_text(set, (char *)texts[i].data), i);
 	}
+	add_fields(set, fields, numbers);
 	CHECK_EQ(condition_compile(set), 0);
 	struct condition_scratch *s = condition_scratch_create(set);
+	condition_scratch_set_key(s, &HASH_KEY);
 	for (int round = 0; round < 5; round++) {
 		struct watch w = {.set = set};
 		struct whole t;
@@ -765,6 +895,7 @@ static void one_round(uint32_t *n_true)
 		CHECK_EQ(w.facts.spans, t.spans);
 		CHECK_EQ(w.facts.errors, t.errors);
 		CHECK_EQ(w.facts.duration_ns, t.duration_ns);
+		check_fields(fields, numbers, &t, &w);
 		for (uint32_t i = 0; i < CONDITIONS; i++) {
 			bool want = trace_meets(trees[i], &t);
 			if (condition_holds(set, i, &w.facts) != want || (w.always[i] && !want) ||
