@@ -13,99 +13,30 @@
 #include "conf/header.h"
 #include "conf/option.h"
 #include "conf/report.h"
+#include "conf/sampling.h"
+#include "conf/section.h"
 #include "conf/yaml.h"
 
 enum { KEY_MAX = 160 };
 
-static void report_unknown(const char *section, const struct node *n, struct report *r)
+/* The preset, then what the file says; the defaults are there. */
+static void read_exporter(void *into, const struct node *item, struct report *r)
 {
-	struct buf hint = {.data = NULL};
-	option_suggest(section, n->key, &hint);
-	report_fault(r, n->key_at, "unknown key \"%.64s\"%s%s; %.*s", n->key,
-		     *section != '\0' ? " in " : "", section, (int)hint.len,
-		     hint.data != NULL ? (const char *)hint.data : "");
-	buf_finish(&hint);
-}
-
-/* Reads a map whose keys belong to `section` into `base`, sections within it included. */
-static void read_section(const char *section, const struct node *map, void *base, struct report *r)
-{
-	if (map->bad || map->empty)
-		return; /* a section whose keys are all commented out */
-	if (map->kind != NODE_MAP) {
-		report_fault(r, map->at, "%s: wanted a map of keys and values",
-			     *section != '\0' ? section : "the file");
-		return;
-	}
-	for (const struct node *n = map->first; n != NULL; n = n->next) {
-		char key[KEY_MAX];
-		int len = snprintf(key, sizeof(key), "%s%s%s", section, *section != '\0' ? "." : "",
-				   n->key);
-		bool word = *n->key != '\0' && strpbrk(n->key, ".[") == NULL && len < KEY_MAX;
-		const struct option *o = word ? option_find(key) : NULL;
-		if (n->bad)
-			continue;
-		if (o != NULL)
-			option_set(o, base, n, r);
-		else if (word && option_is_section(key))
-			read_section(key, n, base, r);
-		else if (option_list_find(key) == NULL) /* lists: read_exporters() */
-			report_unknown(section, n, r);
-	}
-}
-
-static struct conf_exporter *add_exporter(struct conf *c, struct report *r)
-{
-	struct conf_exporter *more = reallocarray(c->exporters, c->n_exporters + 1, sizeof(*more));
-	if (more == NULL) {
-		r->no_memory = true;
-		return NULL;
-	}
-	c->exporters = more;
-	struct conf_exporter *e = &more[c->n_exporters++];
-	*e = (struct conf_exporter){.chosen_by = "configuration"};
-	options_default("exporters[]", e, r);
-	return e;
-}
-
-/* Defaults, then the preset, then what the file says. */
-static void read_exporter(struct conf *c, const struct node *item, struct report *r)
-{
-	struct conf_exporter *e = add_exporter(c, r);
-	if (e == NULL || r->no_memory)
-		return;
+	struct conf_exporter *e = into;
 	const struct node *preset = node_child(item, "preset");
-	struct report unheard = {.n = REPORT_MAX_FINDINGS}; /* read_section() says it again */
+	struct report unheard = {.n = REPORT_MAX_FINDINGS}; /* section_read() says it again */
+	e->chosen_by = "configuration";
 	if (preset != NULL)
 		option_set(option_find("exporters[].preset"), e, preset, &unheard);
 	exporter_apply_preset(e, r);
-	read_section("exporters[]", item, e, r);
+	section_read("exporters[]", item, e, r);
 	if (item->kind == NODE_MAP)
 		exporter_complete(e, item, r);
 }
 
-static void read_exporters(struct conf *c, const struct node *list, struct report *r)
-{
-	const struct option_list *l = option_list_find("exporters");
-	if (list->bad)
-		return;
-	if (list->kind != NODE_LIST) {
-		report_fault(r, list->at,
-			     "exporters: wanted a list, each one a map: - { name: ... }");
-		return;
-	}
-	for (const struct node *item = list->first; item != NULL; item = item->next) {
-		if (c->n_exporters == l->max) {
-			report_fault(r, item->at, "exporters: at most %zu", l->max);
-			return;
-		}
-		read_exporter(c, item, r);
-	}
-}
-
 static void choose_exporter(struct conf *c, struct report *r)
 {
-	struct conf_exporter *e = add_exporter(c, r);
+	struct conf_exporter *e = list_add(c, option_list_find("exporters"), r);
 	if (e == NULL || r->no_memory)
 		return;
 	discover_exporter(e, r);
@@ -166,10 +97,10 @@ static void read_all(struct conf *c, struct slice text, struct report *r)
 	options_default("", c, r);
 	bool whole = document_init(&d, text, r) && !r->no_memory;
 	if (whole && d.root != NULL)
-		read_section("", d.root, c, r);
+		section_read("", d.root, c, r);
 	const struct node *list = whole ? node_child(d.root, "exporters") : NULL;
 	if (list != NULL && !list->empty && (list->kind != NODE_LIST || list->first != NULL))
-		read_exporters(c, list, r);
+		list_read(c, "exporters", list, read_exporter, r);
 	else if (whole)
 		choose_exporter(c, r);
 	if (whole && !r->no_memory) {
@@ -177,6 +108,7 @@ static void read_all(struct conf *c, struct slice text, struct report *r)
 		check_limits(c, d.root, r);
 		exporters_check(c, list, r);
 		exporters_inherit(c);
+		sampling_read(c, d.root, r);
 	}
 	document_finish(&d);
 }
@@ -291,9 +223,7 @@ void conf_exporter_finish(struct conf_exporter *e)
 
 void conf_finish(struct conf *c)
 {
-	for (size_t i = 0; i < c->n_exporters; i++)
-		conf_exporter_finish(&c->exporters[i]);
-	free(c->exporters);
+	lists_free(c);
 	options_free("", c);
 	*c = (struct conf){.data_dir = NULL};
 }

@@ -12,7 +12,15 @@
 
 #include "base/buf.h"
 
-enum { CONF_MAX_EXPORTERS = 16, CONF_FAULTY = 1 };
+enum {
+	CONF_MAX_EXPORTERS = 16,
+	CONF_MAX_RULES = 256,
+	CONF_MAX_SOURCES = 64,
+	CONF_MAX_BUDGETS = 256,
+	CONF_MAX_BY = 4,
+	CONF_RULE_NAME = 56, /* bytes; a budget may put a word before it */
+	CONF_FAULTY = 1
+};
 
 enum conf_protocol { PROTOCOL_GRPC, PROTOCOL_HTTP, PROTOCOL_TERMINAL };
 enum conf_preset { PRESET_NONE, PRESET_LIGHTSTEP };
@@ -53,6 +61,81 @@ struct conf_exporter {
 	const char *chosen_by;
 };
 
+/* In the file, from 1; for messages (conf/report.h). */
+struct conf_place {
+	uint32_t line, column;
+};
+
+/* A text in a language of its own, for others to read: conditions and fields
+ * (pipeline/condition.h). Their messages point into it. */
+struct conf_text {
+	char *text;           /* NULL: not said */
+	struct conf_place at; /* of the scalar */
+	char quote;           /* enum node_quote */
+	bool secret;          /* from the environment: never shown, nor any word of it */
+};
+
+/* Where a byte of the text stands in the file, or, where that cannot be told, its beginning. */
+struct conf_place conf_text_place(const struct conf_text *t, size_t offset);
+
+struct conf_by {
+	struct conf_text fields[CONF_MAX_BY];
+	size_t n;
+	struct conf_place at;
+};
+
+enum conf_keep { KEEP_SHARE, KEEP_GOAL, KEEP_SATELLITE };
+
+struct conf_rule {
+	struct conf_place at;
+	char *name;
+	struct conf_text when; /* none: all traces */
+	struct {
+		enum conf_keep kind;
+		double share, satellite;
+		/* KEEP_GOAL: what is not 0 */
+		uint64_t spans_per_second, bytes_per_second;
+		double goal;
+		struct conf_by by;
+		uint64_t max_keys;
+	} keep;
+	bool protected, dry_run;
+	double rollout;        /* 1: all traces see it */
+	char *budget;          /* "" for none */
+	uint32_t budget_index; /* in conf.budgets, or CONF_NO_BUDGET: also where it keeps nothing */
+};
+#define CONF_NO_BUDGET UINT32_MAX
+
+struct conf_source {
+	struct conf_place at;
+	struct conf_text when;
+	double sampled; /* 0: not said */
+	bool hash;
+};
+
+enum conf_month_policy { MONTH_PACE, MONTH_CAP, MONTH_REPORT };
+
+struct conf_budget {
+	struct conf_place at;
+	char *name, *parent; /* "" for none */
+	uint32_t parent_index;
+	struct conf_by by; /* then the rates are each key's */
+	uint64_t spans_per_second, bytes_per_second, spans_per_month, bytes_per_month; /* 0: none */
+	enum conf_month_policy month_policy;
+	uint64_t billing_day, weight, burst_ms, debt_ms, max_keys;
+	double reserve;
+};
+
+struct conf_sampling {
+	uint64_t wait_ms, root_wait_ms, trace_spans, trace_bytes, memory_bytes, pending_bytes;
+	uint64_t kept_records, dropped_records, records_ms;
+	bool dry_run;
+	struct conf_rule *rules; /* where there are any, the last one takes everything */
+	size_t n_rules;
+	struct conf_source *sources;
+	size_t n_sources;
+};
+
 struct conf {
 	char *data_dir;
 	struct {
@@ -78,6 +161,9 @@ struct conf {
 	uint64_t shutdown_ms; /* deadline of a graceful stop */
 	struct conf_exporter *exporters;
 	size_t n_exporters;
+	struct conf_sampling sampling;
+	struct conf_budget *budgets; /* no way of parents is a circle */
+	size_t n_budgets;
 };
 
 /* Reads `path`, or, for NULL, takes the defaults and an exporter from the environment. Where the

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf/option.h"
 
+#include <stdio.h>
+
 #include "conf/conf.h"
 #include "conf/unit.h"
 
@@ -16,6 +18,12 @@
 #define IN_EXPORTER(field)                                                                         \
 	offsetof(struct conf_exporter, field), sizeof(((struct conf_exporter *)NULL)->field)
 
+#define IN_RULE(field) offsetof(struct conf_rule, field), sizeof(((struct conf_rule *)NULL)->field)
+#define IN_SOURCE(field)                                                                           \
+	offsetof(struct conf_source, field), sizeof(((struct conf_source *)NULL)->field)
+#define IN_BUDGET(field)                                                                           \
+	offsetof(struct conf_budget, field), sizeof(((struct conf_budget *)NULL)->field)
+
 static const char *const LEVELS[] = {"error", "warn", "info", "debug", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
 static const char *const PROTOCOLS[] = {"grpc", "http/protobuf", "terminal", NULL};
@@ -23,6 +31,12 @@ static const char *const COMPRESSIONS[] = {"gzip", "zstd", "none", NULL};
 static const char *const WHEN_FULL[] = {"refuse", "drop_oldest", NULL};
 static const char *const WHEN_FULL_HERE[] = {"refuse", "drop_oldest", "inherit", NULL};
 static const char *const PRESETS[] = {"none", "lightstep", NULL};
+static const char *const NO_YES[] = {"false", "true", NULL};
+static const char *const RANDOMNESS[] = {"id", "hash", NULL};
+static const char *const MONTH_POLICIES[] = {"pace", "cap", "report", NULL};
+
+#define MAX_RATE    ((uint64_t)1000000000000)
+#define MAX_MONTHLY ((uint64_t)1000000000000000)
 
 const struct option OPTIONS[] = {
     {"data_dir", OPTION_TEXT, AT(data_dir), "./spanrelay-data", 1, 1024, NULL,
@@ -74,6 +88,97 @@ const struct option OPTIONS[] = {
      "Threads that read from clients. A second one helps when the first is at 100 % of a core."},
     {"shutdown.deadline", OPTION_TIME, AT(shutdown_ms), "10s", 100, 10 * MINUTE, NULL,
      "A graceful stop takes no longer; what is in the journal then goes out after the next start."},
+
+    {"sampling.wait", OPTION_TIME, AT(sampling.wait_ms), "30s", 100, 60 * MINUTE, NULL,
+     "The longest wait for a trace, after its first span. Longer than the slowest flush of the "
+     "senders, or spans come late."},
+    {"sampling.root_wait", OPTION_TIME, AT(sampling.root_wait_ms), "2s", 0, 60 * MINUTE, NULL,
+     "The wait once its root is here. At most `sampling.wait`."},
+    {"sampling.trace_spans", OPTION_COUNT, AT(sampling.trace_spans), "10000", 1, 1000000, NULL,
+     "A trace with more spans is decided at once. Budgets can hold one such trace, so a small one "
+     "wants a lower limit."},
+    {"sampling.trace_bytes", OPTION_SIZE, AT(sampling.trace_bytes), "8MiB", KIB, GIB, NULL,
+     "Likewise, for the bytes of its spans."},
+    {"sampling.memory", OPTION_SIZE, AT(sampling.memory_bytes), "64MiB", MIB, 1024 * GIB, NULL,
+     "What is known of undecided traces. Near it the largest and oldest are decided early, by the "
+     "same rules."},
+    {"sampling.pending", OPTION_SIZE, AT(sampling.pending_bytes), "0", 0, 1024 * GIB, NULL,
+     "Spans of undecided traces in the journal; beyond it traces are decided early. 0: half of "
+     "`journal.limit`."},
+    {"sampling.records.kept", OPTION_COUNT, AT(sampling.kept_records), "100000", 1000, 100000000,
+     NULL, "Kept traces whose late spans can still follow."},
+    {"sampling.records.dropped", OPTION_COUNT, AT(sampling.dropped_records), "1000000", 1000,
+     1000000000, NULL, "Likewise, dropped traces."},
+    {"sampling.records.age", OPTION_TIME, AT(sampling.records_ms), "1h", SECOND, 30 * DAY, NULL,
+     "Decisions are remembered for no longer than this."},
+    {"sampling.dry_run", OPTION_CHOICE, AT(sampling.dry_run), "false", 0, 0, NO_YES,
+     "Everything is kept; what rules and budgets would have done is counted."},
+
+    {"sampling.rules[].name", OPTION_NAME, IN_RULE(name), "", 1, CONF_RULE_NAME, NULL,
+     "Required. For metrics and `explain`; budgets of a goal go by it over restarts."},
+    {"sampling.rules[].when", OPTION_LANGUAGE, IN_RULE(when), "", 0, 0, NULL,
+     "Which traces the rule is for (docs/sampling.md). None: all that come to it."},
+    {"sampling.rules[].keep", OPTION_SHARE, IN_RULE(keep.share), "", 0, 100, NULL,
+     "Required. The share of traces to keep, or a map with a goal:"},
+    {"sampling.rules[].keep.spans_per_second", OPTION_COUNT, IN_RULE(keep.spans_per_second), "", 1,
+     MAX_RATE, NULL, "A goal for the rule as a whole, shared by its keys. May stand beside bytes."},
+    {"sampling.rules[].keep.bytes_per_second", OPTION_SIZE, IN_RULE(keep.bytes_per_second), "", 1,
+     1024 * TIB, NULL, "Likewise, in uncompressed OTLP bytes."},
+    {"sampling.rules[].keep.goal_percentage", OPTION_SHARE, IN_RULE(keep.goal), "", 0, 100, NULL,
+     "This share of all spans of the rule, more of rare keys and less of frequent ones."},
+    {"sampling.rules[].keep.lightstep_satellite", OPTION_SHARE, IN_RULE(keep.satellite), "", 0, 100,
+     NULL, "The traces that Lightstep's satellite sampler keeps at this percentage."},
+    {"sampling.rules[].keep.by", OPTION_FIELDS, IN_RULE(keep.by), "", 0, 0, NULL,
+     "What the rule's keys are made of, such as `[service.name, http.route]`."},
+    {"sampling.rules[].keep.max_keys", OPTION_COUNT, IN_RULE(keep.max_keys), "500", 1, 10000, NULL,
+     "Keys that have an account of their own; the others share 32."},
+    {"sampling.rules[].protected", OPTION_CHOICE, IN_RULE(protected), "false", 0, 0, NO_YES,
+     "Its traces may use the reserve of the budgets."},
+    {"sampling.rules[].dry_run", OPTION_CHOICE, IN_RULE(dry_run), "false", 0, 0, NO_YES,
+     "The rule is only counted; the next one decides."},
+    {"sampling.rules[].rollout_percent", OPTION_PERCENT, IN_RULE(rollout), "100", 0, 100, NULL,
+     "The share of traces that see the rule; the others go on to the next."},
+    {"sampling.rules[].budget", OPTION_NAME, IN_RULE(budget), "", 0, CONF_RULE_NAME, NULL,
+     "The budget that pays. Needed where the budgets are not one chain; else the last of it."},
+
+    {"sampling.sources[].when", OPTION_LANGUAGE, IN_SOURCE(when), "", 0, 0, NULL,
+     "Which traces come from there. None: all. The first source that fits counts."},
+    {"sampling.sources[].sampled", OPTION_SHARE, IN_SOURCE(sampled), "", 0, 100, NULL,
+     "The share of traces that the sender kept already, where it writes no `th` itself."},
+    {"sampling.sources[].randomness", OPTION_CHOICE, IN_SOURCE(hash), "id", 0, 0, RANDOMNESS,
+     "`hash` where trace ids are not random: the randomness is made by hashing and written as "
+     "`rv`."},
+
+    {"budgets[].name", OPTION_NAME, IN_BUDGET(name), "", 1, CONF_RULE_NAME, NULL,
+     "Required. Its account goes by this name: renaming is starting afresh."},
+    {"budgets[].parent", OPTION_NAME, IN_BUDGET(parent), "", 0, CONF_RULE_NAME, NULL,
+     "What is kept under this budget is charged to that one too."},
+    {"budgets[].by", OPTION_FIELDS, IN_BUDGET(by), "", 0, 0, NULL,
+     "The rates are for each value of these fields, such as `resource.team`."},
+    {"budgets[].spans_per_second", OPTION_COUNT, IN_BUDGET(spans_per_second), "", 1, MAX_RATE, NULL,
+     "What may leave."},
+    {"budgets[].bytes_per_second", OPTION_SIZE, IN_BUDGET(bytes_per_second), "", 1, 1024 * TIB,
+     NULL, "What may leave, in uncompressed OTLP bytes. The tighter limit counts."},
+    {"budgets[].spans_per_month", OPTION_COUNT, IN_BUDGET(spans_per_month), "", 1, MAX_MONTHLY,
+     NULL, "What may leave in a month."},
+    {"budgets[].bytes_per_month", OPTION_SIZE, IN_BUDGET(bytes_per_month), "", 1, 1024 * TIB, NULL,
+     "What may leave in a month, such as 500GB."},
+    {"budgets[].month_policy", OPTION_CHOICE, IN_BUDGET(month_policy), "pace", 0, 0, MONTH_POLICIES,
+     "`pace`: what remains is spread over the time left. `cap`: nothing more at the limit, but for "
+     "the reserve. `report`: only counted."},
+    {"budgets[].billing_day", OPTION_COUNT, IN_BUDGET(billing_day), "1", 1, 28, NULL,
+     "The day on which a month begins, at midnight UTC."},
+    {"budgets[].weight", OPTION_COUNT, IN_BUDGET(weight), "1", 1, 1000000, NULL,
+     "Its part of what the parent has, where that is short, against its siblings'."},
+    {"budgets[].reserve", OPTION_SHARE, IN_BUDGET(reserve), "0", 0, 95, NULL,
+     "The share of the goal, and with `cap` of the month, that only protected traces may use."},
+    {"budgets[].burst", OPTION_TIME, IN_BUDGET(burst_ms), "2s", 100, 60 * MINUTE, NULL,
+     "How much of the goal may leave at once, in time. It is never less than one trace at its "
+     "limits."},
+    {"budgets[].debt", OPTION_TIME, IN_BUDGET(debt_ms), "2s", 100, 60 * MINUTE, NULL,
+     "How far late spans of kept traces may overdraw it, in time."},
+    {"budgets[].max_keys", OPTION_COUNT, IN_BUDGET(max_keys), "500", 1, 10000, NULL,
+     "Keys that have an account of their own; the others share 32."},
 
     {"exporters[].name", OPTION_NAME, IN_EXPORTER(name), "", 1, 63, NULL,
      "Required. Its account and its place in the journal go by this name: renaming is removing and "
@@ -127,6 +232,17 @@ const struct option_list OPTION_LISTS[] = {
     {"exporters", offsetof(struct conf, exporters), offsetof(struct conf, n_exporters),
      sizeof(struct conf_exporter), CONF_MAX_EXPORTERS,
      "Where spans go: each gets all of them. None: the environment chooses."},
+    {"sampling.rules", offsetof(struct conf, sampling.rules),
+     offsetof(struct conf, sampling.n_rules), sizeof(struct conf_rule), CONF_MAX_RULES,
+     "What to keep: the first rule that is for a trace decides. The last one takes all that is "
+     "left. None: everything is kept."},
+    {"sampling.sources", offsetof(struct conf, sampling.sources),
+     offsetof(struct conf, sampling.n_sources), sizeof(struct conf_source), CONF_MAX_SOURCES,
+     "Senders that sample before they send."},
+    {"budgets", offsetof(struct conf, budgets), offsetof(struct conf, n_budgets),
+     sizeof(struct conf_budget), CONF_MAX_BUDGETS,
+     "How much may leave (docs/budgets.md). With budgets and no rules, everything is kept that "
+     "they allow."},
 };
 const size_t N_OPTION_LISTS = sizeof(OPTION_LISTS) / sizeof(OPTION_LISTS[0]);
 
@@ -179,6 +295,11 @@ void option_print_range(const struct option *o, struct buf *out)
 	case OPTION_COUNT:
 		unit_print_count(min, o->min);
 		unit_print_count(max, o->max);
+		break;
+	case OPTION_SHARE:
+	case OPTION_PERCENT:
+		snprintf(min, sizeof(min), "%d%%", (int)o->min);
+		snprintf(max, sizeof(max), "%d%%", (int)o->max);
 		break;
 	default:
 		return;

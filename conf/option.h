@@ -23,14 +23,18 @@ enum option_type {
 	OPTION_TIME,     /* uint64_t, ms */
 	OPTION_COUNT,    /* uint64_t */
 	OPTION_CHOICE,   /* an integer of any size: the index into choices */
-	OPTION_HEADERS   /* the headers of a struct conf_exporter, which is the row's base */
+	OPTION_HEADERS,  /* the headers of a struct conf_exporter, which is the row's base */
+	OPTION_SHARE,    /* double, 0 to 1: 50%, 0.5% or 0; min and max in per cent */
+	OPTION_PERCENT,  /* likewise, and 50 means 50% */
+	OPTION_LANGUAGE, /* struct conf_text: what it says is read by others */
+	OPTION_FIELDS    /* struct conf_by: one conf_text, or a list */
 };
 
 struct option {
 	const char *key;
 	enum option_type type;
 	uint16_t offset, size; /* of the field in struct conf, or in the list's item */
-	const char *fallback;  /* the default, as it would stand in the file */
+	const char *fallback;  /* the default, as it would stand in the file; "": none, or zero */
 	uint64_t min, max;
 	const char *const *choices; /* NULL at their end */
 	const char *help;

@@ -15,7 +15,7 @@ struct place {
 	uint32_t line, column;
 };
 
-enum { REPORT_MAX_FINDINGS = 64, REPORT_TEXT = 256 };
+enum { REPORT_MAX_FINDINGS = 64, REPORT_TEXT = 320 };
 
 struct finding {
 	struct place at;

@@ -35,8 +35,11 @@ static int put_values(struct buf *out, const struct option *o)
 	    [OPTION_ENDPOINT] = "URL",
 	    [OPTION_URL_PATH] = "URL path",
 	    [OPTION_HEADERS] = "map of names and values",
+	    [OPTION_LANGUAGE] = "condition",
+	    [OPTION_FIELDS] = "field, or a list of at most 4",
 	};
-	if (o->type == OPTION_SIZE || o->type == OPTION_TIME || o->type == OPTION_COUNT) {
+	if (o->type == OPTION_SIZE || o->type == OPTION_TIME || o->type == OPTION_COUNT ||
+	    o->type == OPTION_SHARE || o->type == OPTION_PERCENT) {
 		option_print_range(o, out);
 		return 0;
 	}

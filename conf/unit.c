@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 struct unit {
@@ -69,6 +71,21 @@ int unit_time(const char *text, uint64_t *ms)
 int unit_count(const char *text, uint64_t *n)
 {
 	return parse(text, NONE, 1, n);
+}
+
+int unit_share(const char *text, bool bare, double *share)
+{
+	size_t whole = strspn(text, "0123456789"), len = whole;
+	if (text[len] == '.')
+		len += 1 + strspn(text + len + 1, "0123456789");
+	bool percent = strcmp(text + len, "%") == 0 || strcmp(text + len, " %") == 0;
+	if (whole == 0 || len > 20 || text[len - 1] == '.' || (!percent && text[len] != '\0'))
+		return UNIT_BAD;
+	double n = strtod(text, NULL); /* digits and a point: nothing else to misread */
+	if (n > 100 || (n != 0 && !percent && !bare))
+		return UNIT_BAD;
+	*share = n / 100;
+	return 0;
 }
 
 static void print(char out[UNIT_TEXT], const struct unit *units, uint64_t n)

@@ -9,6 +9,7 @@
 #include "conf/conf.h"
 #include "conf/header.h"
 #include "conf/option.h"
+#include "conf/sampling.h"
 #include "conf/unit.h"
 
 /* A value on its way: the text, and how to speak of it. */
@@ -81,6 +82,22 @@ static void set_number(const struct value *v, void *field)
 		put_number(o, field, n);
 	else
 		fault_showing(v, range.data != NULL ? (const char *)range.data : "less");
+	buf_finish(&range);
+}
+
+static void set_share(const struct value *v, double *field)
+{
+	bool bare = v->option->type == OPTION_PERCENT;
+	double share = 0;
+	struct buf range = {.data = NULL};
+	option_print_range(v->option, &range);
+	if (unit_share(v->text, bare, &share) != 0)
+		fault_showing(v, bare ? "a percentage such as 25, at most 100"
+				      : "a percentage such as 50% or 0.5%, or 0");
+	else if (share * 100 > (double)v->option->max)
+		fault_showing(v, range.data != NULL ? (const char *)range.data : "less");
+	else
+		*field = share;
 	buf_finish(&range);
 }
 
@@ -203,8 +220,14 @@ static void set_value(const struct value *v, void *base)
 	case OPTION_CHOICE:
 		set_choice(v, field);
 		break;
+	case OPTION_SHARE:
+	case OPTION_PERCENT:
+		set_share(v, field);
+		break;
 	case OPTION_HEADERS:
-		break; /* a map: set_headers() */
+	case OPTION_LANGUAGE:
+	case OPTION_FIELDS:
+		break; /* of nodes: option_set() */
 	case OPTION_SIZE:
 	case OPTION_TIME:
 	case OPTION_COUNT:
@@ -247,20 +270,69 @@ static void set_headers(struct conf_exporter *e, const struct node *map, struct 
 		set_header(e, n, r);
 }
 
+static void set_language(const struct option *o, struct conf_text *t, const struct node *n,
+			 struct report *r)
+{
+	struct value v = {
+	    .option = o, .at = n->at, .text = n->text, .secret = n->from_env, .report = r};
+	if (n->bad)
+		return;
+	if (n->kind != NODE_SCALAR || n->empty || *n->text == '\0') {
+		fault(&v, o->type == OPTION_FIELDS
+			      ? "a field such as service.name, or a list of them"
+			      : "a condition such as any(span.error)");
+		return;
+	}
+	if (!text_set(&t->text, n->text, r))
+		return;
+	t->at = place_kept(n->at);
+	t->quote = (char)n->quote;
+	t->secret = n->from_env;
+}
+
+static void set_fields(const struct option *o, struct conf_by *by, const struct node *n,
+		       struct report *r)
+{
+	by->at = place_kept(n->at);
+	if (n->kind != NODE_LIST) {
+		by->n = 1;
+		set_language(o, &by->fields[0], n, r);
+		return;
+	}
+	for (const struct node *item = n->first; item != NULL; item = item->next) {
+		if (by->n == CONF_MAX_BY) {
+			report_fault(r, item->at, "%s: at most %d fields", o->key, CONF_MAX_BY);
+			return;
+		}
+		set_language(o, &by->fields[by->n++], item, r);
+	}
+}
+
 void option_set(const struct option *o, void *base, const struct node *n, struct report *r)
 {
+	void *field = (char *)base + o->offset;
 	struct value v = {
 	    .option = o, .at = n->at, .text = n->text, .secret = n->from_env, .report = r};
 	if (n->bad)
 		return;
 	if (o->type == OPTION_HEADERS)
 		set_headers(base, n, r);
+	else if (o->type == OPTION_LANGUAGE)
+		set_language(o, field, n, r);
+	else if (o->type == OPTION_FIELDS)
+		set_fields(o, field, n, r);
 	else if (n->kind != NODE_SCALAR)
 		fault(&v, n->kind == NODE_MAP ? "one value, not a map" : "one value, not a list");
 	else if (n->empty)
 		fault(&v, "a value; leave the key out for the default");
 	else
 		set_value(&v, base);
+}
+
+static bool is_text(const struct option *o)
+{
+	return o->type == OPTION_TEXT || o->type == OPTION_NAME || o->type == OPTION_HOST ||
+	       o->type == OPTION_LISTEN || o->type == OPTION_ENDPOINT || o->type == OPTION_URL_PATH;
 }
 
 void options_default(const char *list, void *base, struct report *r)
@@ -272,7 +344,7 @@ void options_default(const char *list, void *base, struct report *r)
 			continue;
 		if (*o->fallback != '\0')
 			set_value(&v, base);
-		else if (o->type != OPTION_HEADERS)
+		else if (is_text(o))
 			text_set((char **)((char *)base + o->offset), "", r);
 	}
 }
@@ -283,10 +355,13 @@ void option_set_text(const struct option *o, void *base, const char *text, struc
 	set_value(&v, base);
 }
 
-static bool is_text(const struct option *o)
+/* It may have come out of the environment. */
+static void language_finish(struct conf_text *all, size_t n)
 {
-	return o->type == OPTION_TEXT || o->type == OPTION_NAME || o->type == OPTION_HOST ||
-	       o->type == OPTION_LISTEN || o->type == OPTION_ENDPOINT || o->type == OPTION_URL_PATH;
+	for (size_t i = 0; i < n; i++) {
+		secret_free(all[i].text);
+		all[i].text = NULL;
+	}
 }
 
 void options_free(const char *list, void *base)
@@ -298,6 +373,10 @@ void options_free(const char *list, void *base)
 			continue;
 		if (o->type == OPTION_HEADERS)
 			headers_finish(base);
+		else if (o->type == OPTION_LANGUAGE)
+			language_finish((struct conf_text *)(void *)field, 1);
+		else if (o->type == OPTION_FIELDS)
+			language_finish(((struct conf_by *)(void *)field)->fields, CONF_MAX_BY);
 		else if (is_text(o)) {
 			free(*field);
 			*field = NULL;

@@ -128,6 +128,24 @@ static char *expand(struct builder *b, const yaml_event_t *e, struct node *n)
 	return copy;
 }
 
+static enum node_quote quote_of(const yaml_event_t *e, const char *text)
+{
+	bool as_it_stands = strcmp((const char *)e->data.scalar.value, text) == 0 &&
+			    e->start_mark.line == e->end_mark.line;
+	if (!as_it_stands)
+		return QUOTE_OTHER;
+	switch (e->data.scalar.style) {
+	case YAML_PLAIN_SCALAR_STYLE:
+		return QUOTE_NONE;
+	case YAML_SINGLE_QUOTED_SCALAR_STYLE:
+		return QUOTE_SINGLE;
+	case YAML_DOUBLE_QUOTED_SCALAR_STYLE:
+		return QUOTE_DOUBLE;
+	default:
+		return QUOTE_OTHER;
+	}
+}
+
 static bool take_scalar(struct builder *b, const yaml_event_t *e)
 {
 	if (wants_key(b))
@@ -137,7 +155,10 @@ static bool take_scalar(struct builder *b, const yaml_event_t *e)
 		return false;
 	n->empty = is_nothing(e);
 	n->text = expand(b, e, n);
-	return n->text != NULL;
+	if (n->text == NULL)
+		return false;
+	n->quote = quote_of(e, n->text);
+	return true;
 }
 
 static bool open_node(struct builder *b, const yaml_event_t *e, enum node_kind kind)

@@ -19,6 +19,14 @@ enum {
 
 enum node_kind { NODE_SCALAR, NODE_MAP, NODE_LIST };
 
+/* How a scalar stands in the file: whether a byte of its text can be pointed at. */
+enum node_quote {
+	QUOTE_NONE,
+	QUOTE_SINGLE,
+	QUOTE_DOUBLE,
+	QUOTE_OTHER /* a block, over several lines, or with something put in: it cannot */
+};
+
 struct node {
 	enum node_kind kind;
 	struct place at, key_at;
@@ -28,6 +36,7 @@ struct node {
 	bool from_env;   /* some of the text came out of the environment: it is never shown */
 	bool literal;    /* some of the text stands in the file */
 	bool bad;        /* reported already: nobody need look at it again */
+	enum node_quote quote;
 	struct node *first, *last, *next, *parent;
 };
 

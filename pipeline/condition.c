@@ -144,7 +144,7 @@ static enum truth evaluate(const struct condition_set *set, uint32_t at,
 	case OP_BIT:
 		if (t->bits[op->n / 64] >> (op->n % 64) & 1)
 			return YES;
-		return later ? OPEN : NO;
+		return later && set->predicates[op->n] != REF_FALSE ? OPEN : NO;
 	case OP_FACT:
 		return later ? fact_outlook(&op->fact, t)
 			     : truth_of(compare(op->fact.op, fact_value(op->fact.fact, t),
@@ -182,4 +182,22 @@ enum condition_outlook condition_outlook(const struct condition_set *set, uint32
 	default:
 		return CONDITION_OPEN;
 	}
+}
+
+static bool same_op(const struct op *a, const struct op *b)
+{
+	if (a->kind != b->kind || a->n != b->n || a->size != b->size)
+		return false;
+	return a->kind != OP_FACT || (a->fact.fact == b->fact.fact && a->fact.op == b->fact.op &&
+				      a->fact.value == b->fact.value);
+}
+
+bool condition_equal(const struct condition_set *set, uint32_t a, uint32_t b)
+{
+	const struct op *x = &set->ops[set->conditions[a].first];
+	const struct op *y = &set->ops[set->conditions[b].first];
+	for (uint32_t i = 0; i < x->size; i++)
+		if (!same_op(&x[i], &y[i]))
+			return false;
+	return true;
 }

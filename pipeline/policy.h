@@ -34,9 +34,11 @@ struct policy_rule {
 	double share;       /* 0 to 1 */
 	uint64_t threshold; /* threshold_of(share); THRESHOLD_NEVER for 0 */
 	bool protected;     /* its traces may use the budgets' reserve */
-	bool dry_run;       /* only counted; the next rule decides */
-	double rollout;     /* share of traces that see the rule: 1 for all */
-	uint16_t node;      /* the first budget node of its way; BUDGET_ROOT: none */
+	/* Only counted; the next rule decides. It takes from no budget: its way ends at its goal.
+	 */
+	bool dry_run;
+	double rollout; /* share of traces that see the rule: 1 for all */
+	uint16_t node;  /* the first budget node of its way; BUDGET_ROOT: none, as for share 0 */
 };
 
 /* What a node's keys are made of: fields of the policy, in this order. */
@@ -45,7 +47,8 @@ struct policy_key {
 	uint8_t field[POLICY_KEY_FIELDS];
 };
 
-/* Traces whose spans come sampled already, by a sender that writes no `th`. */
+/* Traces whose spans come sampled already, by a sender that writes no `th`. The first whose
+ * condition holds counts. */
 struct policy_source {
 	uint32_t condition;
 	double share; /* that the sender kept; 0: as if nothing were said */

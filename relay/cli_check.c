@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "conf/conf.h"
 #include "relay/cli.h"
+#include "relay/load.h"
 
 static const char HELP[] = "Usage: spanrelay check [-c FILE]\n"
 			   "\n"
@@ -24,7 +24,7 @@ static int check(const char *file)
 {
 	struct conf conf;
 	struct buf findings = {.data = NULL};
-	int rc = conf_load(&conf, file, &findings);
+	int rc = load_configuration(&conf, file, &findings);
 	if (findings.len != 0)
 		fprintf(stderr, "%.*s", (int)findings.len, (const char *)findings.data);
 	buf_finish(&findings);
@@ -37,6 +37,12 @@ static int check(const char *file)
 		printf("exporter %s: %s, chosen by %s\n", e->name,
 		       *e->endpoint != '\0' ? e->endpoint : "the terminal", e->chosen_by);
 	}
+	for (size_t i = 0; i < conf.sampling.n_rules; i++)
+		printf("rule %zu %s%s%s\n", i, conf.sampling.rules[i].name,
+		       conf.sampling.rules[i].budget_index == CONF_NO_BUDGET ? "" : ", budget ",
+		       conf.sampling.rules[i].budget_index == CONF_NO_BUDGET
+			   ? ""
+			   : conf.budgets[conf.sampling.rules[i].budget_index].name);
 	printf("%s: fine\n", file != NULL ? file : "defaults");
 	conf_finish(&conf);
 	return EX_OK;

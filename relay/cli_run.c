@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "relay/cli.h"
+#include "relay/load.h"
 #include "relay/worker.h"
 
 static const char HELP[] =
@@ -30,7 +31,7 @@ static const char HELP[] =
 static int load(struct conf *conf, const char *file, bool is_worker)
 {
 	struct buf findings = {0};
-	int rc = conf_load(conf, file, &findings);
+	int rc = load_configuration(conf, file, &findings);
 	if (findings.len != 0 && (!is_worker || rc != 0))
 		fprintf(stderr, "%.*s", (int)findings.len, (char *)findings.data);
 	buf_finish(&findings);
