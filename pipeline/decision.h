@@ -63,7 +63,7 @@ _Static_assert(sizeof(struct decision) == 120, "as on disk");
 
 enum { DECISION_BAD = 1, CHAPTER_HEADER = 24 };
 
-/* Appends an empty chapter, then records to it, in place. 0 or BUF_FULL. */
+/* An empty chapter into an empty buffer, then records to its end. 0 or BUF_FULL. */
 int chapter_begin(struct buf *out, uint64_t generation, uint64_t unix_ms);
 int chapter_add(struct buf *out, const struct decision *d);
 

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pipeline/decision.h"
+
+#include <endian.h>
+
+static const char MAGIC[4] = "RLD1";
+
+const char *const TRIGGER_NAMES[TRIGGERS] = {
+    "root", "wait", "span_limit", "byte_limit", "certain", "eviction", "stress",
+};
+
+const char *const VERDICT_NAMES[VERDICTS] = {
+    "kept", "rule", "budget", "late", "late_over_budget", "duplicate", "damaged",
+};
+
+/* Places of what the header holds. */
+enum { AT_N = 4, AT_GENERATION = 8, AT_TIME = 16 };
+
+static uint32_t get32(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+
+static uint64_t get64(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+	v = htole32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static void put64(uint8_t *p, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+/* A record is the struct in little endian: the same bytes on the machines we run on. On others
+ * this turns each number, both ways. */
+static void turn(struct decision *d)
+{
+	d->first_unix_ms = htole64(d->first_unix_ms);
+	d->randomness = htole64(d->randomness);
+	d->threshold = htole64(d->threshold);
+	d->arrived = htole64(d->arrived);
+	for (int i = 0; i < 4; i++)
+		d->keys[i] = htole64(d->keys[i]);
+	d->spans = htole32(d->spans);
+	d->errors = htole32(d->errors);
+	d->bytes = htole64(d->bytes);
+	d->duration_ns = htole64(d->duration_ns);
+	d->waited_ms = htole32(d->waited_ms);
+	d->rule = htole16(d->rule);
+	d->would = htole16(d->would);
+}
+
+int chapter_begin(struct buf *out, uint64_t generation, uint64_t unix_ms)
+{
+	uint8_t header[CHAPTER_HEADER] = {0};
+	memcpy(header, MAGIC, sizeof(MAGIC));
+	put64(header + AT_GENERATION, generation);
+	put64(header + AT_TIME, unix_ms);
+	return buf_append(out, header, sizeof(header));
+}
+
+int chapter_add(struct buf *out, const struct decision *d)
+{
+	struct decision record = *d;
+	turn(&record);
+	if (buf_append(out, &record, sizeof(record)) != 0)
+		return BUF_FULL;
+	uint8_t *n = out->data + AT_N;
+	put32(n, get32(n) + 1);
+	return 0;
+}
+
+/* Enums and flags that a later reader would index by are looked at here. */
+static bool is_sound(const struct decision *d)
+{
+	return d->trigger < TRIGGERS && d->verdict < VERDICTS && d->randomness >> 56 == 0 &&
+	       d->threshold <= (uint64_t)1 << 56 && d->arrived >> 56 == 0;
+}
+
+int chapter_read(struct chapter *c, struct slice bytes)
+{
+	if (bytes.len < CHAPTER_HEADER || memcmp(bytes.data, MAGIC, sizeof(MAGIC)) != 0)
+		return DECISION_BAD;
+	*c = (struct chapter){
+	    .n = get32(bytes.data + AT_N),
+	    .generation = get64(bytes.data + AT_GENERATION),
+	    .unix_ms = get64(bytes.data + AT_TIME),
+	    .records = slice_of(bytes.data + CHAPTER_HEADER, bytes.len - CHAPTER_HEADER)};
+	if (c->records.len != (uint64_t)c->n * sizeof(struct decision))
+		return DECISION_BAD;
+	for (uint32_t i = 0; i < c->n; i++) {
+		struct decision d;
+		chapter_at(c, i, &d);
+		if (!is_sound(&d))
+			return DECISION_BAD;
+	}
+	return 0;
+}
+
+void chapter_at(const struct chapter *c, uint32_t i, struct decision *out)
+{
+	memcpy(out, c->records.data + (size_t)i * sizeof(*out), sizeof(*out));
+	turn(out);
+}
