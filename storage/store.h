@@ -131,11 +131,11 @@ struct store_ruling {
 void store_rule(struct store_txn *t, const struct store_ruling *r);
 
 /* Writes blocks, ledger, cursors, deletes head blocks that every exporter is past, pending blocks
- * and chapters that an earlier ruling gave up (at most 64 of each), with full sync. On 0 the caller may answer, and `on_block` was called for each new block, in
- * order. On STORE_FULL or a negative failure nothing of the transaction happened (progress is kept
- * and goes with the next one). May be called with nothing appended. Pending blocks are told by
- * on_pending, with the number of the transaction's first batch in it (of those that have spans)
- * and how many there are. */
+ * and chapters that an earlier ruling gave up (at most 64 of each), with full sync. On 0 the caller
+ * may answer, and `on_block` was called for each new block, in order. On STORE_FULL or a negative
+ * failure nothing of the transaction happened (progress is kept and goes with the next one). May be
+ * called with nothing appended. Pending blocks are told by on_pending, with the number of the
+ * transaction's first batch in it (of those that have spans) and how many there are. */
 struct store_told {
 	void (*on_block)(void *ctx, struct store_block b);
 	void (*on_pending)(void *ctx, struct store_block b, size_t first_batch, size_t n_batches);

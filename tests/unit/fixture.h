@@ -51,6 +51,8 @@ static inline void drop_dir(void)
 	CHECK_EQ(rmdir(test_dir), 0);
 }
 
+static bool test_judged; /* how stores are opened */
+
 static inline struct store *open_store(const char *const *exporters, unsigned n)
 {
 	struct store *s = NULL;
@@ -58,6 +60,7 @@ static inline struct store *open_store(const char *const *exporters, unsigned n)
 	    .dir = test_dir, .limit_bytes = 16 << 20, .metrics = &test_metrics};
 	o.exporters = exporters;
 	o.n_exporters = n;
+	o.judged = test_judged;
 	CHECK_EQ(store_open(&s, &o), 0);
 	return s;
 }
@@ -122,6 +125,10 @@ static inline struct ledger balanced(const struct store *s)
 	struct ledger l;
 	store_ledger(s, &l);
 	CHECK_EQ(l.received, l.accepted + l.rejected);
+	uint64_t judged = l.pending;
+	for (int i = 0; i < STORE_VERDICTS; i++)
+		judged += l.judged[i];
+	CHECK_EQ(l.accepted, judged);
 	for (unsigned i = 0; i < l.n_exporters + l.n_removed; i++) {
 		const struct ledger_exporter *e = &l.exporter[i];
 		uint64_t settled = e->sent + e->backend_rejected;

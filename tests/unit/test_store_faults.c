@@ -5,7 +5,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#include "fixture.h"
+#include "ruling_fixture.h"
 
 enum { META_MAX = 200 }; /* a write this small is of a meta page, the commit's last step */
 
@@ -152,9 +152,78 @@ static void test_small_disk_stops_a_new_journal_and_not_an_old_one(void)
 	drop_dir();
 }
 
+static void expect_unruled(struct store *s)
+{
+	struct ledger l = balanced(s);
+	struct store_judged j;
+	store_judged(s, &j);
+	CHECK(l.accepted == 40 && l.pending == 38 && l.judged[0] == 0 && l.judged[1] == 2);
+	CHECK(j.position == 1 && j.next_chapter == 2 && chapters_of(s).n == 1);
+	CHECK(held_blocks(s) == 0 && pending_blocks(s) == 4);
+	CHECK(state_is(s, "budget", "one") && state_is(s, "seeds", NULL));
+}
+
+/* Also when it got through to the disk all the same, whatever comes next. */
+static void test_nothing_is_left_of_a_ruling_that_failed(void)
+{
+	struct told told;
+	struct buf kept = {0};
+	pb_numbered_request(&kept, 1, 3, 30000);
+	struct store_kept request = {buf_slice(&kept), 3};
+	test_judged = true;
+	for (int kind = DATA_EIO; kind <= META_EIO_AND_WRITTEN; kind++)
+		for (int next = 0; next < 3; next++) {
+			new_dir();
+			struct store *s = open_store(ONE, 1);
+			for (unsigned i = 0; i < 4; i++)
+				put_pending(s, i * 10, 10, 3000);
+			struct store_ruling r = {.spans = {0, 2},
+						 .position = 1,
+						 .chapter = slice_str("first"),
+						 .states = {{"budget", slice_str("one")}}};
+			CHECK_EQ(rule(s, &r, &told), 0);
+			struct store_ruling failing = {
+			    .kept = &request,
+			    .n_kept = 1,
+			    .spans = {3, 20},
+			    .position = 4,
+			    .first_pending = 4,
+			    .chapter = slice_str("never"),
+			    .first_chapter = 2,
+			    .states = {{"budget", slice_str("two")}, {"seeds", slice_str("x")}}};
+			set_fault(kind, kind >= META_EIO ? 2 : 1);
+			CHECK(rule(s, &failing, &told) < 0);
+			CHECK(told.n_kept == 0);
+			set_fault(NO_FAULT, 0);
+			if (next != 0) { /* a commit that is none, one that is */
+				store_touch(s);
+				CHECK_EQ(commit_nothing(s), 0);
+				expect_unruled(s);
+			}
+			if (next == 2) { /* a ruling of the same number, and without those states */
+				struct store_ruling empty = {.position = 1};
+				CHECK_EQ(rule(s, &empty, &told), 0);
+				expect_unruled(s);
+			}
+			store_close(s);
+			s = open_store(ONE, 1);
+			expect_unruled(s);
+			CHECK_EQ(rule(s, &failing, &told), 0); /* and it may come again */
+			CHECK(told.n_kept == 1 && told.kept[0].id == 1);
+			CHECK(state_is(s, "budget", "two") && state_is(s, "seeds", "x"));
+			CHECK(balanced(s).pending == 15 && pending_blocks(s) == 1);
+			CHECK(chapters_of(s).n == 1 && chapters_of(s).number[0] == 2);
+			store_close(s);
+			drop_dir();
+		}
+	test_judged = false;
+	buf_finish(&kept);
+}
+
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_commit_goes_on_after_each_kind_of_failed_write),
 		   TEST(test_reader_is_never_under_a_journal_that_is_mapped_anew),
-		   TEST(test_small_disk_stops_a_new_journal_and_not_an_old_one));
+		   TEST(test_small_disk_stops_a_new_journal_and_not_an_old_one),
+		   TEST(test_nothing_is_left_of_a_ruling_that_failed));
 }
