@@ -44,15 +44,17 @@ struct decision {
 	uint8_t trace_id[16];
 	uint64_t first_unix_ms; /* when its first span came */
 	uint64_t randomness;    /* R */
-	uint64_t threshold; /* it was judged by; on a kept span max(this, its own th) is written */
-	uint64_t arrived;   /* the highest threshold it came with; 0: none or not known */
-	uint64_t keys[4];   /* of the nodes on its way that have keys, from the rule up */
+	/* It was judged by. On a kept span max(this, its own th) is written. Where its source is
+	 * known to have kept a share, that is in it when the trace is kept. */
+	uint64_t threshold;
+	uint64_t arrived; /* the highest threshold it came with; 0: none, or R is below it */
+	uint64_t keys[4]; /* of the nodes on its way that have keys, from the rule up */
 	uint32_t spans, errors;
 	uint64_t bytes;
 	uint64_t duration_ns;
-	uint32_t waited_ms; /* from first_unix_ms to the decision */
-	uint16_t rule;      /* its number in the policy of that generation */
-	uint8_t trigger, verdict;
+	uint32_t waited_ms;       /* from first_unix_ms to the decision */
+	uint16_t rule;            /* its number in the policy of that generation */
+	uint8_t trigger, verdict; /* in a dry run of all, what it would have been */
 	uint8_t erase_th; /* 1: its probability is not known, `th` must not stand on its spans */
 	uint8_t write_rv; /* 1: R was made of a hash, and stands on its spans as `rv` */
 	uint8_t has_root, is_late_only;

@@ -73,11 +73,13 @@ struct policy {
 	uint64_t root_wait_ms; /* after its root; at most wait_ms */
 	uint32_t trace_spans;  /* a trace with more is decided */
 	uint64_t trace_bytes;
-	uint64_t memory_bytes;                  /* of traces that are undecided */
-	uint64_t pending_bytes;                 /* of their spans in the journal */
-	uint64_t kept_records, dropped_records; /* decisions that late spans can still follow */
-	uint64_t records_ms;                    /* and for how long at most */
-	bool dry_run;                           /* everything is kept */
+	uint64_t memory_bytes;  /* of traces that are undecided */
+	uint64_t pending_bytes; /* of their spans in the journal */
+	/* Decisions that late spans can still follow: when there are more of one kind, the oldest
+	 * ruling's are forgotten, of both. */
+	uint64_t kept_records, dropped_records;
+	uint64_t records_ms; /* and for how long at most */
+	bool dry_run;        /* everything is kept */
 	uint64_t generation; /* a hash of all that can change a decision; never 0 */
 };
 

@@ -14,8 +14,12 @@
  * durable position and its trace has a record. So after a crash the blocks are noticed again and
  * sampler_restore() is told both.
  *
- * Memory is bounded by the policy: a trace costs at most 120 bytes and a span 24, its spans'
- * predicates beyond 128 and its keys not counted. */
+ * Memory is bounded by the policy: a trace costs at most 120 bytes and a span 24, or 36 in a trace
+ * of more than 24 spans; 8 bytes more for each 64 predicates beyond 128, and 24 for each field of
+ * keys. Records of decisions are counted by themselves: about 140 bytes for a kept trace and 28 for
+ * a dropped one.
+ *
+ * Not thread-safe: one room owns it. Times, of waits and of records, are monotonic. */
 #ifndef PIPELINE_SAMPLER_H
 #define PIPELINE_SAMPLER_H
 
@@ -39,19 +43,24 @@ void sampler_destroy(struct sampler *s);
 
 /* ---- after a start, before anything else: chapters in order, then where the rulings stood ---- */
 
-/* `number` is the chapter's in the store, `rule_map[i]` the number today of the rule that was i
- * then (UINT16_MAX: gone), of n_map; NULL: the same policy. 0, DECISION_BAD or -ENOMEM. */
+/* Those from the last durable `forget` on, all of them. `number` is the chapter's in the store,
+ * `rule_map[i]` the number today of the rule that was i then (UINT16_MAX: gone), of n_map; NULL:
+ * the same policy. 0, DECISION_BAD or -ENOMEM. */
 int sampler_remember(struct sampler *s, uint64_t number, struct slice chapter,
 		     const uint16_t *rule_map, uint32_t n_map, struct sampler_now now);
-/* Notices of blocks up to `position` whose trace has a record are decided already: skipped. All
- * traces that are found wait until grace_ms after `now` at least, for clients that try again. */
+/* Notices of blocks up to `position` whose trace has a record are decided already: skipped; so is
+ * what is missing of these blocks. Then come the held blocks, from the last durable `first_held`
+ * on: no sampler_decide() before those up to `position` were noticed again. All traces wait until
+ * grace_ms after `now` at least, for clients that try again, but those over a limit and certain
+ * ones. */
 void sampler_restore(struct sampler *s, uint64_t position, uint64_t grace_ms,
 		     struct sampler_now now);
 
 /* ---- in ---- */
 
-/* A block whose notices follow: ids ascend, `spans` is how many it has. What is not noticed of it
- * by the next block or ruling was damaged. */
+/* A block whose notices follow: ids ascend, `spans` is how many it has, `unix_ms` when it came.
+ * What is not noticed of it by the next block or sampler_decide() was damaged; its bytes are not
+ * known and not counted. 0 or -ENOMEM. */
 int sampler_block(struct sampler *s, uint64_t id, uint32_t spans, uint64_t bytes, uint64_t unix_ms);
 /* Of the newest block; borrows. 0 or -ENOMEM (with nothing half done: the worker may end). */
 int sampler_notice(struct sampler *s, const struct notices *n, struct sampler_now now);
@@ -77,14 +86,19 @@ struct ruling {
 	uint64_t bytes[VERDICTS];
 	uint64_t position;   /* see above */
 	uint64_t first_held; /* blocks before this one hold no undecided span */
-	uint64_t forget;     /* chapters before this number are needed no more */
+	uint64_t forget;     /* chapters before this number are needed no more, nor remembered */
 };
 
+enum { SAMPLER_IDLE = 1 };
+
 /* Decides what is due. `max_bytes` of kept spans: what is due beyond it waits for the next call,
- * but late spans are always in. *out borrows the sampler's memory until the next call of any of its
- * functions. false: nothing has changed, no ruling is needed. Ten times a second, and when
- * sampler_is_urgent(). -ENOMEM leaves it as it was. `number` is that of the chapter that this
- * ruling's decisions will be in. */
+ * but late spans are always in, and one trace at least; half of it is for traces that pass a
+ * budget, so that they do not keep others waiting. At most 32,768 decisions. *out borrows the
+ * sampler's memory until the next call of any of its functions.
+ *
+ * 0: a ruling; SAMPLER_IDLE: nothing has changed, none is needed; -ENOMEM: as it was. Ten times a
+ * second, and when sampler_is_urgent(). `number` is that of the chapter that this ruling's
+ * decisions will be in: a new one after each ruling that has some. */
 int sampler_decide(struct sampler *s, size_t max_bytes, uint64_t number, struct sampler_now now,
 		   struct ruling *out);
 /* Late spans have gathered, or memory is short: decide now. */
@@ -113,8 +127,8 @@ void sampler_report(const struct sampler *s, struct sampler_report *out);
 enum sampler_state { SAMPLER_UNKNOWN, SAMPLER_PENDING, SAMPLER_DECIDED };
 struct sampler_look {
 	enum sampler_state state;
-	/* PENDING: as it would be decided now; DECIDED: verdict, rule and threshold, for the rest
-	 * see chapter `number` */
+	/* PENDING: as it would be decided now; DECIDED: the record of a kept trace, and verdict,
+	 * rule and trigger of a dropped one, for the rest see chapter `number` */
 	struct decision decision;
 	uint64_t number, due_unix_ms;
 };

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What comes in: blocks, and the spans in them. All that can fail is done before anything changes,
+ * and each step looks ahead in memory for the next: with a million traces a span is three misses of
+ * the cache. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "pipeline/sampler_state.h"
+
+enum { AHEAD = 8 };
+
+/* ---- blocks ---- */
+
+void sampler_close_block(struct sampler *s)
+{
+	if (!s->open)
+		return;
+	s->open = false;
+	const struct held *b = block_at(s, s->first_seq + s->n_blocks - 1);
+	/* Of older ones it was said before the start. */
+	if (b->spans > b->noticed && b->id > s->restored)
+		s->spans_done[VERDICT_DAMAGED] += b->spans - b->noticed;
+}
+
+static bool blocks_grow(struct sampler *s)
+{
+	if (s->n_blocks < s->room_blocks)
+		return true;
+	uint32_t room = 2 * s->room_blocks;
+	struct held *ring = calloc(room, sizeof(*ring));
+	if (ring == NULL)
+		return false;
+	for (uint32_t i = 0; i < s->n_blocks; i++)
+		ring[(s->first_seq + i) & (room - 1)] = *block_at(s, s->first_seq + i);
+	free(s->blocks);
+	s->blocks = ring;
+	s->room_blocks = room;
+	return true;
+}
+
+int sampler_block(struct sampler *s, uint64_t id, uint32_t spans, uint64_t bytes, uint64_t unix_ms)
+{
+	assert(id > s->newest_id);
+	if (!blocks_grow(s))
+		return fail(-ENOMEM, "sampler: no memory for a block");
+	sampler_close_block(s);
+	*block_at(s, s->first_seq + s->n_blocks++) =
+	    (struct held){.id = id, .unix_ms = unix_ms, .bytes = bytes, .spans = spans};
+	s->pending_bytes += bytes;
+	if (s->newest_id == 0)
+		s->first_held = id; /* as the journal knows */
+	s->newest_id = id;
+	s->open = true;
+	return 0;
+}
+
+/* ---- where notices belong ---- */
+
+static bool reserve(struct sampler *s, size_t n)
+{
+	size_t room = s->room_places;
+	return sampler_room(&s->places, &s->room_places, n, sizeof(*s->places)) &&
+	       sampler_room(&s->hashes, &room, n, sizeof(*s->hashes)) &&
+	       sampler_room(&s->late, &s->room_late, s->n_late + n, sizeof(*s->late)) &&
+	       pool_reserve(&s->traces, n) && pool_reserve(&s->spans, n);
+}
+
+static void prefetch_trace(const struct trace *t)
+{
+	__builtin_prefetch(t, 1);
+	__builtin_prefetch((const uint8_t *)t + 64, 1);
+	__builtin_prefetch((const uint8_t *)t + sizeof(*t) - 1, 1);
+}
+
+static void look_ahead(struct sampler *s, const struct notices *all, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i < to; i++) {
+		s->hashes[i] = sampler_hash(s, notice_at(all, i)->trace_id);
+		table_prefetch(&s->table, s->hashes[i]);
+	}
+	for (uint32_t i = from; i < to; i++) {
+		struct table_walk w = table_walk(&s->table, s->hashes[i]);
+		uint32_t number;
+		if (table_next(&w, &number)) {
+			prefetch_trace(trace_at(s, number));
+			continue;
+		}
+		table_prefetch(&s->records.kept_table, s->hashes[i]);
+		table_prefetch(&s->records.dropped_table, s->hashes[i]);
+	}
+}
+
+static bool find_place(struct sampler *s, const struct notice *n, uint64_t hash, struct place *p)
+{
+	bool is_done = s->newest_id <= s->restored;
+	p->kind = PLACE_TRACE;
+	if (trace_find(s, n->trace_id, hash, &p->number))
+		return true;
+	if (records_find_kept(&s->records, n->trace_id, hash, &p->number)) {
+		p->kind = is_done ? PLACE_DONE : PLACE_KEPT;
+		return true;
+	}
+	if (records_find_dropped(&s->records, hash, &p->number)) {
+		p->kind = is_done ? PLACE_DONE : PLACE_DROPPED;
+		return true;
+	}
+	return trace_add(s, n->trace_id, hash, &p->number);
+}
+
+/* Those of the first n places that were made for them. */
+static void take_back(struct sampler *s, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct place *p = &s->places[i];
+		if (p->kind != PLACE_TRACE || trace_at(s, p->number)->spans != 0)
+			continue;
+		trace_remove(s, p->number);
+		trace_at(s, p->number)->spans = UINT32_MAX; /* it may be here twice */
+	}
+}
+
+static bool find_places(struct sampler *s, const struct notices *all)
+{
+	for (uint32_t from = 0; from < all->n; from += NOTICES_AT_ONCE) {
+		uint32_t to = all->n - from < NOTICES_AT_ONCE ? all->n : from + NOTICES_AT_ONCE;
+		look_ahead(s, all, from, to);
+		for (uint32_t i = from; i < to; i++)
+			if (!find_place(s, notice_at(all, i), s->hashes[i], &s->places[i])) {
+				take_back(s, i);
+				return false;
+			}
+	}
+	return true;
+}
+
+/* ---- spans of undecided traces ---- */
+
+static void make_ready(struct sampler *s, uint32_t number, enum decision_trigger trigger)
+{
+	struct trace *t = trace_at(s, number);
+	trace_unlist(s, number);
+	t->rv_list = (t->rv_list & ~(uint64_t)0xf0) | (uint64_t)trigger << 4;
+	trace_enlist(s, number, LIST_READY);
+}
+
+/* So long after the block came; not before clients had time to try again after a start. */
+static uint32_t due_after(const struct sampler *s, const struct held *b, uint32_t wait_ms,
+			  struct sampler_now now)
+{
+	uint64_t age = now.unix_ms > b->unix_ms ? now.unix_ms - b->unix_ms : 0;
+	uint64_t due = now.mono_ms + wait_ms - (age < wait_ms ? age : wait_ms);
+	return (uint32_t)(due > s->grace_ms ? due : s->grace_ms);
+}
+
+static void first_span(struct sampler *s, uint32_t number, const struct held *b,
+		       struct sampler_now now)
+{
+	struct trace *t = trace_at(s, number);
+	t->first_ms = (uint32_t)b->unix_ms;
+	t->due_ms = due_after(s, b, s->wait_ms, now);
+	trace_enlist(s, number, LIST_WAIT);
+	if (s->stressed)
+		make_ready(s, number, TRIGGER_STRESS);
+}
+
+static void first_root(struct sampler *s, uint32_t number, const struct held *b,
+		       struct sampler_now now)
+{
+	struct trace *t = trace_at(s, number);
+	uint32_t due_ms = due_after(s, b, s->root_wait_ms, now);
+	trace_unlist(s, number);
+	if ((int32_t)(due_ms - t->due_ms) < 0)
+		t->due_ms = due_ms;
+	trace_enlist(s, number, LIST_ROOT);
+}
+
+static void add_span(struct sampler *s, uint32_t number, const struct notice *n, uint32_t place,
+		     struct sampler_now now)
+{
+	struct trace *t = trace_at(s, number);
+	struct held *b = block_at(s, s->first_seq + s->n_blocks - 1);
+	uint32_t span = pool_take(&s->spans);
+	struct span_ref *ref = span_at(s, span);
+	*ref = (struct span_ref){.next = t->newest,
+				 .block = s->first_seq + s->n_blocks - 1,
+				 .number = place,
+				 .bytes = n->bytes,
+				 .identity = n->identity};
+	b->undecided++;
+	if (trace_has_span(s, t, span)) {
+		ref->number |= SPAN_DUPLICATE;
+		t->newest = span + 1;
+		return;
+	}
+	t->newest = span + 1;
+	bool had_root = t->th_flags & TRACE_ROOT, is_first = t->spans == 0;
+	trace_learn(s, t, n);
+	if (is_first)
+		first_span(s, number, b, now);
+	if (trace_list(t) != LIST_WAIT && trace_list(t) != LIST_ROOT)
+		return;
+	if (t->spans > s->trace_spans)
+		make_ready(s, number, TRIGGER_SPANS);
+	else if (trace_bytes(t) > s->trace_bytes)
+		make_ready(s, number, TRIGGER_BYTES);
+	else if (s->may_be_certain && judge_is_certain(s, t))
+		make_ready(s, number, TRIGGER_CERTAIN);
+	else if (!had_root && t->th_flags & TRACE_ROOT)
+		first_root(s, number, b, now);
+}
+
+static void add_late(struct sampler *s, uint32_t record, const struct notice *n, uint32_t place)
+{
+	s->late[s->n_late] = (struct late){.block_id = s->newest_id,
+					   .number = place,
+					   .bytes = n->bytes,
+					   .record = record,
+					   .order = (uint32_t)s->n_late};
+	s->n_late++;
+}
+
+int sampler_notice(struct sampler *s, const struct notices *all, struct sampler_now now)
+{
+	assert(s->open && all->block_id == s->newest_id);
+	s->now_ms = now.mono_ms;
+	if (!reserve(s, all->n) || !find_places(s, all))
+		return fail(-ENOMEM, "sampler: no memory for the spans of a request");
+	for (uint32_t i = 0; i < all->n; i++) {
+		const struct notice *n = notice_at(all, i);
+		const struct place *p = &s->places[i];
+		if (i + AHEAD < all->n && p[AHEAD].kind == PLACE_TRACE)
+			prefetch_trace(trace_at(s, p[AHEAD].number));
+		switch (p->kind) {
+		case PLACE_TRACE:
+			add_span(s, p->number, n, all->first + i, now);
+			break;
+		case PLACE_KEPT:
+			add_late(s, p->number, n, all->first + i);
+			break;
+		case PLACE_DROPPED:
+			s->spans_done[VERDICT_LATE]++;
+			s->bytes_done[VERDICT_LATE] += n->bytes;
+			break;
+		case PLACE_DONE:
+			break;
+		}
+	}
+	block_at(s, s->first_seq + s->n_blocks - 1)->noticed += all->n;
+	return 0;
+}

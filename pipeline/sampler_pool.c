@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pipeline/sampler_pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static const size_t HUGE_PAGE = 2 << 20;
+static const uint64_t MOST = UINT32_MAX - (1u << POOL_BLOCK_BITS);
+
+void pool_init(struct pool *p, size_t stride)
+{
+	*p = (struct pool){.stride = (uint32_t)stride};
+}
+
+void pool_finish(struct pool *p)
+{
+	for (uint32_t i = 0; i < p->n_blocks; i++)
+		free(p->blocks[i]);
+	free((void *)p->blocks);
+	*p = (struct pool){0};
+}
+
+/* A pool with many blocks is read all over the place: huge pages save it half of its misses. The
+ * first block does without, so that a small relay stays small. */
+static uint8_t *new_block(const struct pool *p)
+{
+	size_t bytes = (size_t)p->stride << POOL_BLOCK_BITS;
+	if (p->n_blocks == 0 || bytes < HUGE_PAGE)
+		return malloc(bytes);
+	uint8_t *block = aligned_alloc(HUGE_PAGE, (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+	if (block != NULL)
+		madvise(block, bytes, MADV_HUGEPAGE); /* only a wish */
+	return block;
+}
+
+static bool add_block(struct pool *p)
+{
+	if (p->n_blocks == p->room_blocks) {
+		uint32_t room = p->room_blocks != 0 ? 2 * p->room_blocks : 8;
+		void *more = realloc((void *)p->blocks, room * sizeof(uint8_t *));
+		if (more == NULL)
+			return false;
+		p->blocks = more;
+		p->room_blocks = room;
+	}
+	uint8_t *block = new_block(p);
+	if (block == NULL)
+		return false;
+	p->blocks[p->n_blocks++] = block;
+	return true;
+}
+
+bool pool_reserve(struct pool *p, size_t more)
+{
+	if (more > MOST - p->used)
+		return false;
+	while (((uint64_t)p->n_blocks << POOL_BLOCK_BITS) < p->used + more)
+		if (!add_block(p))
+			return false;
+	return true;
+}
+
+uint32_t pool_take(struct pool *p)
+{
+	uint32_t i = p->free - 1;
+	if (p->free == 0)
+		i = p->fresh++;
+	else
+		memcpy(&p->free, pool_at(p, i), sizeof(p->free));
+	p->used++;
+	return i;
+}
+
+void pool_give(struct pool *p, uint32_t i)
+{
+	memcpy(pool_at(p, i), &p->free, sizeof(p->free));
+	p->free = i + 1;
+	p->used--;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pipeline/sampler_state.h - what a sampler is made of. Its own files only.
+ *
+ * A trace is in the table, in the pool, and in one list by when it is due: as windows are fixed,
+ * each list is in order by itself. Spans hang from their trace and count in their block. What was
+ * decided is a record, in a table of its kind and with the chapter it was written in. */
+#ifndef PIPELINE_SAMPLER_STATE_H
+#define PIPELINE_SAMPLER_STATE_H
+
+#include "pipeline/sampler.h"
+#include "pipeline/sampler_pool.h"
+#include "pipeline/sampler_table.h"
+
+enum {
+	KEY_VALUES = 6,    /* distinct ones of a field that go into a key: the smallest hashes */
+	TRACE_WORDS = 2,   /* of predicates in every trace; more of them stand behind it */
+	FILTER_SPANS = 24, /* traces with more distinct spans have a set of them */
+	SET_LEAST = 64,
+	DECISIONS_MOST = 32768, /* of one ruling: a chapter of 4 MB */
+	NOTICES_AT_ONCE = 32,
+	TICK_MS = 100,
+	STRESS_MS = 10000 /* of need before stress, and of calm after it */
+};
+
+/* ---- undecided ---- */
+
+#define SPAN_DUPLICATE 0x80000000u
+struct span_ref {
+	uint32_t next;   /* 1 + the one that came before it; 0 ends */
+	uint32_t block;  /* held.seq */
+	uint32_t number; /* in its block, and SPAN_DUPLICATE */
+	uint32_t bytes;
+	uint64_t identity;
+};
+_Static_assert(sizeof(struct span_ref) == 24, "the price of a span");
+
+/* Numbers of distinct spans of a large trace, by identity. */
+struct span_set {
+	uint32_t cap; /* a power of two, at most three quarters of it used */
+	uint32_t slots[];
+};
+
+enum trace_list { LIST_NONE, LIST_READY, LIST_ROOT, LIST_WAIT, LISTS };
+enum trace_flag {
+	TRACE_ROOT = 1,
+	TRACE_TH = 2,
+	TRACE_RV = 4,
+	TRACE_ROOT_RV = 8, /* which is the root's */
+	TRACE_SET = 16     /* seen.set, not seen.filter */
+};
+
+#define MASK_56 (((uint64_t)1 << 56) - 1)
+#define MASK_40 (((uint64_t)1 << 40) - 1)
+#define MASK_24 0xffffffu
+/* Times are the low halves of milliseconds: nothing waits for 24 days. */
+struct trace {
+	uint8_t id[16];
+	uint64_t bits[TRACE_WORDS];
+	uint64_t start_ns, end_ns; /* least and largest; with a root start_ns is its duration */
+	uint64_t th_flags;         /* the highest `th` << 8 | enum trace_flag */
+	uint64_t rv_list;          /* rv << 8 | trigger << 4 | enum trace_list */
+	uint64_t bytes_errors;     /* bytes << 24 | errors, both of distinct spans, saturating */
+	uint32_t spans;            /* distinct ones */
+	uint32_t newest;           /* 1 + its last span */
+	uint32_t prev, next;       /* in its list; 1 + number */
+	uint32_t first_ms;         /* wall clock, of the block of its first span */
+	uint32_t due_ms;           /* monotonic */
+	union {
+		uint64_t filter; /* two bits for each distinct span */
+		struct span_set *set;
+	} seen;
+	uint64_t more[]; /* predicates beyond 128, then KEY_VALUES uint32_t for each field */
+};
+_Static_assert(sizeof(struct trace) == 104, "with its slot, at most 120");
+
+struct fifo {
+	uint32_t head, tail; /* 1 + number */
+};
+
+struct held {
+	uint64_t id, unix_ms, bytes;
+	uint32_t spans, noticed, undecided;
+};
+
+/* ---- decided ---- */
+
+/* In a pool each; `next` links those of a chapter. */
+struct dropped {
+	uint32_t next; /* 1 + number */
+	uint16_t rule;
+	uint8_t verdict, trigger;
+	uint64_t hash;
+};
+struct kept {
+	uint32_t next, late; /* late: 1 + its place in this ruling's late decisions */
+	struct decision decision;
+};
+struct entry { /* of the list of chapters */
+	uint64_t number, position;
+	int64_t made_ms;        /* monotonic; below 0 for what is older than this start */
+	uint32_t kept, dropped; /* first ones, 1 + number */
+	uint32_t n_kept, n_dropped;
+};
+struct records {
+	struct table kept_table, dropped_table;
+	struct pool kept, dropped;
+	struct entry *entries; /* oldest first, n from `first` on */
+	size_t first, n, room;
+};
+
+/* ---- a judgement ---- */
+
+struct judgement {
+	uint32_t trace;
+	uint16_t rule, would;
+	uint8_t trigger, verdict;
+	bool erase_th, write_rv, protected;
+	bool budgeted; /* it passed its rule and has to pass the budget */
+	uint64_t randomness;
+	uint64_t threshold;  /* of its rule, or from soft control on of both */
+	uint64_t arrived;    /* the highest `th` it came with, if that is to be believed */
+	double source;       /* the share that its source kept, or 1 */
+	double own;          /* the share that its rule keeps, for the budget */
+	uint32_t over_spans; /* what is beyond the limits of a trace, and is charged like */
+	uint64_t over_bytes; /* late spans */
+	uint64_t keys[4];    /* as in struct decision */
+	struct budget_path path;
+};
+
+/* A late span of a kept trace. */
+struct late {
+	uint64_t block_id;
+	uint32_t number, bytes;
+	uint32_t record, order;
+};
+
+/* Where a notice belongs, found before anything is changed. */
+enum place_kind { PLACE_TRACE, PLACE_KEPT, PLACE_DROPPED, PLACE_DONE };
+struct place {
+	uint32_t number;
+	enum place_kind kind;
+};
+
+struct sampler {
+	const struct policy *policy;
+	struct budget *budget;
+	struct siphash_key key;
+
+	struct pool traces, spans;
+	struct table table;
+	struct fifo lists[LISTS];
+	uint32_t more_words, key_at; /* of trace.more */
+	uint32_t trace_cost;
+	uint64_t bytes, set_bytes; /* undecided */
+	bool may_be_certain;
+	uint32_t wait_ms, root_wait_ms;
+	uint32_t trace_spans; /* limits of the policy, none: the most there is */
+	uint64_t trace_bytes, memory_limit, pending_limit;
+
+	struct held *blocks; /* a ring by seq, a power of two */
+	uint32_t first_seq, n_blocks, room_blocks;
+	uint64_t pending_bytes; /* of blocks from first_seq on */
+	uint64_t newest_id;     /* of all that were noticed; 0: none */
+	bool open;              /* the newest block may have notices to come */
+
+	struct records records;
+	uint64_t restored; /* position; before it, what has a record is done */
+	uint64_t grace_ms; /* monotonic: nothing is due before */
+
+	struct place *places; /* of the notices at hand */
+	uint64_t *hashes;
+	size_t room_places;
+
+	struct late *late;
+	size_t n_late, room_late;
+	uint64_t spans_done[VERDICTS], bytes_done[VERDICTS]; /* since the last ruling */
+
+	struct judgement *chosen; /* decided without a budget, in this call */
+	struct judgement *waiting;
+	struct budget_candidate *candidates;
+	size_t n_chosen, n_waiting, room_chosen, room_waiting, room_candidates;
+
+	/* The last ruling's. */
+	struct pick *picks;
+	struct decision *decisions, *late_decisions;
+	size_t n_picks, room_picks, n_decisions, room_decisions, n_late_decisions,
+	    room_late_decisions;
+	uint64_t first_held; /* as last told */
+
+	uint64_t now_ms; /* of the last call that had it */
+	uint64_t decided_ms;
+	uint64_t need_since_ms, need_ms, calm_since_ms; /* 0: not */
+	bool stressed;
+
+	struct sampler_report report;
+};
+
+/* Room for n of `size` bytes in *all. false: no memory. */
+bool sampler_room(void *all, size_t *room, size_t n, size_t size);
+
+/* ---- sampler_trace.c: the trace table ---- */
+
+uint64_t sampler_hash(const struct sampler *s, const uint8_t *trace_id);
+bool trace_find(const struct sampler *s, const uint8_t *id, uint64_t hash, uint32_t *number);
+/* Adds one without spans, in no list; there must be room in the pool. false: no memory. */
+bool trace_add(struct sampler *s, const uint8_t *id, uint64_t hash, uint32_t *number);
+void trace_remove(struct sampler *s, uint32_t number); /* with its spans; in no list any more */
+void trace_enlist(struct sampler *s, uint32_t number, enum trace_list list);
+void trace_unlist(struct sampler *s, uint32_t number);
+/* Whether a span of that identity is there; else it is remembered as `span`, which is not yet
+ * linked. */
+bool trace_has_span(struct sampler *s, struct trace *t, uint32_t span);
+void trace_facts(const struct sampler *s, const struct trace *t, struct trace_facts *out);
+void trace_learn(struct sampler *s, struct trace *t, const struct notice *n);
+
+static inline struct trace *trace_at(const struct sampler *s, uint32_t number)
+{
+	return pool_at(&s->traces, number);
+}
+
+static inline struct span_ref *span_at(const struct sampler *s, uint32_t number)
+{
+	return pool_at(&s->spans, number);
+}
+
+static inline struct held *block_at(const struct sampler *s, uint32_t seq)
+{
+	return &s->blocks[seq & (s->room_blocks - 1)];
+}
+
+static inline enum trace_list trace_list(const struct trace *t)
+{
+	return (enum trace_list)(t->rv_list & 15);
+}
+
+static inline uint8_t trace_trigger(const struct trace *t)
+{
+	return (uint8_t)(t->rv_list >> 4 & 15);
+}
+
+static inline uint64_t trace_bytes(const struct trace *t)
+{
+	return t->bytes_errors >> 24;
+}
+
+static inline uint32_t *trace_keys(const struct sampler *s, const struct trace *t, uint32_t field)
+{
+	return (uint32_t *)(uintptr_t)&t->more[s->key_at] + (size_t)field * KEY_VALUES;
+}
+
+static inline bool is_due(uint32_t due_ms, uint64_t now_ms)
+{
+	return (int32_t)(due_ms - (uint32_t)now_ms) <= 0;
+}
+
+/* The time whose low half is `low`, near `now`. */
+static inline uint64_t near(uint32_t low, uint64_t now)
+{
+	return now + (uint64_t)(int64_t)(int32_t)(low - (uint32_t)now);
+}
+
+/* ---- sampler_records.c: what was decided ---- */
+
+bool records_init(struct records *r);
+void records_finish(struct records *r);
+bool records_reserve(struct records *r, size_t decisions); /* and a chapter for them */
+bool records_promise(struct records *r, uint64_t hash);    /* for one that is kept or dropped */
+void records_begin(struct records *r, uint64_t number, uint64_t position, int64_t made_ms);
+void records_add(struct records *r, uint64_t hash, const struct decision *d, bool is_kept);
+void records_end(struct records *r); /* an empty chapter is none */
+bool records_find_kept(const struct records *r, const uint8_t *id, uint64_t hash, uint32_t *number);
+bool records_find_dropped(const struct records *r, uint64_t hash, uint32_t *number);
+/* Forgets the oldest chapters as the policy wants, where no block up to theirs is held. */
+void records_expire(struct sampler *s, uint64_t first_held, uint64_t now_ms);
+
+static inline struct kept *kept_at(const struct records *r, uint32_t number)
+{
+	return pool_at(&r->kept, number);
+}
+
+static inline struct dropped *dropped_at(const struct records *r, uint32_t number)
+{
+	return pool_at(&r->dropped, number);
+}
+
+/* ---- sampler_judge.c: by which rule, and how ---- */
+
+/* As things stand; offers nothing. j->verdict is KEPT or RULE; with `budgeted`, the budget has to
+ * be asked. */
+void judge(const struct sampler *s, uint32_t trace, struct judgement *j);
+void judge_offer(const struct judgement *j, const struct trace *t, struct budget_offer *out);
+/* Whether the outcome is the same whatever comes. */
+bool judge_is_certain(const struct sampler *s, const struct trace *t);
+/* What a waiting one says now: spans may have come since its rule was found. */
+void judge_again(const struct sampler *s, struct judgement *j);
+void judge_write(const struct sampler *s, const struct judgement *j, struct sampler_now now,
+		 struct decision *out);
+/* What rules that are only counted would have done. */
+void judge_count(struct sampler *s, const struct judgement *j);
+
+/* ---- sampler_choose.c: which traces are decided now ---- */
+
+/* Fills chosen, takes traces out of their lists, and gives how many of waiting and how many spans
+ * are in this ruling at most; there is room for all of it. -ENOMEM only when nothing was done. */
+struct choice {
+	size_t brought, picks;
+};
+int sampler_choose(struct sampler *s, size_t max_bytes, struct sampler_now now, struct choice *out);
+bool sampler_is_short(const struct sampler *s);
+uint64_t sampler_used(const struct sampler *s); /* of policy->memory_bytes */
+
+/* ---- sampler_notice.c ---- */
+
+void sampler_close_block(struct sampler *s); /* what is missing of it was damaged */
+
+/* ---- sampler_late.c: spans of decided traces ---- */
+
+int late_reserve(struct sampler *s); /* sorts them by record; 0 or -ENOMEM */
+void late_settle(struct sampler *s); /* charges them, and makes picks and decisions of them */
+
+#endif
