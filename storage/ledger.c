@@ -280,8 +280,8 @@ void ledger_rule(struct ledger *l, const uint64_t *spans)
 	for (int i = 0; i < STORE_VERDICTS; i++)
 		sum += spans[i];
 	if (sum > l->pending) {
-		log_error("spans are judged that the account has no more as pending", "spans=%llu",
-			  (unsigned long long)(sum - l->pending));
+		log_limited(LOG_ERROR, "spans are judged that the account has no more as pending",
+			    "spans=%llu", (unsigned long long)(sum - l->pending));
 		accept_again(l, sum - l->pending);
 	}
 	l->pending -= sum;

@@ -33,6 +33,11 @@ struct counts {
 
 /* ---- making one ---- */
 
+static uint32_t blocks(const struct world *w)
+{
+	return w->now.n_blocks + w->now.n_pending;
+}
+
 static int make(struct shared *sh, const char *dir)
 {
 	struct store *s;
@@ -45,7 +50,7 @@ static int make(struct shared *sh, const char *dir)
 	damage_read(&sh->early, dir, FILE_NAME);
 	/* Enough commits that a head page of then does not pass for that of an unlucky power cut.
 	 */
-	for (uint32_t k = w->now.n_blocks + 8, i = 0; w->now.n_blocks < k && i < 200; i++)
+	for (uint32_t k = blocks(w) + 8, i = 0; blocks(w) < k && i < 200; i++)
 		if (!world_step(w, s, NULL, NULL))
 			return 1;
 	world_close(w, s, NULL, NULL);
@@ -64,8 +69,8 @@ static bool wrong(struct shared *sh, const char *what, uint64_t id)
 }
 
 struct held {
-	bool block[WORLD_BLOCKS];
-	uint64_t unknown;
+	bool block[WORLD_BLOCKS], pending[WORLD_BLOCKS];
+	uint64_t unknown, pending_spans;
 };
 
 static void note_block(void *ctx, struct store_block b)
@@ -77,25 +82,43 @@ static void note_block(void *ctx, struct store_block b)
 		h->block[b.id - 1] = true; /* nothing crashed: ids have no gaps */
 }
 
+static void note_pending(void *ctx, struct store_block b)
+{
+	struct held *h = ctx;
+	if (b.id == 0 || b.id > WORLD_BLOCKS)
+		h->unknown = b.id;
+	else
+		h->pending[b.id - 1] = true;
+	h->pending_spans += b.spans;
+}
+
+static bool is_true_block(struct shared *sh, struct store_reader *r, enum block_stage stage,
+			  uint32_t i)
+{
+	struct slice bytes;
+	bool kept = stage == STAGE_KEPT;
+	if (i >= (kept ? sh->w.durable.n_blocks : sh->w.durable.n_pending))
+		return wrong(sh, "a block of nobody's", i + 1);
+	if ((kept ? store_reader_block : store_reader_pending)(r, i + 1, &bytes) != 0)
+		return wrong(sh, "a block cannot be read", i + 1);
+	return world_check_block(&sh->w, kept ? &sh->w.block[i] : &sh->w.pending[i], stage, bytes);
+}
+
 /* Everything that would be sent is what was accepted. */
 static bool is_true(struct shared *sh, struct store *s, struct held *h)
 {
 	struct store_reader *r;
 	memset(h, 0, sizeof(*h));
 	store_each_block(s, note_block, h);
+	store_each_pending(s, note_pending, h);
 	if (h->unknown != 0 || store_reader_open(&r, s) != 0 || store_reader_begin(r) != 0)
 		return wrong(sh, "a block of nobody's", h->unknown);
 	bool good = true;
 	for (uint32_t i = 0; i < WORLD_BLOCKS && good; i++) {
-		struct slice bytes;
-		if (!h->block[i])
-			continue;
-		if (i >= sh->w.durable.n_blocks)
-			good = wrong(sh, "a block of nobody's", i + 1);
-		else if (store_reader_block(r, i + 1, &bytes) != 0)
-			good = wrong(sh, "a block cannot be read", i + 1);
-		else
-			good = world_check_block(&sh->w, &sh->w.block[i], bytes);
+		if (h->block[i])
+			good = is_true_block(sh, r, STAGE_KEPT, i);
+		if (h->pending[i] && good)
+			good = is_true_block(sh, r, STAGE_PENDING, i);
 	}
 	store_reader_end(r);
 	store_reader_close(r);
@@ -140,6 +163,67 @@ static bool is_exact(struct shared *sh, const struct held *h, const struct ledge
 	return true;
 }
 
+static int is_written_chapter(void *ctx, uint64_t number, struct slice bytes)
+{
+	const struct world *w = ctx;
+	const struct world_chapter *c = &w->chapter[number - 1];
+	return number <= w->durable.first_chapter || number > w->durable.n_chapters ||
+	       !world_is_content(bytes, c->serial, c->bytes);
+}
+
+/* Nothing is told that was not written. An old page may hold an old state: that shows in nothing
+ * but its number, and costs a budget a moment's memory. */
+static bool is_told_true(struct shared *sh, struct store *s, bool anew, bool old_page)
+{
+	const struct world_state *d = &sh->w.durable;
+	if (store_each_chapter(s, is_written_chapter, &sh->w) != 0)
+		return wrong(sh, "a chapter that was not written", 0);
+	for (int i = 0; i < WORLD_JUDGE_STATES; i++) {
+		struct buf b = {0};
+		int rc = store_state(s, WORLD_STATES[i], &b);
+		bool newest = rc == 0 && world_is_content(buf_slice(&b), d->serial[i], d->bytes[i]);
+		uint32_t serial = world_serial_of(buf_slice(&b));
+		bool older = rc == 0 && old_page && serial < d->serial[i] &&
+			     world_is_content(buf_slice(&b), serial, (uint32_t)b.len);
+		buf_finish(&b);
+		if (anew ? rc != STORE_GONE : rc != STORE_GONE && !newest && !older)
+			return wrong(sh, "a state that was not written", (uint64_t)i);
+	}
+	return true;
+}
+
+static int is_any(void *ctx, uint64_t number, struct slice bytes)
+{
+	(void)ctx, (void)number, (void)bytes;
+	return 1;
+}
+
+/* What is pending: as it was, for the store cannot tell more; or, where it is judged anew, what
+ * there is of it. */
+static bool is_exact_pending(struct shared *sh, struct store *s, const struct held *h,
+			     bool old_page)
+{
+	const struct world_state *d = &sh->w.durable;
+	struct store_judged j;
+	struct ledger l;
+	store_ledger(s, &l);
+	store_judged(s, &j);
+	bool anew = j.position == 0 && d->position != 0;
+	uint64_t judged = l.pending;
+	for (int i = 0; i < STORE_VERDICTS; i++)
+		judged += l.judged[i];
+	if (l.received != l.accepted + l.rejected || l.accepted != judged)
+		return wrong(sh, "the account of what is pending does not add up", judged);
+	if (anew && (l.pending != h->pending_spans || store_each_chapter(s, is_any, NULL) != 0))
+		return wrong(sh, "what is judged anew is not pending", l.pending);
+	if (!anew && d->position != 0 && (j.position != d->position || l.pending != d->pending))
+		return wrong(sh, "what is pending has changed", l.pending);
+	for (uint32_t i = 0; !anew && d->position != 0 && i < d->first_pending; i++)
+		if (h->pending[i])
+			return wrong(sh, "a pending block is back that was given up", i + 1);
+	return is_told_true(sh, s, anew, old_page);
+}
+
 static unsigned count_aside(const char *dir)
 {
 	unsigned n = 0;
@@ -152,14 +236,15 @@ static unsigned count_aside(const char *dir)
 
 /* Whether the damaged file still has the whole block, on pages of its own or in one of the tree's;
  * what old pages left behind the end of another value is luck. */
-static bool is_whole_in(const struct file *f, const struct world_block *b)
+static bool is_whole_in(const struct file *f, const struct world_block *b, enum block_stage stage)
 {
 	for (uint64_t at = 16; at + b->bytes <= f->len; at += 2) {
 		struct block open;
 		bool leaf = f->data[at / PAGE * PAGE + 10] == 2;
 		if (f->data[at] == 'R' && (at % PAGE == 16 || leaf) &&
 		    memcmp(f->data + at, "RLB1", 4) == 0 &&
-		    block_open(&open, slice_of(f->data + at, b->bytes), b->id) == 0)
+		    block_open(&open, slice_of(f->data + at, b->bytes), b->id) == 0 &&
+		    open.stage == stage)
 			return true;
 	}
 	return false;
@@ -167,13 +252,17 @@ static bool is_whole_in(const struct file *f, const struct world_block *b)
 
 static bool is_all_saved(struct shared *sh, const struct file *f, const struct held *h)
 {
-	for (uint32_t i = sh->w.durable.first_held; i < sh->w.durable.n_blocks; i++)
-		if (!h->block[i] && is_whole_in(f, &sh->w.block[i]))
+	const struct world_state *d = &sh->w.durable;
+	for (uint32_t i = d->first_held; i < d->n_blocks; i++)
+		if (!h->block[i] && is_whole_in(f, &sh->w.block[i], STAGE_KEPT))
 			return wrong(sh, "a whole block is not saved", i + 1);
+	for (uint32_t i = d->first_pending; i < d->n_pending; i++)
+		if (!h->pending[i] && is_whole_in(f, &sh->w.pending[i], STAGE_PENDING))
+			return wrong(sh, "a whole pending block is not saved", i + 1);
 	return true;
 }
 
-static int open_and_judge(struct shared *sh, const struct file *f, const char *dir)
+static int open_and_judge(struct shared *sh, const struct file *f, const char *dir, bool old_page)
 {
 	struct store *s;
 	struct ledger l, again;
@@ -187,12 +276,16 @@ static int open_and_judge(struct shared *sh, const struct file *f, const char *d
 	for (unsigned i = 0; i < 2 && good; i++)
 		good = is_exact(sh, &held, &l.exporter[i], &sh->w.durable.exporter[i],
 				l.received == sh->w.durable.received, &old, &less);
+	if (good)
+		good = is_exact_pending(sh, s, &held, old_page);
 	store_close(s);
 	if (!good)
 		return WRONG;
 	if (world_open(&sh->w, &s, dir) != 0)
 		return wrong(sh, "cannot be opened again", 0) ? 0 : WRONG;
 	store_ledger(s, &again);
+	if (again.pending != l.pending || again.accepted != l.accepted)
+		return wrong(sh, "the second start finds more pending", again.pending) ? 0 : WRONG;
 	for (unsigned i = 0; i < 2; i++)
 		if (again.exporter[i].entered != l.exporter[i].entered ||
 		    again.exporter[i].dropped[DROP_DAMAGED] != l.exporter[i].dropped[DROP_DAMAGED])
@@ -209,7 +302,7 @@ static void try_one(struct shared *sh, struct file *f, const char *dir, enum dam
 	damage_write(f, dir, FILE_NAME);
 	pid_t child = fork();
 	if (child == 0)
-		_exit(open_and_judge(sh, f, dir));
+		_exit(open_and_judge(sh, f, dir, kind == OLD_PAGE));
 	waitpid(child, &status, 0);
 	unsigned aside = count_aside(dir);
 	bool good = WIFEXITED(status) && WEXITSTATUS(status) < OUTCOMES && aside <= 1;
@@ -244,6 +337,7 @@ static void work(unsigned k, uint64_t files, uint64_t first, struct counts *c)
 		scratch_empty(dir);
 		world_init(&sh->w, seed);
 		sh->w.big = seed % 4 == 0;
+		sh->w.judged = seed / 4 % 4 != 0;
 		world_configure(&sh->w, 3);
 		pid_t child = fork();
 		if (child == 0)

@@ -77,6 +77,7 @@ static bool sequence(struct shared *sh, const char *dir, struct tally *t)
 			t->lost++;
 		}
 		world_configure(w, 1 + world_random(w, (1 << WORLD_NAMES) - 1));
+		w->judged = world_random(w, 4) != 0; /* as the relay may be configured */
 		pid_t child = fork();
 		if (child == 0)
 			_exit(session(sh, dir));

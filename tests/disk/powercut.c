@@ -131,7 +131,7 @@ static int in_child(struct shared *sh, const char *dir, uint32_t least, uint32_t
 }
 
 struct counts {
-	uint64_t passed, failed, ahead, on, parcels, given_back;
+	uint64_t passed, failed, ahead, on, parcels, given_back, pending, chapters;
 };
 
 /* One cut of the recorded work; leaves the image in `to`, and what it holds in sh->w. */
@@ -157,6 +157,8 @@ static bool cut(struct shared *sh, const char *from, const char *to, uint64_t se
 	}
 	c->passed++;
 	c->ahead += (uint32_t)got > least;
+	c->pending += sh->state[got].n_pending - sh->state[got].first_pending;
+	c->chapters += sh->state[got].n_chapters - sh->state[got].first_chapter;
 	c->parcels += sh->boxes.compared;
 	c->given_back += sh->boxes.given_back;
 	sh->boxes.compared = sh->boxes.given_back = 0;
@@ -171,6 +173,7 @@ static void lifetime(struct shared *sh, uint64_t seed, char dirs[4][256], struct
 	memset(&sh->boxes, 0, sizeof(sh->boxes));
 	sh->boxes.mask = (unsigned)(seed % 4); /* none in a quarter of them */
 	sh->w.big = seed % 4 == 0;
+	sh->w.judged = seed / 4 % 4 != 0;
 	world_configure(&sh->w, 3);
 	for (int i = 0; i < 4; i++)
 		scratch_empty(dirs[i]);
@@ -239,6 +242,9 @@ int main(int argc, char **argv)
 	printf("%llu parcels were compared, %llu spans were in a box and, untold, in the journal\n",
 	       (unsigned long long)(c[0].parcels + c[1].parcels),
 	       (unsigned long long)(c[0].given_back + c[1].given_back));
+	printf("%llu pending blocks and %llu chapters were compared\n",
+	       (unsigned long long)(c[0].pending + c[1].pending),
+	       (unsigned long long)(c[0].chapters + c[1].chapters));
 	printf("powercut: %llu passed, %llu failed\n",
 	       (unsigned long long)(c[0].passed + c[1].passed),
 	       (unsigned long long)(c[0].failed + c[1].failed) + (unsigned)died);

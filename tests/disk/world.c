@@ -12,6 +12,7 @@
 #include "unit/otlp_sample.h"
 
 const char *const WORLD_EXPORTERS[WORLD_NAMES] = {"a", "b", "c"};
+const char *const WORLD_STATES[WORLD_JUDGE_STATES] = {"budget", "seeds", "x"};
 static struct metrics metrics;
 enum { RETIRE_AT_ONCE = 64 };
 
@@ -30,8 +31,7 @@ void world_init(struct world *w, uint64_t seed)
 	memset(w, 0, sizeof(*w));
 	w->seed = seed * 0x9e3779b97f4a7c15u + 1;
 	w->next_span = 1;
-	w->now.next_block = w->now.next_seq = 1;
-	w->durable = w->now;
+	world_forget(w);
 }
 
 uint32_t world_random(struct world *w, uint32_t below)
@@ -101,6 +101,7 @@ int world_open(struct world *w, struct store **s, const char *dir)
 	struct store_options o = {.dir = dir,
 				  .limit_bytes = w->big ? 64 << 20 : 16 << 20,
 				  .exporters = names,
+				  .judged = w->judged,
 				  .metrics = &metrics};
 	for (unsigned i = 0; i < WORLD_NAMES; i++)
 		if (w->mask >> i & 1)
@@ -240,13 +241,17 @@ static void make_request(struct world *w, struct world_request *r, struct buf *o
 	r->len = (uint32_t)out->len;
 }
 
-/* Requests are packed as store.c does it. */
-static void pack(struct world *w, uint32_t first, uint32_t n, uint64_t now_ms)
+/* Requests are packed as storage/commit.c does it; gives where the blocks of the stage end. */
+static uint32_t pack(struct world *w, enum block_stage stage, uint32_t first, uint32_t n,
+		     uint64_t now_ms)
 {
+	struct world_state *now = &w->now;
+	struct world_block *blocks = stage == STAGE_KEPT ? w->block : w->pending;
+	uint64_t *next = stage == STAGE_KEPT ? &now->next_block : &now->next_pending;
+	uint32_t end = stage == STAGE_KEPT ? now->n_blocks : now->n_pending;
 	for (uint32_t i = 0; i < n;) {
-		struct world_block *b = &w->block[w->now.n_blocks++];
-		*b = (struct world_block){w->now.next_block++, now_ms, BLOCK_HEADER, 0,
-					  first + i,           0};
+		struct world_block *b = &blocks[end++];
+		*b = (struct world_block){(*next)++, now_ms, BLOCK_HEADER, 0, first + i, 0};
 		do {
 			struct world_request *r = &w->request[first + i];
 			uint32_t size = record_size(r->len);
@@ -258,15 +263,12 @@ static void pack(struct world *w, uint32_t first, uint32_t n, uint64_t now_ms)
 			b->n_requests++;
 		} while (++i < n);
 	}
+	return end;
 }
 
-static void enter(struct world *w, uint32_t spans, uint32_t rejected, uint32_t n)
+static void keep(struct world *w, uint64_t spans)
 {
-	w->now.received += spans + rejected;
-	w->now.rejected += rejected;
-	w->now.accepted += spans;
-	w->now.n_requests += n;
-	w->now.next_seq += n;
+	w->now.judged[0] += spans;
 	for (unsigned i = 0; i < WORLD_NAMES; i++)
 		if (w->now.exporter[i].configured) {
 			w->now.exporter[i].entered += spans;
@@ -274,30 +276,170 @@ static void enter(struct world *w, uint32_t spans, uint32_t rejected, uint32_t n
 		}
 }
 
-static bool commit(struct world *w, struct store *s, uint32_t n,
+/* What one commit is made of. */
+struct work {
+	struct store_txn t;
+	struct buf body[8], chapter, state[WORLD_JUDGE_STATES];
+	struct store_kept kept[4];
+	uint32_t n;
+	struct store_ruling ruling;
+};
+
+static struct buf *add_request(struct world *w, struct work *k, struct world_request **r)
+{
+	*r = &w->request[w->now.n_requests++];
+	make_request(w, *r, &k->body[k->n]);
+	w->now.next_seq++;
+	return &k->body[k->n++];
+}
+
+static void append(struct world *w, struct work *k, uint32_t n, uint64_t now_ms)
+{
+	uint32_t first = w->now.n_requests;
+	uint64_t spans = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct world_request *r;
+		uint32_t refused = world_random(w, 4) == 0 ? world_random(w, 3) : 0;
+		struct buf *body = add_request(w, k, &r);
+		store_append(&k->t, buf_slice(body), r->spans, refused);
+		spans += r->spans;
+		w->now.received += r->spans + refused;
+		w->now.rejected += refused;
+	}
+	w->now.accepted += spans;
+	if (w->judged) {
+		w->now.n_pending = pack(w, STAGE_PENDING, first, n, now_ms);
+		w->now.pending += spans;
+	} else {
+		w->now.n_blocks = pack(w, STAGE_KEPT, first, n, now_ms);
+		keep(w, spans);
+	}
+}
+
+static void make_content(struct buf *out, uint32_t serial, uint32_t len)
+{
+	buf_printf(out, "%u ", serial);
+	while (out->len < len) {
+		uint8_t byte = (uint8_t)(serial * 31 + out->len * 7);
+		buf_append(out, &byte, 1);
+	}
+}
+
+bool world_is_content(struct slice bytes, uint32_t serial, uint32_t len)
+{
+	struct buf wanted = {0};
+	make_content(&wanted, serial, len);
+	bool same = slice_equal(bytes, buf_slice(&wanted));
+	buf_finish(&wanted);
+	return same;
+}
+
+uint32_t world_serial_of(struct slice bytes)
+{
+	uint32_t n = 0;
+	for (size_t i = 0; i < bytes.len && bytes.data[i] >= '0' && bytes.data[i] <= '9'; i++)
+		n = n * 10 + (uint32_t)(bytes.data[i] - '0');
+	return n;
+}
+
+static uint32_t content_bytes(struct world *w)
+{
+	static const uint32_t BYTES[] = {20, 300, 2100, 9000, 40000};
+	return 12 + world_random(w, BYTES[world_random(w, w->big ? 5 : 4)]);
+}
+
+/* Some of what is pending is kept, as new requests; the rest of what is decided is gone. */
+static void decide(struct world *w, struct work *k, uint64_t now_ms)
+{
+	struct store_ruling *r = &k->ruling;
+	uint32_t first = w->now.n_requests;
+	uint64_t left = world_random(w, (uint32_t)w->now.pending + 1);
+	for (uint32_t n = world_random(w, 4); n != 0 && left > 5; n--) {
+		struct world_request *request;
+		struct buf *body = add_request(w, k, &request);
+		k->kept[r->n_kept++] = (struct store_kept){buf_slice(body), request->spans};
+		r->spans[0] += request->spans;
+		left -= request->spans;
+	}
+	r->kept = k->kept;
+	w->now.n_blocks = pack(w, STAGE_KEPT, first, (uint32_t)r->n_kept, now_ms);
+	w->now.pending -= r->spans[0];
+	keep(w, r->spans[0]);
+	for (int i = 1; i < STORE_VERDICTS; i++) {
+		r->spans[i] = i + 1 < STORE_VERDICTS ? world_random(w, (uint32_t)left + 1) : left;
+		left -= r->spans[i];
+		w->now.judged[i] += r->spans[i];
+		w->now.pending -= r->spans[i];
+	}
+}
+
+/* It is a while that blocks and chapters are needed. */
+static void give_up(struct world *w, struct store_ruling *r, uint64_t next_pending,
+		    uint32_t n_chapters)
+{
+	struct world_state *now = &w->now;
+	uint32_t pending = now->n_pending - now->first_pending;
+	uint32_t chapters = n_chapters - now->first_chapter;
+	now->position += world_random(w, (uint32_t)(next_pending - now->position));
+	now->first_pending += world_random(w, pending + 1) / (1 + world_random(w, 4));
+	now->first_chapter += world_random(w, chapters + 1) / (1 + world_random(w, 4));
+	r->position = now->position;
+	r->first_pending =
+	    now->first_pending < now->n_pending ? w->pending[now->first_pending].id : next_pending;
+	r->first_chapter = now->first_chapter + 1;
+}
+
+static void write_states(struct world *w, struct work *k)
+{
+	struct store_ruling *r = &k->ruling;
+	for (int i = 0, at = 0; i < WORLD_JUDGE_STATES; i++) {
+		if (world_random(w, 3) == 0)
+			continue;
+		w->now.serial[i] = ++w->last_serial;
+		w->now.bytes[i] = content_bytes(w);
+		make_content(&k->state[i], w->now.serial[i], w->now.bytes[i]);
+		r->states[at++] = (struct store_state){WORLD_STATES[i], buf_slice(&k->state[i])};
+	}
+}
+
+static void rule(struct world *w, struct work *k, uint64_t now_ms)
+{
+	uint32_t n_chapters = w->now.n_chapters;
+	decide(w, k, now_ms);
+	give_up(w, &k->ruling, w->now.next_pending, n_chapters);
+	if (world_random(w, 4) != 0 && n_chapters < WORLD_CHAPTERS) {
+		struct world_chapter *c = &w->chapter[w->now.n_chapters++];
+		*c = (struct world_chapter){++w->last_serial, content_bytes(w)};
+		make_content(&k->chapter, c->serial, c->bytes);
+		k->ruling.chapter = buf_slice(&k->chapter);
+	}
+	write_states(w, k);
+	store_rule(&k->t, &k->ruling);
+}
+
+static void work_finish(struct work *k)
+{
+	for (uint32_t i = 0; i < k->n; i++)
+		buf_finish(&k->body[i]);
+	for (int i = 0; i < WORLD_JUDGE_STATES; i++)
+		buf_finish(&k->state[i]);
+	buf_finish(&k->chapter);
+}
+
+static bool commit(struct world *w, struct store *s, uint32_t n, bool with_ruling,
 		   void (*on_commit)(void *ctx, bool done), void *ctx)
 {
-	struct store_txn t;
-	struct buf body[8] = {0};
-	uint32_t first = w->now.n_requests, spans = 0, rejected = 0;
-	uint64_t now_ms = 1000000 + w->now.next_block;
-	store_begin(&t, s, now_ms);
-	for (uint32_t i = 0; i < n; i++) {
-		struct world_request *r = &w->request[first + i];
-		uint32_t refused = world_random(w, 4) == 0 ? world_random(w, 3) : 0;
-		make_request(w, r, &body[i]);
-		store_append(&t, buf_slice(&body[i]), r->spans, refused);
-		spans += r->spans;
-		rejected += refused;
-	}
+	struct work k = {.n = 0};
+	uint64_t now_ms = 1000000 + w->now.next_seq;
+	store_begin(&k.t, s, now_ms);
 	world_retire(w);
-	pack(w, first, n, now_ms);
-	enter(w, spans, rejected, n);
+	if (with_ruling)
+		rule(w, &k, now_ms);
+	append(w, &k, n, now_ms);
 	if (on_commit != NULL)
 		on_commit(ctx, false);
-	int rc = store_commit(&t, NULL);
-	for (uint32_t i = 0; i < n; i++)
-		buf_finish(&body[i]);
+	int rc = store_commit(&k.t, NULL);
+	work_finish(&k);
 	if (rc != 0)
 		return world_wrong(w, "commit gives %d", rc);
 	w->durable = w->now;
@@ -316,9 +458,10 @@ bool world_step(struct world *w, struct store *s, void (*on_commit)(void *ctx, b
 		return true;
 	}
 	uint32_t n = what < 9 ? 1 + world_random(w, 4) : 0;
-	if (w->now.n_requests + n > WORLD_REQUESTS || w->now.n_blocks + n > WORLD_BLOCKS)
-		n = 0;
-	return commit(w, s, n, on_commit, ctx);
+	bool with_ruling = (w->judged || w->now.pending != 0) && world_random(w, 3) == 0;
+	bool is_crowded = w->now.n_requests + 8 > WORLD_REQUESTS ||
+			  w->now.n_blocks + 8 > WORLD_BLOCKS || w->now.n_pending + 4 > WORLD_BLOCKS;
+	return commit(w, s, is_crowded ? 0 : n, with_ruling && !is_crowded, on_commit, ctx);
 }
 
 bool world_close(struct world *w, struct store *s, void (*on_commit)(void *ctx, bool done),
@@ -345,13 +488,14 @@ void world_crash(struct world *w)
 void world_forget(struct world *w)
 {
 	memset(&w->now, 0, sizeof(w->now));
-	w->now.next_block = w->now.next_seq = 1;
+	w->now.next_block = w->now.next_seq = w->now.next_pending = 1;
 	w->durable = w->now;
 }
 
 /* ---- comparing ---- */
 
-bool world_check_block(struct world *w, const struct world_block *b, struct slice bytes)
+bool world_check_block(struct world *w, const struct world_block *b, enum block_stage stage,
+		       struct slice bytes)
 {
 	struct block open;
 	struct record rec;
@@ -359,7 +503,7 @@ bool world_check_block(struct world *w, const struct world_block *b, struct slic
 	if (block_open(&open, bytes, b->id) != 0)
 		return world_wrong(w, "block %" PRIu64 " is damaged", b->id);
 	if (open.n_spans != b->spans || open.n_records != b->n_requests ||
-	    open.unix_ms != b->unix_ms || bytes.len != b->bytes)
+	    open.unix_ms != b->unix_ms || bytes.len != b->bytes || open.stage != stage)
 		return world_wrong(w, "block %" PRIu64 " is another", b->id);
 	for (uint32_t i = 0; i < b->n_requests; i++) {
 		const struct world_request *r = &w->request[b->first_request + i];
@@ -410,6 +554,12 @@ bool world_check_account(struct world *w, const struct world_state *want, const 
 	    l->accepted != want->accepted)
 		return world_wrong(w, "received %" PRIu64 " of %" PRIu64, l->received,
 				   want->received);
+	if (l->pending != want->pending)
+		return world_wrong(w, "pending %" PRIu64 " of %" PRIu64, l->pending, want->pending);
+	for (int i = 0; i < STORE_VERDICTS; i++)
+		if (l->judged[i] != want->judged[i])
+			return world_wrong(w, "verdict %d: %" PRIu64 " of %" PRIu64, i,
+					   l->judged[i], want->judged[i]);
 	for (unsigned i = 0; i < WORLD_NAMES; i++) {
 		const struct world_exporter *e = &want->exporter[i];
 		unsigned k = 0;
@@ -439,25 +589,63 @@ static void list_block(void *ctx, struct store_block b)
 		l->blocks[l->n++] = b;
 }
 
-static bool check_blocks(struct world *w, const struct world_state *want, struct store *s,
-			 struct store_reader *r)
+static bool check_blocks(struct world *w, const struct world_block *blocks, uint32_t n,
+			 enum block_stage stage, struct store *s, struct store_reader *r)
 {
 	struct held_list held = {.n = 0};
-	store_each_block(s, list_block, &held);
-	if (held.n != want->n_blocks - want->first_held)
-		return world_wrong(w, "%u blocks are held, wanted %u", held.n,
-				   want->n_blocks - want->first_held);
+	const char *what = stage == STAGE_KEPT ? "block" : "pending block";
+	(stage == STAGE_KEPT ? store_each_block : store_each_pending)(s, list_block, &held);
+	if (held.n != n)
+		return world_wrong(w, "%u %ss are held, wanted %u", held.n, what, n);
 	for (uint32_t i = 0; i < held.n; i++) {
-		const struct world_block *b = &w->block[want->first_held + i];
+		const struct world_block *b = &blocks[i];
 		const struct store_block *h = &held.blocks[i];
 		struct slice bytes;
 		if (h->id != b->id || h->spans != b->spans || h->bytes != b->bytes ||
 		    h->unix_ms != b->unix_ms)
-			return world_wrong(w, "block %" PRIu64 " is listed wrong", b->id);
-		if (store_reader_block(r, b->id, &bytes) != 0)
-			return world_wrong(w, "block %" PRIu64 " cannot be read", b->id);
-		if (!world_check_block(w, b, bytes))
+			return world_wrong(w, "%s %" PRIu64 " is listed wrong", what, b->id);
+		if ((stage == STAGE_KEPT ? store_reader_block : store_reader_pending)(r, b->id,
+										      &bytes) != 0)
+			return world_wrong(w, "%s %" PRIu64 " cannot be read", what, b->id);
+		if (!world_check_block(w, b, stage, bytes))
 			return false;
+	}
+	return true;
+}
+
+struct chapter_walk {
+	struct world *w;
+	uint32_t next, end; /* places of them */
+};
+
+static int next_chapter(void *ctx, uint64_t number, struct slice bytes)
+{
+	struct chapter_walk *walk = ctx;
+	const struct world_chapter *c = &walk->w->chapter[walk->next];
+	return walk->next == walk->end || number != ++walk->next ||
+	       !world_is_content(bytes, c->serial, c->bytes);
+}
+
+static bool check_judge(struct world *w, const struct world_state *want, struct store *s)
+{
+	struct store_judged j;
+	struct chapter_walk walk = {w, want->first_chapter, want->n_chapters};
+	store_judged(s, &j);
+	if (j.position != want->position || j.next_chapter != want->n_chapters + 1)
+		return world_wrong(w, "the judge is at %" PRIu64 " of %" PRIu64, j.position,
+				   want->position);
+	if (store_each_chapter(s, next_chapter, &walk) != 0 || walk.next != walk.end)
+		return world_wrong(w, "chapter %u is another", walk.next);
+	for (int i = 0; i < WORLD_JUDGE_STATES; i++) {
+		struct buf b = {0};
+		int rc = store_state(s, WORLD_STATES[i], &b);
+		bool same = want->serial[i] == 0
+				? rc == STORE_GONE
+				: rc == 0 && world_is_content(buf_slice(&b), want->serial[i],
+							      want->bytes[i]);
+		buf_finish(&b);
+		if (!same)
+			return world_wrong(w, "state %s is another, %d", WORLD_STATES[i], rc);
 	}
 	return true;
 }
@@ -467,11 +655,14 @@ bool world_check(struct world *w, const struct world_state *want, struct store *
 	struct ledger l;
 	struct store_reader *r;
 	store_ledger(s, &l);
-	if (!world_check_account(w, want, &l))
+	if (!world_check_account(w, want, &l) || !check_judge(w, want, s))
 		return false;
 	if (store_reader_open(&r, s) != 0 || store_reader_begin(r) != 0)
 		return world_wrong(w, "no reader");
-	bool good = check_blocks(w, want, s, r);
+	bool good = check_blocks(w, &w->block[want->first_held], want->n_blocks - want->first_held,
+				 STAGE_KEPT, s, r) &&
+		    check_blocks(w, &w->pending[want->first_pending],
+				 want->n_pending - want->first_pending, STAGE_PENDING, s, r);
 	store_reader_end(r);
 	store_reader_close(r);
 	return good;

@@ -14,7 +14,13 @@
 
 #include "storage/store.h"
 
-enum { WORLD_NAMES = 3, WORLD_REQUESTS = 1500, WORLD_BLOCKS = 800 };
+enum {
+	WORLD_NAMES = 3,
+	WORLD_REQUESTS = 1500,
+	WORLD_BLOCKS = 800,
+	WORLD_CHAPTERS = 500,
+	WORLD_JUDGE_STATES = 3
+};
 
 struct world_exporter {
 	bool known, configured;
@@ -28,6 +34,10 @@ struct world_state {
 	uint64_t received, rejected, accepted;
 	uint32_t n_requests, n_blocks, first_held;
 	uint64_t next_block, next_seq;
+	/* Of the judge. Pending blocks and chapters that are not given up: [first_, n_). */
+	uint64_t pending, judged[STORE_VERDICTS], next_pending, position;
+	uint32_t n_pending, first_pending, n_chapters, first_chapter;
+	uint32_t serial[WORLD_JUDGE_STATES], bytes[WORLD_JUDGE_STATES]; /* of its states */
 	struct world_exporter exporter[WORLD_NAMES];
 };
 struct world_request {
@@ -38,15 +48,21 @@ struct world_block {
 	uint64_t id, unix_ms;
 	uint32_t bytes, spans, first_request, n_requests;
 };
+struct world_chapter { /* its number is its place, from 1 */
+	uint32_t serial, bytes;
+};
 struct world {
 	uint64_t seed, next_span;
+	bool judged;          /* how the store is opened */
+	uint32_t last_serial; /* of a chapter's or a state's content */
 	unsigned mask;        /* of the exporters that are configured */
 	bool progressed, big; /* big: also requests that fill blocks */
 	bool
 	    moving[WORLD_NAMES]; /* spans of it are on their way to a box: nothing overtakes them */
 	struct world_state now, durable;
 	struct world_request request[WORLD_REQUESTS];
-	struct world_block block[WORLD_BLOCKS];
+	struct world_block block[WORLD_BLOCKS], pending[WORLD_BLOCKS];
+	struct world_chapter chapter[WORLD_CHAPTERS];
 	char error[256]; /* the first thing that was not as it must be */
 };
 
@@ -57,8 +73,8 @@ uint32_t world_random(struct world *w, uint32_t below);
 void world_configure(struct world *w, unsigned mask);
 int world_open(struct world *w, struct store **s, const char *dir);
 
-/* One random operation: a group of requests, progress, a commit. false: see `error`; w->now is then
- * also durable if it committed, which on_commit is told of, before and after. */
+/* One random operation: a group of requests, a ruling, progress, a commit. false: see `error`;
+ * w->now is then also durable if it committed, which on_commit is told of, before and after. */
 bool world_step(struct world *w, struct store *s, void (*on_commit)(void *ctx, bool done),
 		void *ctx);
 bool world_close(struct world *w, struct store *s, void (*on_commit)(void *ctx, bool done),
@@ -88,7 +104,14 @@ bool world_check(struct world *w, const struct world_state *want, struct store *
 bool world_check_account(struct world *w, const struct world_state *want, const struct ledger *l);
 
 /* Whether the block's bytes are those that were committed under this id. */
-bool world_check_block(struct world *w, const struct world_block *b, struct slice bytes);
+bool world_check_block(struct world *w, const struct world_block *b, enum block_stage stage,
+		       struct slice bytes);
+
+/* Whether bytes are the content of that number; what stands first in them is the number that they
+ * say, 0 if they say none. */
+bool world_is_content(struct slice bytes, uint32_t serial, uint32_t len);
+uint32_t world_serial_of(struct slice bytes);
+extern const char *const WORLD_STATES[WORLD_JUDGE_STATES];
 
 /* Spans of the block that are behind the exporter's cursor. */
 uint32_t world_spans_behind(const struct world *w, const struct world_block *b, struct cursor c);

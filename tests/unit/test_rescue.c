@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#include "fixture.h"
+#include "ruling_fixture.h"
 #include "storage/rescue.h"
 #include "wire/parcel.h"
 
@@ -275,6 +275,39 @@ static void test_salvage_with_little_space_saves_what_fits(void)
 	}
 }
 
+/* The rest is in the account as well, as damaged. */
+static void test_salvage_with_little_space_saves_the_pending_blocks_that_fit(void)
+{
+	for (long writes = 6; writes < 60; writes += 9) {
+		new_dir();
+		test_judged = true;
+		struct store *s = open_store(ONE, 1);
+		for (unsigned i = 0; i < 8; i++)
+			put_pending(s, i, 1, i % 3 == 0 ? 100 : 20000);
+		store_close(s);
+		overwrite("journal.mdb", 0, zeros, sizeof(zeros));
+		struct store_options o = {.dir = test_dir,
+					  .limit_bytes = 16 << 20,
+					  .exporters = ONE,
+					  .n_exporters = 1,
+					  .judged = true,
+					  .metrics = &test_metrics};
+		no_space = true;
+		writes_left = writes;
+		int rc = store_open(&s, &o);
+		no_space = false;
+		writes_left = -1;
+		if (rc != 0)
+			s = open_store(ONE, 1);
+		struct ledger l = balanced(s);
+		CHECK_EQ(l.pending, pending_blocks(s));
+		CHECK_EQ(l.judged[STORE_VERDICTS - 1], 8 - pending_blocks(s));
+		store_close(s);
+		test_judged = false;
+		drop_dir();
+	}
+}
+
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_every_whole_parcel_is_found_without_trees),
@@ -282,5 +315,6 @@ int main(int argc, char **argv)
 		   TEST(test_what_a_client_wrote_into_a_payload_is_no_block),
 		   TEST(test_blocks_tell_which_are_done_with_when_the_account_is_gone),
 		   TEST(test_left_over_of_an_interrupted_salvage_is_made_anew),
-		   TEST(test_salvage_with_little_space_saves_what_fits));
+		   TEST(test_salvage_with_little_space_saves_what_fits),
+		   TEST(test_salvage_with_little_space_saves_the_pending_blocks_that_fit));
 }

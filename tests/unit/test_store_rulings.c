@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What is pending, and what a ruling makes of it. */
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "ruling_fixture.h"
 #include "storage/survey.h"
 
@@ -364,6 +367,133 @@ static void test_commands_see_what_is_pending(void)
 	drop_dir();
 }
 
+/* Requests come and are judged, a piece of the oldest at a time. What each ruling says of itself
+ * stands in its chapter and in the state. */
+static void rule_for_ever(unsigned seed)
+{
+	struct store *s = open_store(TWO, 2);
+	struct ledger l;
+	struct store_judged j;
+	srandom(seed);
+	for (;;) {
+		char text[32];
+		struct store_txn t;
+		struct buf request[2] = {{0}, {0}};
+		uint32_t spans = 1 + (uint32_t)random() % 9, kept = 1 + (uint32_t)random() % 3;
+		pb_numbered_request(&request[0], 1, spans, (size_t)random() % 3000);
+		pb_numbered_request(&request[1], 1, kept, (size_t)random() % 3000);
+		struct store_kept k = {buf_slice(&request[1]), kept};
+		store_ledger(s, &l);
+		store_judged(s, &j);
+		struct store_ruling r = {.position = j.position + 1, .first_pending = j.position};
+		if (l.pending > 20) {
+			r.kept = &k;
+			r.n_kept = 1;
+			r.spans[0] = kept;
+			r.spans[1 + random() % (STORE_VERDICTS - 1)] = (uint64_t)random() % 8;
+		}
+		snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64, l.judged[0] + r.spans[0],
+			 r.position);
+		r.chapter = slice_str(text);
+		r.states[0] = (struct store_state){"budget", slice_str(text)};
+		r.first_chapter = j.next_chapter > 100 ? j.next_chapter - 100 : 0;
+		store_begin(&t, s, 1);
+		store_append(&t, buf_slice(&request[0]), spans, 1);
+		if (random() % 3 != 0 && pending_blocks(s) > 2)
+			store_rule(&t, &r);
+		if (store_commit(&t, NULL) != 0)
+			_exit(2);
+		buf_finish(&request[0]);
+		buf_finish(&request[1]);
+	}
+}
+
+static void test_ruling_is_there_as_a_whole_or_not_at_all_after_a_kill(void)
+{
+	uint64_t ruled = 0;
+	new_dir();
+	for (unsigned round = 0; round < 20; round++) {
+		int status;
+		char text[48];
+		struct store_judged j;
+		pid_t child = fork();
+		if (child == 0)
+			rule_for_ever(round);
+		usleep(20000 + 1000 * (round * 7 % 40));
+		kill(child, SIGKILL);
+		CHECK_EQ(waitpid(child, &status, 0), child);
+		CHECK(WIFSIGNALED(status));
+		struct store *s = open_store(TWO, 2);
+		struct ledger l = balanced(s);
+		struct chapters c = chapters_of(s);
+		uint64_t kept[2] = {0, 0};
+		store_each_block(s, count_block, kept);
+		store_judged(s, &j);
+		snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64, l.judged[0], j.position);
+		if (j.next_chapter > 1) {
+			CHECK_EQ(c.number[c.n - 1], j.next_chapter - 1);
+			CHECK_STR(c.text[c.n - 1], text);
+			CHECK(state_is(s, "budget", text));
+		}
+		CHECK_EQ(kept[1], l.judged[0]);
+		CHECK_EQ(l.exporter[1].entered, l.judged[0]);
+		CHECK_EQ(l.exporter[1].dropped[DROP_DAMAGED], 0);
+		ruled = j.position;
+		store_close(s);
+	}
+	CHECK(ruled > 20);
+	CHECK_EQ(count_files("journal.mdb.bad-", false), 0);
+	drop_dir();
+}
+
+/* Blocks, pending blocks, chapters and states in one file: pages that one of them gives back are
+ * of use to the others. */
+static void test_fifos_beside_each_other_keep_the_file_small(void)
+{
+	enum { CYCLES = 6000, LIVE = 60 };
+	static uint8_t state[50000], chapter[4000];
+	struct buf request = {0}, kept = {0};
+	struct stat st;
+	off_t half_way = 0;
+	new_dir();
+	struct store *s = open_store(ONE, 1);
+	pb_numbered_request(&request, 1, 1, 60000);
+	pb_numbered_request(&kept, 1, 1, 20000);
+	struct store_kept k = {buf_slice(&kept), 1};
+	for (unsigned i = 1; i <= CYCLES; i++) {
+		struct store_txn t;
+		struct told told;
+		struct store_ruling r = {.position = i - 1,
+					 .first_pending = i > LIVE ? i - LIVE : 0,
+					 .chapter = slice_of(chapter, 1 + i % 3999),
+					 .first_chapter = i > LIVE ? i - LIVE : 0};
+		r.states[0] = (struct store_state){"budget", slice_of(state, 40000 + i % 10000)};
+		if (i > LIVE) {
+			r.spans[i % 2] = 1;
+			r.kept = &k;
+			r.n_kept = i % 2 == 0;
+		}
+		store_begin(&t, s, 1);
+		store_append(&t, buf_slice(&request), 1, 0);
+		store_rule(&t, &r);
+		CHECK_EQ(commit_telling(&t, &told), 0);
+		if (told.n_kept != 0 && told.kept[0].id > LIVE)
+			sent(s, 0, (struct cursor){told.kept[0].id - LIVE + 1, 0, 0}, 1);
+		CHECK_EQ(stat(in_dir("journal.mdb"), &st), 0);
+		if (i == CYCLES / 2)
+			half_way = st.st_size;
+	}
+	uint64_t live = metric_get(&test_metrics, METRIC_JOURNAL_LIVE_BYTES);
+	CHECK(held_blocks(s) <= LIVE + 1 && pending_blocks(s) <= LIVE + 1);
+	CHECK(live > LIVE * 80000 && live < LIVE * 100000);
+	CHECK((uint64_t)st.st_size <= live + live / 10 + (1 << 20));
+	CHECK(st.st_size <= half_way + (256 << 10));
+	store_close(s);
+	buf_finish(&request);
+	buf_finish(&kept);
+	drop_dir();
+}
+
 int main(int argc, char **argv)
 {
 	test_judged = true;
@@ -377,5 +507,7 @@ int main(int argc, char **argv)
 		   TEST(test_ruling_that_finds_no_room_leaves_nothing_and_may_come_again),
 		   TEST(test_ruling_and_requests_share_a_commit),
 		   TEST(test_spans_judged_twice_are_accepted_twice),
-		   TEST(test_commands_see_what_is_pending));
+		   TEST(test_commands_see_what_is_pending),
+		   TEST(test_ruling_is_there_as_a_whole_or_not_at_all_after_a_kill),
+		   TEST(test_fifos_beside_each_other_keep_the_file_small));
 }
