@@ -24,7 +24,7 @@ enum notice_flag {
 
 struct notice {
 	uint8_t trace_id[16];
-	/* Of span id, times and length, keyed: a span that comes twice in a trace has it twice. */
+	/* Of span id, times and length: a span that comes twice in a trace has it twice. */
 	uint64_t identity;
 	uint64_t start_ns, end_ns; /* as in the span: end may be 0 or before start */
 	uint64_t th, rv;
@@ -41,6 +41,7 @@ struct notices {
 	const struct policy *policy; /* by which they were made */
 	struct charge charge;
 	uint64_t block_id; /* where the request came to lie: set when it is on disk */
+	uint32_t offset;   /* of its record in that block (wire/block.h) */
 	uint32_t first;    /* the number of its first span in that block */
 	uint32_t n, stride;
 	uint64_t bytes[]; /* n notices of `stride` bytes */
@@ -53,8 +54,11 @@ static inline const struct notice *notice_at(const struct notices *all, uint32_t
 
 uint32_t notice_stride(const struct policy *p);
 
+/* Room for evaluating the policy; `key` is that of the sampler. NULL: no memory. */
+struct condition_scratch *notice_scratch(const struct policy *p, const struct siphash_key *key);
+
 /* Of a vetted request of `n` spans (fewer may be in it, and are then fewer). NULL: no memory, or
- * none left in the account. `scratch` is of p->set. */
+ * none left in the account. `scratch` is of notice_scratch(). */
 struct notices *notices_create(const struct policy *p, struct condition_scratch *scratch,
 			       struct slice request, uint32_t n, struct account *account);
 void notices_free(struct notices *all); /* one, not the chain */

@@ -56,6 +56,10 @@ int sampler_remember(struct sampler *s, uint64_t number, struct slice chapter,
 void sampler_restore(struct sampler *s, uint64_t position, uint64_t grace_ms,
 		     struct sampler_now now);
 
+/* Of what was noticed again: spans that are pending in the account and in no block any more are
+ * damaged, which the next ruling says. `pending` is the account's. Gives how many those are. */
+uint64_t sampler_reconcile(struct sampler *s, uint64_t pending);
+
 /* ---- in ---- */
 
 /* A block whose notices follow: ids ascend, `spans` is how many it has, `unix_ms` when it came.

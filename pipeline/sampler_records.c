@@ -189,3 +189,14 @@ void sampler_restore(struct sampler *s, uint64_t position, uint64_t grace_ms,
 	for (size_t i = 0; i < s->records.n; i++)
 		s->records.entries[s->records.first + i].position = position;
 }
+
+uint64_t sampler_reconcile(struct sampler *s, uint64_t pending)
+{
+	sampler_close_block(s);
+	uint64_t known = s->spans.used + s->n_late;
+	for (int v = 0; v < VERDICTS; v++)
+		known += s->spans_done[v];
+	uint64_t lost = pending > known ? pending - known : 0;
+	s->spans_done[VERDICT_DAMAGED] += lost;
+	return lost;
+}

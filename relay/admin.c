@@ -28,6 +28,8 @@ struct admin {
 	struct ev_timer accept_pause, patience;
 	struct list clients; /* client.link */
 	struct list waiting; /* client.link: for the ledger */
+	struct list asking;  /* client.link: for an explanation */
+	uint64_t tickets;
 	uint32_t n_clients;
 	bool asked;
 };
@@ -37,10 +39,12 @@ enum page_kind {
 	PAGE_READY,
 	PAGE_METRICS,
 	PAGE_STATUS,
+	PAGE_EXPLAIN,
 	PAGE_SEND, /* from here on: POST */
 	PAGE_CLEAR,
 	PAGE_NONE
 };
+enum { EXPLAIN_LEN = sizeof("/explain/") - 1 };
 enum { EXPORTER_ALL = -1, EXPORTER_UNKNOWN = -2 };
 
 struct client {
@@ -52,6 +56,9 @@ struct client {
 	struct http1 http;
 	size_t request_bytes;
 	enum page_kind page;
+	uint64_t ticket;      /* while it is in admin.asking */
+	uint8_t trace_id[16]; /* for PAGE_EXPLAIN */
+	bool wrong_id;
 	int exporter; /* its index in conf, for PAGE_SEND and PAGE_CLEAR */
 	bool wrong_type;
 	bool wrong_method, head_only, keep_alive;
@@ -135,12 +142,14 @@ static void respond_line(struct client *c, unsigned status, const char *line)
 	respond(c, status, "text/plain; charset=utf-8", slice_of(text, (size_t)len));
 }
 
-static void respond_page(struct client *c, const struct ledger *ledger)
+static void respond_page(struct client *c, const struct ledger *ledger,
+			 const struct judge_view *judge)
 {
 	struct admin *a = c->admin;
 	struct page page = {.conf = a->o.conf,
 			    .metrics = a->o.metrics,
 			    .ledger = ledger,
+			    .judge = judge,
 			    .charged_bytes = atomic_load(&a->o.account->used),
 			    .started_unix_ms = a->started_unix_ms,
 			    .uptime_ms = clock_mono_ms() - a->started_mono_ms,
@@ -193,15 +202,33 @@ static void command(struct client *c)
 	}
 }
 
+static void explain(struct client *c)
+{
+	struct admin *a = c->admin;
+	if (c->wrong_id) {
+		respond_line(c, 400, "wanted /explain/ and a trace id, 32 hexadecimal digits");
+		return;
+	}
+	c->ticket = ++a->tickets;
+	client_watch(c, 0); /* its own timer ends it where no answer comes */
+	list_del(&c->link);
+	list_add_tail(&a->asking, &c->link);
+	if (!a->o.explain(a->o.ctx, c->ticket, c->trace_id))
+		admin_on_explained(a, c->ticket, NULL);
+}
+
 static void answer(struct client *c)
 {
 	const char *why = c->admin->o.not_ready(c->admin->o.ctx);
 	if (c->page == PAGE_NONE)
-		respond_line(c, 404, "there are /metrics, /status, /_ready and /_live");
+		respond_line(c, 404,
+			     "there are /metrics, /status, /explain/TRACE_ID, /_ready and /_live");
 	else if (c->wrong_method)
 		respond_line(c, 405, c->page >= PAGE_SEND ? "POST only" : "GET and HEAD only");
 	else if (c->page >= PAGE_SEND)
 		command(c);
+	else if (c->page == PAGE_EXPLAIN)
+		explain(c);
 	else if (c->page == PAGE_LIVE)
 		respond_line(c, 200, "ok");
 	else if (c->page == PAGE_READY)
@@ -221,12 +248,12 @@ static struct client *next_waiting(struct admin *a)
 	return c;
 }
 
-void admin_on_ledger(struct admin *a, const struct ledger *ledger)
+void admin_on_ledger(struct admin *a, const struct ledger *ledger, const struct judge_view *judge)
 {
 	a->asked = false;
 	ev_timer_stop(a->o.loop, &a->patience);
 	for (struct client *c = next_waiting(a); c != NULL; c = next_waiting(a))
-		respond_page(c, ledger);
+		respond_page(c, ledger, judge);
 }
 
 static void on_patience_end(struct ev_loop *loop, struct ev_timer *timer, int events)
@@ -237,6 +264,30 @@ static void on_patience_end(struct ev_loop *loop, struct ev_timer *timer, int ev
 	a->asked = false;
 	for (struct client *c = next_waiting(a); c != NULL; c = next_waiting(a))
 		respond_line(c, 503, "the store room does not answer: is the disk slow?");
+}
+
+void admin_on_explained(struct admin *a, uint64_t ticket, const struct explanation *e)
+{
+	struct buf body = {.limit = PAGE_MAX_BYTES};
+	struct client *found = NULL;
+	list_for_each_safe(pos, tmp, &a->asking)
+	{
+		struct client *c = container_of(pos, struct client, link);
+		if (c->ticket == ticket)
+			found = c;
+	}
+	if (found == NULL)
+		return; /* it went away */
+	list_del(&found->link);
+	list_add_tail(&a->clients, &found->link);
+	if (e == NULL)
+		respond_line(found, 404,
+			     "nothing is judged here: there are no rules and no budgets");
+	else if (page_explanation(e, &body) != 0)
+		respond_line(found, 503, "no memory for this page");
+	else
+		respond(found, 200, "application/json", buf_slice(&body));
+	buf_finish(&body);
 }
 
 static struct slice query_of(struct slice target)
@@ -264,13 +315,39 @@ static int exporter_of(const struct admin *a, struct slice query)
 
 static enum page_kind page_of(struct slice target)
 {
-	static const char *const PATHS[] = {"/_live",  "/_ready",          "/metrics",
-					    "/status", "/quarantine/send", "/quarantine/clear"};
+	static const char *const PATHS[] = {"/_live",           "/_ready",   "/metrics",
+					    "/status",          "/explain/", "/quarantine/send",
+					    "/quarantine/clear"};
+	if (target.len > EXPLAIN_LEN && memcmp(target.data, "/explain/", EXPLAIN_LEN) == 0)
+		return PAGE_EXPLAIN;
 	target.len -= query_of(target).len;
 	for (int i = 0; i < PAGE_NONE; i++)
 		if (slice_is(target, PATHS[i]))
 			return (enum page_kind)i;
 	return PAGE_NONE;
+}
+
+static int hex_of(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Of "/explain/" and 32 digits. */
+static bool read_trace_id(uint8_t *id, struct slice target)
+{
+	if (target.len != EXPLAIN_LEN + 32)
+		return false;
+	for (size_t i = 0; i < 16; i++) {
+		int high = hex_of(target.data[EXPLAIN_LEN + 2 * i]);
+		int low = hex_of(target.data[EXPLAIN_LEN + 2 * i + 1]);
+		if (high < 0 || low < 0)
+			return false;
+		id[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
 }
 
 static int on_head(void *ctx, const struct http1_head *head)
@@ -283,6 +360,7 @@ static int on_head(void *ctx, const struct http1_head *head)
 	else
 		c->wrong_method = !c->head_only && !slice_is(head->method, "GET");
 	c->wrong_type = !slice_is_nocase(head->content_type, "application/json");
+	c->wrong_id = c->page == PAGE_EXPLAIN && !read_trace_id(c->trace_id, head->target);
 	c->exporter = exporter_of(c->admin, query_of(head->target));
 	c->keep_alive = head->keep_alive;
 	return 0;
@@ -401,6 +479,7 @@ struct admin *admin_start(const struct admin_options *o)
 	a->started_mono_ms = clock_mono_ms();
 	list_init(&a->clients);
 	list_init(&a->waiting);
+	list_init(&a->asking);
 	ev_timer_init(&a->accept_pause, on_accept_pause_end, 0, ACCEPT_PAUSE_S);
 	ev_timer_init(&a->patience, on_patience_end, 0, LEDGER_S);
 	ev_io_init(&a->accept, on_accept, o->fd, EV_READ);
@@ -416,6 +495,8 @@ void admin_stop(struct admin *a)
 	list_for_each_safe(pos, tmp, &a->clients)
 	    client_destroy(container_of(pos, struct client, link));
 	list_for_each_safe(pos, tmp, &a->waiting)
+	    client_destroy(container_of(pos, struct client, link));
+	list_for_each_safe(pos, tmp, &a->asking)
 	    client_destroy(container_of(pos, struct client, link));
 	ev_io_stop(a->o.loop, &a->accept);
 	ev_timer_stop(a->o.loop, &a->accept_pause);

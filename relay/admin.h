@@ -4,6 +4,7 @@
  *   /_ready   200, or 503 and why not
  *   /metrics  Prometheus text format 0.0.4
  *   /status   JSON, what `spanrelay status` renders
+ *   /explain/TRACE_ID  JSON, what `spanrelay explain` renders
  *   /quarantine/send, /quarantine/clear   POST, with ?exporter=NAME for one of them only. The
  * content type has to be application/json: a web page cannot send that here without asking. It
  * never shows the value of a header. All of this runs in the main room and waits for nobody: what
@@ -38,14 +39,22 @@ struct admin_options {
 	uint64_t (*box_bytes)(void *ctx, unsigned exporter, enum place box);
 	/* What an operator wants of an exporter's quarantine: sent once more, or given up. */
 	void (*quarantine)(void *ctx, unsigned exporter, bool send);
+	/* What became of a trace: see that admin_on_explained() is called with the ticket, not from
+	 * within. false: nothing is judged here. */
+	bool (*explain)(void *ctx, uint64_t ticket, const uint8_t *trace_id);
 	void *ctx;
 };
 
 struct admin;
+struct judge_view;
+struct explanation;
 struct admin *admin_start(const struct admin_options *o); /* NULL: no memory */
 void admin_stop(struct admin *a);                         /* NULL is fine */
 
-/* The answer to ask_ledger(). */
-void admin_on_ledger(struct admin *a, const struct ledger *ledger);
+/* The answer to ask_ledger(); `judge` may be NULL. */
+void admin_on_ledger(struct admin *a, const struct ledger *ledger, const struct judge_view *judge);
+
+/* The answer to explain(). */
+void admin_on_explained(struct admin *a, uint64_t ticket, const struct explanation *e);
 
 #endif

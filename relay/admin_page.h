@@ -3,8 +3,11 @@
 #ifndef RELAY_ADMIN_PAGE_H
 #define RELAY_ADMIN_PAGE_H
 
+#include <jansson.h>
+
 #include "base/buf.h"
 #include "relay/admin.h"
+#include "relay/view.h"
 
 enum { PAGE_MAX_BYTES = 1 << 20 };
 
@@ -13,6 +16,7 @@ struct page {
 	const struct conf *conf;
 	const struct metrics *metrics;
 	const struct ledger *ledger;
+	const struct judge_view *judge;                         /* NULL: nothing is judged */
 	const struct sender_stats *senders[CONF_MAX_EXPORTERS]; /* by the index in conf; or NULL */
 	uint64_t box_bytes[CONF_MAX_EXPORTERS][PLACES];         /* likewise */
 	uint64_t charged_bytes;
@@ -23,5 +27,11 @@ struct page {
 /* Both append to `out`: 0 or BUF_FULL. */
 int page_metrics(const struct page *p, struct buf *out);
 int page_status(const struct page *p, struct buf *out);
+
+int page_explanation(const struct explanation *e, struct buf *out);
+
+/* relay/admin_sampling.c: their parts about rules and budgets. */
+int page_sampling_metrics(const struct page *p, struct buf *out);
+json_t *page_sampling(const struct page *p);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * relay/admin_status.c - /status: one JSON object. Endpoints are shown without path, and headers
  * not at all. */
-#include <jansson.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -61,6 +60,11 @@ static json_t *account(const struct ledger *l)
 	json_object_set_new(o, "received", number(l->received));
 	json_object_set_new(o, "rejected", number(l->rejected));
 	json_object_set_new(o, "accepted", number(l->accepted));
+	json_object_set_new(o, "pending", number(l->pending));
+	json_t *judged = json_object();
+	for (int v = 0; v < VERDICTS; v++)
+		json_object_set_new(judged, VERDICT_NAMES[v], number(l->judged[v]));
+	json_object_set_new(o, "judged", judged);
 	return o;
 }
 
@@ -175,6 +179,7 @@ int page_status(const struct page *p, struct buf *out)
 	json_object_set_new(o, "listeners", listeners(p->conf));
 	json_object_set_new(o, "journal", journal(p));
 	json_object_set_new(o, "ledger", account(p->ledger));
+	json_object_set_new(o, "sampling", page_sampling(p));
 	json_object_set_new(o, "exporters", exporters(p));
 	json_object_set_new(o, "removed_exporters", removed(p->ledger));
 	json_object_set_new(o, "memory", memory(p));

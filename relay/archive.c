@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "relay/rooms.h"
+#include "relay/ruling.h"
 
 /* A group takes everything that waits, up to this: the byte setting is a trigger, never a limit, or
  * a slow disk would saturate on flushes (lmdb-storage 1.3). */
@@ -17,6 +18,7 @@ static const double TIDY_S = 0.5;
 enum {
 	FAILURES_MAX = 3,
 	RETRY_MS = 1000,
+	RULING_AGAIN_MS = 250,
 	TELL_MS = 250,
 	ROOM_AGAIN = 20 /* a full journal is so until a twentieth of it is free */
 };
@@ -26,6 +28,7 @@ static struct batch *batch_of(struct mail *m)
 	return container_of(m, struct batch, mail);
 }
 
+/* Refused ones leave their notices with the batch: its intake room frees them. */
 static void answer(struct batch *b, enum answer a)
 {
 	b->answer = a;
@@ -45,7 +48,47 @@ static void publish(void *ctx, struct store_block block)
 	}
 	f->mail.kind = MAIL_FILED;
 	f->block = block;
-	room_answer(&a->relay->judge.room, &f->mail);
+	room_answer(&a->relay->export.room, &f->mail);
+}
+
+/* The batches of the group that lie in the block, in order; those without spans lie nowhere. */
+static struct notices *take_notices(struct archive *a, uint64_t block_id, size_t n)
+{
+	struct notices *chain = NULL, **tail = &chain;
+	uint32_t offset = 0, first = 0;
+	while (n != 0) {
+		struct batch *b = batch_of(a->unplaced);
+		a->unplaced = b->mail.next;
+		if (b->index.spans == 0)
+			continue;
+		struct notices *all = b->notices;
+		b->notices = NULL;
+		all->block_id = block_id;
+		all->offset = offset;
+		all->first = first;
+		offset += record_size((uint32_t)b->body.len);
+		first += b->index.spans;
+		*tail = all;
+		tail = &all->next;
+		n--;
+	}
+	return chain;
+}
+
+static void publish_pending(void *ctx, struct store_block block, size_t first_batch,
+			    size_t n_batches)
+{
+	struct archive *a = ctx;
+	(void)first_batch; /* they come in order */
+	struct noticed *d = malloc(sizeof(*d));
+	if (d == NULL) {
+		fail(-ENOMEM, "store: cannot tell of block %llu", (unsigned long long)block.id);
+		_Exit(EX_OSERR);
+	}
+	d->mail.kind = MAIL_NOTICED;
+	d->block = block;
+	d->notices = take_notices(a, block.id, n_batches);
+	room_answer(&a->relay->judge.room, &d->mail);
 }
 
 /* Takes the oldest batches off the queue into the transaction; gives their chain. */
@@ -109,16 +152,37 @@ static void tell_cursors(struct archive *a)
 		}
 }
 
+static void answer_ruling(struct archive *a)
+{
+	struct ruling_note *n = a->ruling;
+	a->ruling = NULL;
+	a->ruling_after_ms = 0;
+	room_answer(&a->relay->judge.room, &n->mail);
+}
+
+/* A ruling that did not fit is tried again by itself, so that it takes no requests down with it. */
+static bool ruling_goes(const struct archive *a)
+{
+	return a->ruling != NULL && clock_mono_ms() >= a->ruling_after_ms;
+}
+
 static void commit_group(struct archive *a)
 {
 	struct store_txn t;
+	bool ruling = ruling_goes(a), alone = ruling && a->ruling_after_ms != 0;
 	if (a->failures != 0)
 		store_touch(a->store); /* else success may mean that there was nothing to do */
 	store_begin(&t, a->store, clock_wall_ms());
-	struct mail *group = take_group(a, &t);
-	struct store_told told = {.on_block = publish, .ctx = a};
+	struct mail *group = a->unplaced = alone ? NULL : take_group(a, &t);
+	if (ruling)
+		store_rule(&t, &a->ruling->ruling);
+	struct store_told told = {publish, publish_pending, a};
 	int rc = store_commit(&t, &told);
 	on_committed(a, rc);
+	if (rc == 0 && ruling)
+		answer_ruling(a);
+	else if (ruling)
+		a->ruling_after_ms = clock_mono_ms() + RULING_AGAIN_MS;
 	if (rc == 0)
 		tell_cursors(a);
 	enum answer said = rc == 0 ? ACCEPTED : rc == STORE_FULL ? JOURNAL_FULL : JOURNAL_ERROR;
@@ -181,6 +245,8 @@ static void on_round(void *ctx)
 			return;
 		}
 	}
+	if (ruling_goes(a) && clock_mono_ms() >= a->retry_ms)
+		commit_group(a);
 }
 
 static void on_linger(struct ev_loop *loop, struct ev_timer *timer, int events)
@@ -210,6 +276,9 @@ static void on_mail(void *ctx, struct mail *m)
 		a->last = m;
 		a->queued_bytes += batch_of(m)->body.len;
 		break;
+	case MAIL_RULING:
+		a->ruling = container_of(m, struct ruling_note, mail);
+		break;
 	case MAIL_PROGRESS:
 		note = container_of(m, struct progress_note, mail);
 		store_progress(a->store, note->exporter, &note->progress);
@@ -218,7 +287,9 @@ static void on_mail(void *ctx, struct mail *m)
 	default:
 		request = container_of(m, struct ledger_request, mail);
 		store_ledger(a->store, &request->ledger);
-		room_answer(a->relay->main_room, m);
+		room_answer(a->relay->judge.sampler != NULL ? &a->relay->judge.room
+							    : a->relay->main_room,
+			    m);
 	}
 }
 
@@ -235,7 +306,8 @@ int archive_open(struct archive *a, struct relay *relay)
 				  .limit_bytes = conf->journal.limit_bytes,
 				  .exporters = names,
 				  .n_exporters = (unsigned)conf->n_exporters,
-				  .metrics = &relay->metrics};
+				  .metrics = &relay->metrics,
+				  .judged = relay->judges};
 	int rc = store_open(&a->store, &o);
 	if (rc == 0)
 		rc = room_init(&a->room, &RULES, a);
@@ -256,6 +328,7 @@ void archive_tell_held(struct archive *a)
 void archive_close(struct archive *a)
 {
 	room_stop(&a->room);
+	ruling_free(a->ruling);
 	store_close(a->store);
 	room_finish(&a->room);
 }

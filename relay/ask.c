@@ -63,7 +63,8 @@ static bool take(struct asking *a, int option, const char *help, int *code)
 	}
 }
 
-bool asking_read(struct asking *a, int argc, char **argv, const char *help, int *code)
+bool asking_read(struct asking *a, int argc, char **argv, const char *help, const char **operand,
+		 int *code)
 {
 	static const struct option LONG[] = {{"admin", required_argument, NULL, 'a'},
 					     {"config", required_argument, NULL, 'c'},
@@ -76,6 +77,8 @@ bool asking_read(struct asking *a, int argc, char **argv, const char *help, int 
 	while ((option = getopt_long(argc, argv, "c:h", LONG, NULL)) != -1)
 		if (!take(a, option, help, code))
 			return false;
+	if (operand != NULL && optind < argc)
+		*operand = argv[optind++];
 	if (optind == argc)
 		return true;
 	fprintf(stderr, "spanrelay %s: unexpected argument: %s\n", argv[0], argv[optind]);

@@ -20,8 +20,10 @@ struct asking {
 	"      --admin ADDRESS  that address; 127.0.0.1:4320 where neither is given\n"             \
 	"  -h, --help           this text\n"
 
-/* Reads the command line. False: the command ends here with *code; what there is to say is said. */
-bool asking_read(struct asking *a, int argc, char **argv, const char *help, int *code);
+/* Reads the command line. False: the command ends here with *code; what there is to say is said.
+ * `operand` gets the one word that is no option; NULL: the command takes none. */
+bool asking_read(struct asking *a, int argc, char **argv, const char *help, const char **operand,
+		 int *code);
 
 /* Appends the page's body. 0, or an exit code and in `why` the reason. */
 enum { ASK_WHY = 160 };

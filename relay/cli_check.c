@@ -24,7 +24,7 @@ static int check(const char *file)
 {
 	struct conf conf;
 	struct buf findings = {.data = NULL};
-	int rc = load_configuration(&conf, file, &findings);
+	int rc = load_configuration(&conf, NULL, file, &findings);
 	if (findings.len != 0)
 		fprintf(stderr, "%.*s", (int)findings.len, (const char *)findings.data);
 	buf_finish(&findings);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "pipeline/policy.h"
 #include "relay/cli.h"
 #include "relay/load.h"
 #include "relay/worker.h"
@@ -28,10 +29,10 @@ static const char HELP[] =
     "no\n"
     "permission, 78 the configuration is wrong.\n";
 
-static int load(struct conf *conf, const char *file, bool is_worker)
+static int load(struct conf *conf, struct policy **policy, const char *file, bool is_worker)
 {
 	struct buf findings = {0};
-	int rc = load_configuration(conf, file, &findings);
+	int rc = load_configuration(conf, is_worker ? policy : NULL, file, &findings);
 	if (findings.len != 0 && (!is_worker || rc != 0))
 		fprintf(stderr, "%.*s", (int)findings.len, (char *)findings.data);
 	buf_finish(&findings);
@@ -46,10 +47,12 @@ static int run(char **argv, const char *file, bool discard)
 {
 	struct worker_birth birth;
 	struct conf conf;
+	struct policy *policy = NULL;
 	bool is_worker = worker_birth_read(&birth);
-	if (load(&conf, file, is_worker) != 0)
+	if (load(&conf, &policy, file, is_worker) != 0)
 		return EX_CONFIG;
-	int code = is_worker ? worker_run(&conf, &birth, discard) : keeper_run(&conf, argv);
+	int code = is_worker ? worker_run(&conf, policy, &birth, discard) : keeper_run(&conf, argv);
+	policy_destroy(policy);
 	conf_finish(&conf);
 	return code;
 }

@@ -122,7 +122,7 @@ int cli_status(int argc, char **argv)
 	struct asking asking;
 	char why[ASK_WHY];
 	int code;
-	if (!asking_read(&asking, argc, argv, HELP, &code))
+	if (!asking_read(&asking, argc, argv, HELP, NULL, &code))
 		return code;
 	if (asking.json)
 		return print_raw(&asking);

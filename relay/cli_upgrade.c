@@ -87,7 +87,7 @@ int cli_upgrade(int argc, char **argv)
 	struct worker_seen old;
 	char why[ASK_WHY];
 	int code;
-	if (!asking_read(&asking, argc, argv, HELP, &code))
+	if (!asking_read(&asking, argc, argv, HELP, NULL, &code))
 		return code;
 	if (!look(&asking, &old, &code, why)) {
 		fprintf(stderr, "spanrelay upgrade: %s\n", why);

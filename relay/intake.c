@@ -16,6 +16,14 @@ static void step(struct intake *in, struct step *s)
 	free(s);
 }
 
+/* Notices that are still there were not needed: the batch was refused. */
+static void answer(struct intake *in, struct batch *b)
+{
+	notices_free(b->notices);
+	b->notices = NULL;
+	receivers_answer(in->receivers, b);
+}
+
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct intake *in = ctx;
@@ -27,7 +35,7 @@ static void on_mail(void *ctx, struct mail *m)
 		free(a);
 		break;
 	case MAIL_BATCH:
-		receivers_answer(in->receivers, container_of(m, struct batch, mail));
+		answer(in, container_of(m, struct batch, mail));
 		break;
 	default:
 		step(in, container_of(m, struct step, mail));
@@ -58,6 +66,11 @@ int intake_open(struct intake *in, struct relay *relay)
 	    .metrics = &relay->metrics,
 	};
 	o.limits.spans = (uint32_t)relay->conf->limits.spans;
+	if (relay->judges) {
+		in->scratch = notice_scratch(relay->policy, &relay->judge.key);
+		if (in->scratch == NULL)
+			return fail(-ENOMEM, "intake: no memory");
+	}
 	in->receivers = receivers_create(&o);
 	return in->receivers != NULL ? 0 : fail(-ENOMEM, "intake: no memory");
 }
@@ -66,7 +79,21 @@ void intake_close(struct intake *in)
 {
 	room_stop(&in->room);
 	receivers_destroy(in->receivers);
+	condition_scratch_destroy(in->scratch);
 	room_finish(&in->room);
+}
+
+/* What the judge will know of the spans; false: it cannot learn of them now. */
+static bool notice(struct intake *in, struct batch *b)
+{
+	struct relay *relay = in->relay;
+	if (!relay->judges || b->index.spans == 0)
+		return true;
+	if (relay->judge_is_behind)
+		return false;
+	b->notices = notices_create(relay->policy, in->scratch, buf_slice(&b->body), b->index.spans,
+				    &relay->account);
+	return b->notices != NULL;
 }
 
 void path_received(struct intake *in, struct batch *b)
@@ -75,9 +102,10 @@ void path_received(struct intake *in, struct batch *b)
 	b->mail.kind = MAIL_BATCH;
 	b->answer = ACCEPTED;
 	if (relay->discard) {
-		receivers_answer(in->receivers, b);
-	} else if (room_post(&relay->archive.room, &b->mail, b->body.len) == ROOM_FULL) {
+		answer(in, b);
+	} else if (!notice(in, b) ||
+		   room_post(&relay->archive.room, &b->mail, b->body.len) == ROOM_FULL) {
 		b->answer = NO_MEMORY;
-		receivers_answer(in->receivers, b);
+		answer(in, b);
 	}
 }

@@ -1,23 +1,436 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The judge room: which traces are kept. In this version every one: a block goes on as it came. */
+ * The judge room: which traces are kept (pipeline/sampler.h). It learns of spans by notices once
+ * they are on disk, and what it decides becomes a ruling, which the store makes durable. One ruling
+ * at a time is on its way: what is due meanwhile waits for the next. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "relay/path.h"
 #include "relay/rooms.h"
+#include "relay/ruling.h"
+#include "wire/otlp_walk.h"
+
+static const double TICK_S = 0.1;
+enum {
+	RULING_BYTES = 8 << 20, /* of kept spans; more goes with the next one, a commit later */
+	SAVE_MS = 10000, /* how often all of the budgets' state is written, not its levels alone */
+
+	BEHIND_PERCENT = 125 /* of the memory for traces: above it intake refuses */
+};
+
+static struct sampler_now now_of(void)
+{
+	return (struct sampler_now){clock_mono_ms(), clock_wall_ms()};
+}
+
+/* Where memory ends in the middle of a decision, so does the worker: nothing of it is durable, and
+ * the next one decides again. */
+static void die_of(const char *what)
+{
+	fail(-ENOMEM, "judge: no memory for %s", what);
+	_Exit(EX_OSERR);
+}
+
+/* ---- out ---- */
+
+static void put_chapter(struct judge *j, struct ruling_note *n, const struct ruling *r)
+{
+	if (r->n_decisions == 0)
+		return;
+	int rc = chapter_begin(&n->chapter, j->relay->policy->generation, clock_wall_ms());
+	for (size_t i = 0; i < r->n_decisions; i++)
+		rc |= chapter_add(&n->chapter, &r->decisions[i]);
+	if (rc != 0)
+		die_of("decisions");
+}
+
+static void put_states(struct judge *j, struct ruling_note *n, uint64_t mono_ms)
+{
+	int rc = 0;
+	if (!j->introduced) {
+		rc |= buf_append(&n->states[RULING_KEY], &j->key, sizeof(j->key));
+		rc |= buf_append(&n->states[RULING_RULES], j->rulebook.data, j->rulebook.len);
+	}
+	if (j->budget != NULL) {
+		bool all = !j->introduced || mono_ms - j->saved_ms >= SAVE_MS;
+		if (all) {
+			rc |= budget_save(j->budget, &n->states[RULING_BUDGET]);
+			j->saved_ms = mono_ms;
+		}
+		rc |= budget_save_levels(j->budget, &n->states[RULING_LEVELS]);
+	}
+	if (rc != 0)
+		die_of("the state of budgets");
+}
+
+static void show(struct judge *j)
+{
+	struct sampler_report r;
+	struct metrics *m = &j->relay->metrics;
+	sampler_report(j->sampler, &r);
+	metric_set(m, METRIC_SAMPLING_TRACES, r.traces);
+	metric_set(m, METRIC_SAMPLING_SPANS, r.spans);
+	metric_set(m, METRIC_SAMPLING_MEMORY_BYTES, r.memory_bytes);
+	metric_set(m, METRIC_SAMPLING_KEPT_RECORDS, r.kept_records);
+	metric_set(m, METRIC_SAMPLING_DROPPED_RECORDS, r.dropped_records);
+	metric_set(m, METRIC_SAMPLING_OLDEST, r.oldest_unix_ms);
+	metric_set(m, METRIC_SAMPLING_STRESSED, r.stressed);
+	j->relay->judge_is_behind =
+	    j->ruling_out && r.memory_bytes > j->relay->policy->memory_bytes / 100 * BEHIND_PERCENT;
+}
+
+static void send_ruling(struct judge *j, const struct ruling *r, struct sampler_now now)
+{
+	struct ruling_note *n = ruling_create();
+	if (n == NULL || ruling_fill(n, r, j->reader, &j->pending, j->pick) != 0)
+		die_of("a ruling");
+	n->ruling.first_chapter = r->forget < j->next_chapter ? r->forget : j->next_chapter;
+	put_chapter(j, n, r);
+	put_states(j, n, now.mono_ms);
+	ruling_ready(n);
+	metric_add(&j->relay->metrics, METRIC_SAMPLING_UNMARKED_SPANS, n->unmarked);
+	if (n->unmarked != 0)
+		log_limited(LOG_WARN, "kept spans cannot carry their threshold", "spans=%llu",
+			    (unsigned long long)n->unmarked);
+	n->mail.kind = MAIL_RULING;
+	j->ruling_out = true;
+	room_answer(&j->relay->archive.room, &n->mail);
+}
+
+/* The journal is opened for reading first: once something is decided it must be read. */
+static void decide(struct judge *j)
+{
+	struct ruling r;
+	struct sampler_now now = now_of();
+	if (j->sampler == NULL || j->ruling_out || j->stopping ||
+	    store_reader_begin(j->reader) != 0)
+		return;
+	int rc = sampler_decide(j->sampler, RULING_BYTES, j->next_chapter, now, &r);
+	if (rc == 0)
+		send_ruling(j, &r, now);
+	store_reader_end(j->reader);
+	if (rc < 0)
+		log_limited(LOG_ERROR, "no memory to decide, traces wait", "code=%d", rc);
+}
+
+static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)loop, (void)events;
+	struct judge *j = timer->data;
+	decide(j);
+	show(j);
+}
+
+/* It is durable. */
+static void on_ruling(struct judge *j, struct ruling_note *n)
+{
+	j->ruling_out = false;
+	j->introduced = true;
+	if (n->ruling.chapter.len != 0)
+		j->next_chapter++;
+	pending_drop(&j->pending, n->ruling.first_pending);
+	ruling_free(n);
+	if (sampler_is_urgent(j->sampler))
+		decide(j);
+}
+
+/* ---- in ---- */
+
+static void take_notices(struct judge *j, struct notices *n, struct sampler_now now)
+{
+	if (pending_add(&j->pending, (struct pending_request){n->block_id, n->first, n->offset}) !=
+		0 ||
+	    sampler_notice(j->sampler, n, now) != 0)
+		die_of("undecided traces");
+	notices_free(n);
+}
+
+static void on_noticed(struct judge *j, struct noticed *d)
+{
+	struct sampler_now now = now_of();
+	if (sampler_block(j->sampler, d->block.id, d->block.spans, d->block.bytes,
+			  d->block.unix_ms) != 0)
+		die_of("undecided traces");
+	while (d->notices != NULL) {
+		struct notices *n = d->notices;
+		d->notices = n->next;
+		take_notices(j, n, now);
+	}
+	free(d);
+	if (sampler_is_urgent(j->sampler))
+		decide(j);
+}
+
+/* ---- for people ---- */
+
+static void name_rule(const struct judge *j, uint64_t generation, uint32_t rule, char *out,
+		      size_t cap)
+{
+	const char *name = rulebook_name(buf_slice(&j->rulebook), generation, rule);
+	snprintf(out, cap, "%s", name != NULL ? name : "");
+}
+
+/* The whole record, as long as its chapter is there. */
+static bool find_record(struct judge *j, uint64_t number, struct explanation *e)
+{
+	struct slice bytes;
+	struct chapter c;
+	bool found = false;
+	if (store_reader_begin(j->reader) != 0)
+		return false;
+	if (store_reader_chapter(j->reader, number, &bytes) == 0 && chapter_read(&c, bytes) == 0)
+		for (uint32_t i = 0; i < c.n && !found; i++) {
+			struct decision d;
+			chapter_at(&c, i, &d);
+			found = memcmp(d.trace_id, e->trace_id, sizeof(d.trace_id)) == 0;
+			if (found) {
+				e->decision = d;
+				e->generation = c.generation;
+				e->decided_unix_ms = d.first_unix_ms + d.waited_ms;
+			}
+		}
+	store_reader_end(j->reader);
+	return found;
+}
+
+static void explain(struct judge *j, struct explanation *e)
+{
+	struct sampler_look look;
+	sampler_look(j->sampler, e->trace_id, now_of(), &look);
+	e->state = look.state;
+	e->decision = look.decision;
+	e->due_unix_ms = look.due_unix_ms;
+	e->generation = j->relay->policy->generation;
+	if (look.state == SAMPLER_DECIDED)
+		e->has_details = find_record(j, look.number, e);
+	if (look.state == SAMPLER_UNKNOWN)
+		return;
+	name_rule(j, e->generation, e->decision.rule, e->rule, sizeof(e->rule));
+	if (e->decision.would != 0)
+		name_rule(j, e->generation, e->decision.would - 1u, e->would, sizeof(e->would));
+}
 
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct judge *j = ctx;
-	room_answer(&j->relay->export.room, m);
+	struct ledger_request *request;
+	struct explain_request *question;
+	switch (m->kind) {
+	case MAIL_NOTICED:
+		on_noticed(j, container_of(m, struct noticed, mail));
+		break;
+	case MAIL_RULING:
+		on_ruling(j, container_of(m, struct ruling_note, mail));
+		break;
+	case MAIL_EXPLAIN:
+		question = container_of(m, struct explain_request, mail);
+		explain(j, &question->explanation);
+		room_answer(j->relay->main_room, m);
+		break;
+	default:
+		request = container_of(m, struct ledger_request, mail);
+		request->judge = view_create(j->relay->policy, j->sampler, j->budget);
+		room_answer(j->relay->main_room, m);
+	}
+}
+
+/* ---- start: what was decided is remembered, what was not is noticed again ---- */
+
+static int open_budget(struct judge *j)
+{
+	const struct policy *p = j->relay->policy;
+	struct store *store = j->relay->archive.store;
+	struct budget_now now = {clock_mono_ms(), clock_wall_ms()};
+	struct budget_options o = {.nodes = p->nodes,
+				   .n_nodes = p->n_nodes,
+				   .largest = {(double)p->trace_spans, (double)p->trace_bytes},
+				   .hash_key = j->key};
+	const char *reason = NULL;
+	unsigned node;
+	if (p->n_nodes == 0)
+		return 0;
+	int rc = budget_create(&j->budget, &o, now, &reason, &node);
+	if (rc != 0)
+		return rc < 0 ? rc : fail(-EINVAL, "budget %s: %s", p->nodes[node].name, reason);
+	static const enum ruling_state PARTS[] = {RULING_BUDGET, RULING_LEVELS};
+	for (int i = 0; rc == 0 && i < 2; i++) {
+		struct buf bytes = {.data = NULL};
+		rc = store_state(store, RULING_STATE_NAMES[PARTS[i]], &bytes);
+		if (rc == 0 && budget_load(j->budget, buf_slice(&bytes), now) != 0)
+			log_error("state of budgets is not readable, they begin anew", "part=%s",
+				  RULING_STATE_NAMES[PARTS[i]]);
+		buf_finish(&bytes);
+		rc = rc == STORE_GONE ? 0 : rc;
+	}
+	return rc;
+}
+
+/* Ids and keys are hashed with the same key from start to start, or nothing that was written would
+ * be found again. */
+static int open_key(struct judge *j)
+{
+	struct buf bytes = {.data = NULL};
+	int rc = store_state(j->relay->archive.store, RULING_STATE_NAMES[RULING_KEY], &bytes);
+	if (rc == 0 && bytes.len == sizeof(j->key))
+		memcpy(&j->key, bytes.data, sizeof(j->key));
+	else if (rc >= 0)
+		rc = siphash_key_init(&j->key);
+	buf_finish(&bytes);
+	return rc;
+}
+
+static int open_rulebook(struct judge *j)
+{
+	struct buf before = {.data = NULL};
+	int rc = store_state(j->relay->archive.store, RULING_STATE_NAMES[RULING_RULES], &before);
+	if (rc >= 0)
+		rc = rulebook_write(&j->rulebook, buf_slice(&before), j->relay->policy);
+	buf_finish(&before);
+	return rc;
+}
+
+static int remember_chapter(void *ctx, uint64_t number, struct slice bytes)
+{
+	struct judge *j = ctx;
+	const struct policy *p = j->relay->policy;
+	struct chapter c;
+	uint16_t map[POLICY_RULES];
+	if (chapter_read(&c, bytes) != 0) {
+		log_error("decisions are not readable", "chapter=%llu", (unsigned long long)number);
+		return 0;
+	}
+	uint32_t n = rulebook_map(buf_slice(&j->rulebook), c.generation, p, map);
+	int rc = sampler_remember(j->sampler, number, bytes,
+				  c.generation == p->generation ? NULL : map, n, now_of());
+	return rc > 0 ? 0 : rc;
+}
+
+static int notice_record(struct judge *j, struct store_block b, const struct record *r,
+			 uint32_t offset, uint32_t *first)
+{
+	uint32_t spans = otlp_walk_spans(r->payload);
+	struct notices *n =
+	    notices_create(j->relay->policy, j->scratch, r->payload, spans, &j->relay->account);
+	if (n == NULL)
+		return fail(-ENOMEM, "judge: no memory for block %llu", (unsigned long long)b.id);
+	n->block_id = b.id;
+	n->offset = offset;
+	n->first = *first;
+	*first += spans;
+	take_notices(j, n, now_of());
+	return 0;
+}
+
+struct reopening {
+	struct judge *judge;
+	int rc;
+	uint64_t spans;
+};
+
+static void notice_block(void *ctx, struct store_block b)
+{
+	struct reopening *o = ctx;
+	struct judge *j = o->judge;
+	struct slice bytes;
+	struct block block;
+	struct record r;
+	uint32_t at = 0, first = 0, next;
+	if (o->rc != 0)
+		return;
+	o->rc = sampler_block(j->sampler, b.id, b.spans, b.bytes, b.unix_ms);
+	if (o->rc != 0 || store_reader_begin(j->reader) != 0)
+		return;
+	if (store_reader_pending(j->reader, b.id, &bytes) == 0 &&
+	    block_open(&block, bytes, b.id) == 0)
+		for (; o->rc == 0 && (next = block_record(&block, at, &r)) != 0; at = next)
+			o->rc = notice_record(j, b, &r, at, &first);
+	store_reader_end(j->reader);
+	o->spans += first;
+}
+
+static int reopen_traces(struct judge *j)
+{
+	struct store *store = j->relay->archive.store;
+	struct store_judged judged;
+	struct reopening o = {.judge = j};
+	store_judged(store, &judged);
+	j->next_chapter = judged.next_chapter;
+	int rc = store_each_chapter(store, remember_chapter, j);
+	if (rc != 0)
+		return rc;
+	sampler_restore(j->sampler, judged.position, j->relay->policy->root_wait_ms, now_of());
+	store_each_pending(store, notice_block, &o);
+	struct sampler_report r;
+	struct ledger ledger;
+	store_ledger(store, &ledger);
+	uint64_t lost = sampler_reconcile(j->sampler, ledger.pending);
+	if (lost != 0)
+		log_error("undecided spans were lost", "spans=%llu", (unsigned long long)lost);
+	sampler_report(j->sampler, &r);
+	if (o.spans != 0)
+		log_info("undecided traces found",
+			 "traces=%llu spans=%llu kept_records=%llu "
+			 "dropped_records=%llu",
+			 (unsigned long long)r.traces, (unsigned long long)r.spans,
+			 (unsigned long long)r.kept_records, (unsigned long long)r.dropped_records);
+	return o.rc;
 }
 
 static const struct room_rules RULES = {"judge", 4096, on_mail, NULL};
 
+/* Without rules there may still be traces that an earlier configuration left undecided. */
+static bool has_work(const struct judge *j)
+{
+	struct store_judged judged;
+	struct ledger ledger;
+	store_judged(j->relay->archive.store, &judged);
+	store_ledger(j->relay->archive.store, &ledger);
+	return j->relay->judges || ledger.pending != 0;
+}
+
 int judge_open(struct judge *j, struct relay *relay)
 {
 	j->relay = relay;
-	return room_init(&j->room, &RULES, j);
+	int rc = room_init(&j->room, &RULES, j);
+	if (rc != 0 || !has_work(j))
+		return rc;
+	rc = store_reader_open(&j->reader, relay->archive.store);
+	if (rc == 0)
+		rc = open_key(j);
+	if (rc == 0)
+		rc = open_rulebook(j);
+	if (rc == 0)
+		rc = open_budget(j);
+	j->pick = otlp_pick_create();
+	j->scratch = notice_scratch(relay->policy, &j->key);
+	if (rc == 0 && (j->pick == NULL || j->scratch == NULL))
+		rc = fail(-ENOMEM, "judge: no memory");
+	struct sampler_options o = {
+	    .policy = relay->policy, .budget = j->budget, .hash_key = j->key};
+	if (rc == 0)
+		rc = sampler_create(&j->sampler, &o);
+	if (rc == 0)
+		rc = reopen_traces(j);
+	if (rc != 0)
+		return rc;
+	ev_timer_init(&j->tick, on_tick, TICK_S, TICK_S);
+	j->tick.data = j;
+	ev_timer_start(j->room.loop, &j->tick);
+	return 0;
 }
 
 void judge_close(struct judge *j)
 {
 	room_stop(&j->room);
+	sampler_destroy(j->sampler);
+	budget_destroy(j->budget);
+	condition_scratch_destroy(j->scratch);
+	otlp_pick_destroy(j->pick);
+	pending_finish(&j->pending);
+	buf_finish(&j->rulebook);
+	store_reader_close(j->reader);
 	room_finish(&j->room);
 }

@@ -5,8 +5,11 @@
 
 #include "conf/conf.h"
 
-/* conf_load(), and, where that finds no fault, policy_create(), to be told of its findings alone.
- * Outcomes as of conf_load(); unless it gives 0, `c` holds nothing. */
-int load_configuration(struct conf *c, const char *path, struct buf *findings);
+struct policy;
+
+/* conf_load(), and, where that finds no fault, policy_create(). Outcomes as of conf_load(); unless
+ * it gives 0, `c` and *policy hold nothing. `policy` of NULL: to be told of its findings alone. */
+int load_configuration(struct conf *c, struct policy **policy, const char *path,
+		       struct buf *findings);
 
 #endif

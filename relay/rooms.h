@@ -7,17 +7,25 @@
 #include "base/charge.h"
 #include "conf/conf.h"
 #include "exporters/sender.h"
+#include "pipeline/rulebook.h"
+#include "pipeline/sampler.h"
 #include "receivers/room.h"
+#include "relay/pending.h"
 #include "relay/room.h"
+#include "relay/view.h"
 #include "storage/outbox.h"
 #include "storage/store.h"
+#include "wire/otlp_pick.h"
 
 enum mail_kind {
 	MAIL_ACCEPTED, /* main -> intake: struct accepted */
 	MAIL_BATCH,    /* intake -> store -> intake: struct batch */
-	MAIL_FILED,    /* store -> judge -> export: struct filed */
+	MAIL_NOTICED,  /* store -> judge: struct noticed */
+	MAIL_RULING,   /* judge -> store -> judge: struct ruling_note */
+	MAIL_FILED,    /* store -> export: struct filed */
 	MAIL_PROGRESS, /* export -> store: struct progress_note */
-	MAIL_LEDGER,   /* main -> store -> main: struct ledger_request */
+	MAIL_LEDGER,   /* main -> store (-> judge) -> main: struct ledger_request */
+	MAIL_EXPLAIN,  /* main -> judge -> main: struct explain_request */
 	MAIL_STEP,     /* main -> intake, export: struct step */
 	MAIL_SPILL,    /* export -> spill -> export: struct spill */
 	MAIL_SEAL,     /* export -> spill: struct box_note */
@@ -33,7 +41,14 @@ struct accepted {
 	enum port port;
 };
 
-/* A block is on disk. In this version the judge keeps all of it. */
+/* A block of spans that wait for judgement is on disk. */
+struct noticed {
+	struct mail mail;
+	struct store_block block;
+	struct notices *notices; /* a chain, in the order of the block */
+};
+
+/* A block of spans that are kept is on disk. */
 struct filed {
 	struct mail mail;
 	struct store_block block;
@@ -48,6 +63,13 @@ struct progress_note {
 struct ledger_request {
 	struct mail mail;
 	struct ledger ledger;
+	struct judge_view *judge; /* NULL: nothing is judged, or no memory */
+};
+
+struct explain_request {
+	struct mail mail;
+	uint64_t ticket; /* the admin page's */
+	struct explanation explanation;
 };
 
 /* About one box of one exporter. */
@@ -72,6 +94,7 @@ struct intake {
 	struct room room;
 	struct relay *relay;
 	struct receivers *receivers;
+	struct condition_scratch *scratch;
 	/* connections; main adds what it sends, the room says what there is */
 	_Atomic uint32_t load;
 };
@@ -81,7 +104,10 @@ struct archive {
 	struct room room;
 	struct relay *relay;
 	struct store *store;
-	struct mail *first, *last; /* of batches that wait */
+	struct mail *first, *last;  /* of batches that wait */
+	struct mail *unplaced;      /* the batch of the group at hand whose block is told of next */
+	struct ruling_note *ruling; /* that waits for a commit, or NULL */
+	uint64_t ruling_after_ms;   /* it did not fit: not before that, and alone; 0: it is new */
 	uint64_t queued_bytes, committed_ms, told_ms;
 	uint64_t told[CONF_MAX_EXPORTERS]
 		     [PLACES];  /* the durable cursors, as the spillway knows them */
@@ -91,10 +117,24 @@ struct archive {
 	uint64_t retry_ms;      /* before that, batches are refused without a try */
 };
 
-/* Judges traces; keeps all for now. */
+/* Judges traces. Where nothing is to be judged it has no sampler and no mail. */
 struct judge {
 	struct room room;
 	struct relay *relay;
+	struct sampler *sampler;
+	struct budget *budget; /* NULL: the policy has none */
+	struct siphash_key key;
+	struct condition_scratch *scratch;
+	struct store_reader *reader;
+	struct otlp_pick *pick;
+	struct pending pending;
+	struct buf rulebook;
+	struct ev_timer tick;
+	bool ruling_out; /* one waits for its commit */
+	bool introduced; /* key and rulebook are on disk */
+	uint64_t next_chapter;
+	uint64_t saved_ms; /* when all of the budgets' state was given to the store, monotonic */
+	_Atomic bool stopping;
 };
 
 /* Writes what backends do not take in time to the outboxes, and what they call bad to the
@@ -129,6 +169,9 @@ struct relay {
 	struct conf *conf;
 	struct account account;
 	struct metrics metrics;
+	const struct policy *policy;
+	bool judges;                  /* what comes in waits for a ruling */
+	_Atomic bool judge_is_behind; /* intake refuses for a moment */
 	bool discard;
 	_Atomic int journal_state; /* enum journal_state; the store room says, /_ready shows */
 	struct intake intakes[MAX_INTAKES];
@@ -145,7 +188,7 @@ void intake_close(struct intake *in);
 int archive_open(struct archive *a, struct relay *relay); /* opens and recovers the store */
 void archive_tell_held(struct archive *a); /* once all rooms are open: of the blocks there were */
 void archive_close(struct archive *a);
-int judge_open(struct judge *j, struct relay *relay);
+int judge_open(struct judge *j, struct relay *relay); /* after the archive */
 void judge_close(struct judge *j);
 int spillway_open(struct spillway *s, struct relay *relay); /* after the archive */
 void spillway_close(struct spillway *s);

@@ -87,7 +87,7 @@ static void on_accepted(void *ctx, int fd, enum port port)
 static void ask_ledger(void *ctx)
 {
 	struct worker *w = ctx;
-	struct ledger_request *request = malloc(sizeof(*request));
+	struct ledger_request *request = calloc(1, sizeof(*request));
 	if (request == NULL)
 		return; /* the page answers 503 by itself */
 	request->mail.kind = MAIL_LEDGER;
@@ -97,9 +97,17 @@ static void ask_ledger(void *ctx)
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct worker *w = ctx;
+	if (m->kind == MAIL_EXPLAIN) {
+		struct explain_request *e = container_of(m, struct explain_request, mail);
+		if (w->admin != NULL)
+			admin_on_explained(w->admin, e->ticket, &e->explanation);
+		free(e);
+		return;
+	}
 	struct ledger_request *request = container_of(m, struct ledger_request, mail);
 	if (w->admin != NULL)
-		admin_on_ledger(w->admin, &request->ledger);
+		admin_on_ledger(w->admin, &request->ledger, request->judge);
+	free(request->judge);
 	free(request);
 }
 
@@ -141,6 +149,19 @@ static void on_quarantine(void *ctx, unsigned exporter, bool send)
 	note->exporter = exporter;
 	note->box = PLACE_QUARANTINE;
 	room_answer(&w->relay.export.room, &note->mail);
+}
+
+static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
+{
+	struct worker *w = ctx;
+	struct explain_request *e = w->relay.judge.sampler != NULL ? calloc(1, sizeof(*e)) : NULL;
+	if (e == NULL)
+		return false;
+	e->mail.kind = MAIL_EXPLAIN;
+	e->ticket = ticket;
+	memcpy(e->explanation.trace_id, trace_id, sizeof(e->explanation.trace_id));
+	room_answer(&w->relay.judge.room, &e->mail);
+	return true;
 }
 
 static const struct room_rules RULES = {"main", 4096, on_mail, NULL};
@@ -251,9 +272,9 @@ static int take_lock(struct worker *w, bool wait)
 static int open_rooms(struct worker *w)
 {
 	struct relay *relay = &w->relay;
-	int rc = judge_open(&relay->judge, relay);
+	int rc = archive_open(&relay->archive, relay);
 	if (rc == 0)
-		rc = archive_open(&relay->archive, relay);
+		rc = judge_open(&relay->judge, relay);
 	if (rc == 0)
 		rc = spillway_open(&relay->spillway, relay);
 	if (rc == 0)
@@ -284,6 +305,7 @@ static int start_rooms(struct relay *relay)
 static void close_rooms(struct worker *w)
 {
 	struct relay *relay = &w->relay;
+	relay->judge.stopping = true; /* what it would still decide, the next worker does */
 	room_stop(&relay->export.room);
 	room_stop(&relay->spillway.room); /* it holds what the senders own */
 	room_stop(&relay->archive.room);
@@ -311,6 +333,7 @@ static int start_admin(struct worker *w, int fd)
 	    .stats = stats_of,
 	    .box_bytes = bytes_of,
 	    .quarantine = on_quarantine,
+	    .explain = ask_why,
 	    .ctx = w,
 	};
 	w->admin = admin_start(&o);
@@ -420,7 +443,8 @@ static int serve(struct worker *w, const struct worker_birth *birth)
 	return EX_OK;
 }
 
-int worker_run(struct conf *conf, const struct worker_birth *birth, bool discard)
+int worker_run(struct conf *conf, const struct policy *policy, const struct worker_birth *birth,
+	       bool discard)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	if (w == NULL)
@@ -435,6 +459,8 @@ int worker_run(struct conf *conf, const struct worker_birth *birth, bool discard
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write(), not of ours */
 	w->relay.conf = conf;
+	w->relay.policy = policy;
+	w->relay.judges = policy_judges(conf);
 	w->relay.discard = discard;
 	w->relay.account.limit = conf->limits.memory_bytes;
 	w->relay.main_room = &w->room;

@@ -6,7 +6,10 @@
 
 #include "relay/keeper.h"
 
-/* discard: answer and throw away, for measuring only. Gives an exit code. */
-int worker_run(struct conf *conf, const struct worker_birth *birth, bool discard);
+struct policy;
+
+/* Borrows both. discard: answer and throw away, for measuring only. Gives an exit code. */
+int worker_run(struct conf *conf, const struct policy *policy, const struct worker_birth *birth,
+	       bool discard);
 
 #endif

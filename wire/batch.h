@@ -40,6 +40,7 @@ enum answer {
 
 struct receiver;
 struct intake;
+struct notices;
 struct batch {
 	struct mail mail;
 	struct intake *intake;           /* the room it was born in */
@@ -59,6 +60,7 @@ struct batch {
 	struct charge charge; /* for body */
 
 	struct otlp_index index; /* its edits are gone when it goes to the store */
+	struct notices *notices; /* of its spans, for the judge (pipeline/notice.h), or NULL */
 };
 
 struct batch *batch_create(struct intake *intake, const struct receiver *receiver,

@@ -9,7 +9,7 @@
 #include "tests/unit/otlp_sample.h"
 #include "wire/otlp_walk.h"
 
-enum { SPANS_PER_TRACE = 6, SPAN_ID_AFTER = 18, GZIP_LEVEL = 6 };
+enum { PER_TRACE = 6, SPAN_ID_AFTER = 18, GZIP_LEVEL = 6 };
 
 /* splitmix64: good enough to fill ids, and the same everywhere. */
 static uint64_t next(uint64_t *seed)
@@ -67,7 +67,7 @@ static void add_event(struct buf *span, uint64_t at_ns, uint64_t *seed)
 }
 
 /* Ids are zero here; each sending renews them. */
-static void add_span(struct buf *scope, uint64_t *seed)
+static void add_span(struct buf *scope, bool is_root, uint64_t *seed)
 {
 	static const uint8_t ID[16];
 	struct buf span = {0};
@@ -76,7 +76,8 @@ static void add_span(struct buf *scope, uint64_t *seed)
 	const char *route = PICK(seed, ROUTES), *method = PICK(seed, METHODS);
 	pb_bytes(&span, 1, ID, 16);
 	pb_bytes(&span, 2, ID, 8);
-	pb_bytes(&span, 4, "parents!", 8);
+	if (!is_root)
+		pb_bytes(&span, 4, "parents!", 8);
 	pb_str(&span, 5, route);
 	pb_int(&span, 6, 2 + next(seed) % 2);
 	pb_fixed64(&span, 7, start);
@@ -101,7 +102,7 @@ static void add_span(struct buf *scope, uint64_t *seed)
 	pb_message(scope, 2, &span);
 }
 
-static void add_resource(struct buf *request, uint32_t spans, uint64_t *seed)
+static void add_resource(struct buf *request, uint32_t first, uint32_t spans, uint64_t *seed)
 {
 	struct buf resource = {0}, scope = {0}, scope_spans = {0}, resource_spans = {0};
 	pb_attribute(&resource, 1, "service.name", PICK(seed, SERVICES));
@@ -113,8 +114,8 @@ static void add_resource(struct buf *request, uint32_t spans, uint64_t *seed)
 	pb_str(&scope, 1, "github.com/example/instrumentation/http");
 	pb_str(&scope, 2, "0.53.0");
 	pb_message(&scope_spans, 1, &scope);
-	for (uint32_t i = 0; i < spans; i++)
-		add_span(&scope_spans, seed);
+	for (uint32_t i = first; i < first + spans; i++)
+		add_span(&scope_spans, i % PER_TRACE == 0, seed);
 	pb_message(&resource_spans, 2, &scope_spans);
 	pb_message(request, 1, &resource_spans);
 }
@@ -126,7 +127,7 @@ static void make_request(struct buf *request, uint32_t spans, uint64_t *seed)
 		resources = spans;
 	for (uint32_t left = spans; resources > 0; resources--) {
 		uint32_t n = left / resources;
-		add_resource(request, n, seed);
+		add_resource(request, spans - left, n, seed);
 		left -= n;
 	}
 }
@@ -152,12 +153,14 @@ static int find_ids(struct sample *s)
 	return n == s->spans ? 0 : -1;
 }
 
-void sample_renew(struct sample *s, uint64_t *counter)
+void sample_renew(struct sample *s, uint32_t per_trace, uint64_t *counter)
 {
 	for (uint32_t i = 0; i < s->spans; i++) {
 		uint8_t *trace_id = s->message.data + s->trace_ids[i];
-		uint64_t span = ++*counter, trace = span / SPANS_PER_TRACE + 1;
+		uint64_t span = (*counter)++, trace = span / per_trace + 1, seed = trace;
+		uint64_t random = next(&seed);
 		memcpy(trace_id, &trace, sizeof(trace));
+		memcpy(trace_id + sizeof(trace), &random, sizeof(random));
 		memcpy(trace_id + SPAN_ID_AFTER, &span, sizeof(span));
 	}
 }
@@ -181,7 +184,7 @@ struct sample *corpus_create(size_t n, uint32_t spans, uint64_t seed, bool gzip)
 {
 	struct sample *all = calloc(n, sizeof(*all));
 	struct libdeflate_compressor *c = gzip ? libdeflate_alloc_compressor(GZIP_LEVEL) : NULL;
-	uint64_t counter = seed << 32;
+	uint64_t counter = (seed << 32) * PER_TRACE; /* so that a request begins with a root */
 	int rc = all != NULL ? 0 : -1;
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct sample *s = &all[i];
@@ -190,7 +193,7 @@ struct sample *corpus_create(size_t n, uint32_t spans, uint64_t seed, bool gzip)
 		s->plain_bytes = s->message.len;
 		rc = find_ids(s);
 		if (rc == 0)
-			sample_renew(s, &counter);
+			sample_renew(s, PER_TRACE, &counter);
 		if (rc == 0 && gzip)
 			rc = compress(s, c);
 	}

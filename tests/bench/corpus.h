@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tests/bench/corpus.h - requests to measure with, made before the clock starts: spans of about 700
- * bytes with some 15 attributes, of the span, its event and its resource; one to four resources a
- * request. The same seed gives the same bytes. */
+ * bytes with some 15 attributes, of the span, its event and its resource; every sixth is a root;
+ * one to four resources a request. The same seed gives the same bytes. */
 #ifndef TESTS_BENCH_CORPUS_H
 #define TESTS_BENCH_CORPUS_H
 
@@ -19,7 +19,8 @@ struct sample {
 struct sample *corpus_create(size_t n, uint32_t spans, uint64_t seed, bool gzip);
 void corpus_destroy(struct sample *all, size_t n);
 
-/* Gives all spans of a plain sample ids that no request had before. */
-void sample_renew(struct sample *s, uint64_t *counter);
+/* Gives all spans of a plain sample ids that no request had before, `per_trace` one trace; trace
+ * ids end in 7 random bytes, as sampling wants them. */
+void sample_renew(struct sample *s, uint32_t per_trace, uint64_t *counter);
 
 #endif

@@ -32,10 +32,11 @@ static const char HELP[] =
     "  --seconds N       stops after so long (10, or as long as --requests takes)\n"
     "  --requests N      stops after so many\n"
     "  --pool N          distinct requests (64)\n"
+    "  --trace N         spans of a trace in plain requests (6)\n"
     "  --seed N          of their content (1)\n";
 
 struct load {
-	unsigned port, spans, connections, streams;
+	unsigned port, spans, trace, connections, streams;
 	bool http1, gzip;
 	double rate, seconds;
 	uint64_t requests, seed;
@@ -81,7 +82,7 @@ static struct sample *next_sample(struct load *l)
 		s = &l->samples[l->next_sample++ % l->pool];
 	while (s->busy);
 	if (s->trace_ids != NULL)
-		sample_renew(s, &l->ids);
+		sample_renew(s, l->trace, &l->ids);
 	return s;
 }
 
@@ -240,8 +241,8 @@ static int read_options(struct load *l, int argc, char **argv)
 	    {"port", 1, NULL, 'p'},    {"http1", 0, NULL, '1'},   {"gzip", 0, NULL, 'z'},
 	    {"spans", 1, NULL, 's'},   {"rate", 1, NULL, 'r'},    {"connections", 1, NULL, 'c'},
 	    {"streams", 1, NULL, 'm'}, {"seconds", 1, NULL, 't'}, {"requests", 1, NULL, 'n'},
-	    {"pool", 1, NULL, 'q'},    {"seed", 1, NULL, 'x'},    {"help", 0, NULL, 'h'},
-	    {NULL, 0, NULL, 0}};
+	    {"pool", 1, NULL, 'q'},    {"trace", 1, NULL, 'y'},   {"seed", 1, NULL, 'x'},
+	    {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
 	for (int o; (o = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1;) {
 		uint64_t n = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
 		switch (o) {
@@ -256,6 +257,9 @@ static int read_options(struct load *l, int argc, char **argv)
 			break;
 		case 's':
 			l->spans = (unsigned)n;
+			break;
+		case 'y':
+			l->trace = (unsigned)n;
 			break;
 		case 'r':
 			l->rate = (double)n;
@@ -307,13 +311,13 @@ static int open_clients(struct load *l)
 int main(int argc, char **argv)
 {
 	static struct load l = {
-	    .spans = 300, .connections = 4, .streams = 4, .pool = 64, .seed = 1};
+	    .spans = 300, .trace = 6, .connections = 4, .streams = 4, .pool = 64, .seed = 1};
 	int code = read_options(&l, argc, argv);
 	if (code >= 0)
 		return code;
 	if (l.seconds <= 0 && l.requests == 0)
 		l.seconds = 10;
-	l.ids = l.seed << 40 | (uint64_t)clock_wall_ms() << 20;
+	l.ids = (l.seed << 40 | (uint64_t)clock_wall_ms() << 20) * l.trace; /* a root comes first */
 	l.samples = corpus_create(l.pool, l.spans, l.seed, l.gzip);
 	if (l.samples == NULL || open_clients(&l) != 0)
 		return EX_OSERR;

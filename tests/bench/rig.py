@@ -164,7 +164,8 @@ class Subject:
         return self.relay.status()["exporters"][0]
 
     def drained(self):
-        return self.exporter()["buffered"] == 0
+        status = self.relay.status()
+        return status["exporters"][0]["buffered"] == 0 and status["ledger"].get("pending", 0) == 0
 
     def wait_drained(self, seconds=120):
         self.relay.wait_until(self.drained, seconds)

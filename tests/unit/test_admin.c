@@ -10,6 +10,8 @@
 #include "check.h"
 #include "relay/admin.h"
 
+#include "relay/view.h"
+
 #define SECRET "sesame-open"
 
 /* An admin page on a port of its own, and clients on the same thread. */
@@ -23,6 +25,7 @@ struct stage {
 	struct ledger ledger;
 	const char *not_ready;
 	unsigned asked;
+	bool unjudged;
 	int fd;
 	struct sockaddr_in at;
 };
@@ -60,6 +63,18 @@ static void quarantine(void *ctx, unsigned exporter, bool send)
 		 exporter);
 }
 
+static uint64_t ticket; /* of the last question; 0: nothing is judged */
+static uint8_t asked_id[16];
+static bool explain(void *ctx, uint64_t t, const uint8_t *trace_id)
+{
+	struct stage *s = ctx;
+	if (s->unjudged)
+		return false;
+	ticket = t;
+	memcpy(asked_id, trace_id, sizeof(asked_id));
+	return true;
+}
+
 static void raise_stage(struct stage *s)
 {
 	static const char TEXT[] =
@@ -95,6 +110,7 @@ static void raise_stage(struct stage *s)
 				  .stats = stats,
 				  .box_bytes = box_bytes,
 				  .quarantine = quarantine,
+				  .explain = explain,
 				  .ctx = s};
 	s->admin = admin_start(&o);
 	CHECK(s->admin != NULL);
@@ -149,7 +165,7 @@ static const char *get(struct stage *s, const char *request)
 	int fd = dial(s);
 	say(fd, request);
 	turn(s);
-	admin_on_ledger(s->admin, &s->ledger);
+	admin_on_ledger(s->admin, &s->ledger, NULL);
 	const char *text = hear(s, fd);
 	close(fd);
 	return text;
@@ -249,7 +265,7 @@ static void test_many_who_wait_cost_one_question(void)
 	}
 	close(fds[4]); /* one loses patience */
 	CHECK_EQ(s.asked, 1);
-	admin_on_ledger(s.admin, &s.ledger);
+	admin_on_ledger(s.admin, &s.ledger, NULL);
 	for (int i = 0; i < 4; i++) {
 		CHECK(begins(hear(&s, fds[i]), "HTTP/1.1 200 OK\r\n"));
 		close(fds[i]);
@@ -274,6 +290,52 @@ static void test_no_ledger_is_a_503_and_the_next_client_asks_anew(void)
 	hear(&s, fd);
 	CHECK_EQ(s.asked, 2);
 	close(fd);
+	strike_stage(&s);
+}
+
+#define EXPLAIN(id) "GET /explain/" id " HTTP/1.1\r\nHost: x\r\n\r\n"
+#define ID          "00112233445566778899aabbccddeeFF"
+
+static void test_a_trace_is_explained_to_who_asked(void)
+{
+	struct stage s;
+	raise_stage(&s);
+	struct explanation e = {.state = SAMPLER_DECIDED, .rule = "errors", .has_details = true};
+	e.decision =
+	    (struct decision){.spans = 3, .verdict = VERDICT_KEPT, .trigger = TRIGGER_WAIT};
+	int first = dial(&s), second = dial(&s);
+	say(first, EXPLAIN(ID));
+	CHECK_STR(hear(&s, first), "");
+	uint64_t of_first = ticket;
+	CHECK(asked_id[0] == 0 && asked_id[15] == 0xff && asked_id[7] == 0x77);
+	say(second, EXPLAIN(ID));
+	CHECK_STR(hear(&s, second), "");
+	CHECK(ticket != of_first);
+	admin_on_explained(s.admin, of_first, &e);
+	const char *text = hear(&s, first);
+	CHECK(begins(text, "HTTP/1.1 200 OK\r\n"));
+	CHECK(strstr(text, "\"rule\": \"errors\"") != NULL && strstr(text, "\"spans\": 3") != NULL);
+	CHECK_STR(hear(&s, second), "");
+	close(second);
+	turn(&s);
+	admin_on_explained(s.admin, ticket, &e); /* it went away */
+	close(first);
+	strike_stage(&s);
+}
+
+static void test_what_is_no_trace_id_is_refused_and_nothing_judged_is_said(void)
+{
+	static const char *const WRONG[] = {EXPLAIN("0011"), EXPLAIN(ID "0"),
+					    EXPLAIN("0011223344556677g899aabbccddeeFF"),
+					    EXPLAIN("00112233445566778899aabbccddee%f")};
+	struct stage s;
+	raise_stage(&s);
+	for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++)
+		CHECK(begins(get(&s, WRONG[i]), "HTTP/1.1 400 "));
+	CHECK(begins(get(&s, "POST /explain/" ID " HTTP/1.1\r\n\r\n"), "HTTP/1.1 405 "));
+	s.unjudged = true;
+	const char *text = get(&s, EXPLAIN(ID));
+	CHECK(begins(text, "HTTP/1.1 404 ") && strstr(text, "nothing is judged") != NULL);
 	strike_stage(&s);
 }
 
@@ -404,6 +466,8 @@ int main(int argc, char **argv)
 	    TEST(test_a_large_request_is_refused), TEST(test_a_connection_serves_many_requests),
 	    TEST(test_head_has_the_length_and_no_body), TEST(test_many_who_wait_cost_one_question),
 	    TEST(test_no_ledger_is_a_503_and_the_next_client_asks_anew),
+	    TEST(test_a_trace_is_explained_to_who_asked),
+	    TEST(test_what_is_no_trace_id_is_refused_and_nothing_judged_is_said),
 	    TEST(test_more_clients_than_the_limit_wait_their_turn),
 	    TEST(test_an_operator_commands_a_quarantine_and_a_web_page_does_not),
 	    TEST(test_pages_tell_the_account_and_no_header), TEST(test_each_family_is_told_once));

@@ -132,6 +132,23 @@ static void test_damage_before_the_position_is_not_counted_again(void)
 	world_end(&w);
 }
 
+/* A block of three spans is gone; one of them was decided. */
+static void test_what_the_account_holds_and_no_block_does_is_damaged(void)
+{
+	struct world w;
+	world_init(&w);
+	world_last(&w, 0.5);
+	world_start(&w);
+	sampler_restore(w.sampler, 9, 0, w.now);
+	w.block = 9;
+	BLOCK(&w, {.trace = 1}, {.trace = 1}, {.trace = 2});
+	CHECK_EQ(sampler_reconcile(w.sampler, 5), 2);
+	CHECK_EQ(sampler_reconcile(w.sampler, 5), 0);
+	CHECK(world_decide(&w));
+	CHECK_EQ(w.ruling.spans[VERDICT_DAMAGED], 2);
+	world_end(&w);
+}
+
 static void test_rules_of_another_policy_are_mapped(void)
 {
 	struct world w;
@@ -300,6 +317,7 @@ int main(int argc, char **argv)
 		   TEST(test_late_span_of_a_kept_trace_follows_its_decision),
 		   TEST(test_after_a_start_nothing_is_decided_twice_or_lost),
 		   TEST(test_damage_before_the_position_is_not_counted_again),
+		   TEST(test_what_the_account_holds_and_no_block_does_is_damaged),
 		   TEST(test_rules_of_another_policy_are_mapped),
 		   TEST(test_damaged_chapter_is_refused_whole),
 		   TEST(test_records_are_forgotten_by_number_and_age),
