@@ -141,7 +141,9 @@ static void on_ruling(struct judge *j, struct ruling_note *n)
 
 static void take_notices(struct judge *j, struct notices *n, struct sampler_now now)
 {
-	if (pending_add(&j->pending, (struct pending_request){n->block_id, n->first, n->offset}) !=
+	if (pending_add(&j->pending, (struct pending_request){.block_id = n->block_id,
+							      .first = n->first,
+							      .offset = n->offset & 0x7fffffff}) !=
 		0 ||
 	    sampler_notice(j->sampler, n, now) != 0)
 		die_of("undecided traces");

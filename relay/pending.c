@@ -66,6 +66,14 @@ int pending_find(const struct pending *p, uint64_t block_id, uint32_t number,
 	return 0;
 }
 
+struct pending_request *pending_first(struct pending *p, uint64_t block_id)
+{
+	size_t i = upper(p, block_id, 0);
+	if (i == p->first || p->requests[i - 1].block_id != block_id)
+		return NULL;
+	return &p->requests[i - 1];
+}
+
 void pending_drop(struct pending *p, uint64_t before_block)
 {
 	while (p->first < p->end && p->requests[p->first].block_id < before_block)

@@ -11,8 +11,10 @@ enum { PENDING_NONE = 1 };
 
 struct pending_request {
 	uint64_t block_id;
-	uint32_t first;  /* the number of its first span in the block */
-	uint32_t offset; /* of its record */
+	uint32_t first;       /* the number of its first span in the block */
+	uint32_t offset : 31; /* of its record */
+	/* Of a block's first request: its checksum was compared since it was noticed. */
+	uint32_t is_whole : 1;
 };
 
 struct pending {
@@ -25,6 +27,7 @@ int pending_add(struct pending *p, struct pending_request r); /* ascending; 0 or
  * last of its block). 0 or PENDING_NONE. */
 int pending_find(const struct pending *p, uint64_t block_id, uint32_t number,
 		 struct pending_request *out, uint32_t *end);
+struct pending_request *pending_first(struct pending *p, uint64_t block_id); /* NULL: none */
 void pending_drop(struct pending *p, uint64_t before_block);
 void pending_finish(struct pending *p);
 

@@ -36,7 +36,7 @@ struct copy {
 	struct ruling_note *note;
 	const struct ruling *ruling;
 	struct store_reader *reader;
-	const struct pending *pending;
+	struct pending *pending;
 	struct otlp_pick *pick;
 	struct block block;
 	uint64_t block_id;
@@ -100,9 +100,13 @@ static bool open_block(struct copy *c, uint64_t id)
 {
 	struct slice bytes;
 	if (c->block_id != id) {
+		struct pending_request *first = pending_first(c->pending, id);
+		bool again = first != NULL && first->is_whole;
 		c->block_id = id;
 		c->is_open = store_reader_pending(c->reader, id, &bytes) == 0 &&
-			     block_open(&c->block, bytes, id) == 0;
+			     (again ? block_peek : block_open)(&c->block, bytes, id) == 0;
+		if (first != NULL)
+			first->is_whole = c->is_open;
 	}
 	return c->is_open;
 }
@@ -138,7 +142,7 @@ static int copy_some(struct copy *c, size_t i)
 }
 
 int ruling_fill(struct ruling_note *n, const struct ruling *r, struct store_reader *reader,
-		const struct pending *pending, struct otlp_pick *pick)
+		struct pending *pending, struct otlp_pick *pick)
 {
 	struct copy c = {
 	    .note = n, .ruling = r, .reader = reader, .pending = pending, .pick = pick};

@@ -33,7 +33,7 @@ void ruling_free(struct ruling_note *n);
 /* Copies what `r` keeps; counts what cannot be read any more as damaged. `reader` is between begin
  * and end. 0, or negative: no memory. */
 int ruling_fill(struct ruling_note *n, const struct ruling *r, struct store_reader *reader,
-		const struct pending *pending, struct otlp_pick *pick);
+		struct pending *pending, struct otlp_pick *pick);
 /* The note is complete: makes n->ruling of it. */
 void ruling_ready(struct ruling_note *n);
 

@@ -55,7 +55,7 @@ static uint32_t block_crc(const uint8_t *bytes, size_t len)
 	return crc32c(crc32c(0, header, sizeof(header)), bytes + BLOCK_HEADER, len - BLOCK_HEADER);
 }
 
-int block_open(struct block *b, struct slice bytes, uint64_t expected_id)
+int block_peek(struct block *b, struct slice bytes, uint64_t expected_id)
 {
 	const uint8_t *h = bytes.data;
 	if (bytes.len < BLOCK_HEADER || memcmp(h, MAGIC, sizeof(MAGIC)) != 0)
@@ -71,7 +71,14 @@ int block_open(struct block *b, struct slice bytes, uint64_t expected_id)
 	if (b->id != expected_id || raw_len != stored_len || stored_len != bytes.len - BLOCK_HEADER)
 		return BLOCK_BAD;
 	b->records = slice_of(h + BLOCK_HEADER, stored_len);
-	return get32(h + AT_CRC) == block_crc(h, bytes.len) ? 0 : BLOCK_BAD;
+	return 0;
+}
+
+int block_open(struct block *b, struct slice bytes, uint64_t expected_id)
+{
+	if (block_peek(b, bytes, expected_id) != 0)
+		return BLOCK_BAD;
+	return get32(bytes.data + AT_CRC) == block_crc(bytes.data, bytes.len) ? 0 : BLOCK_BAD;
 }
 
 size_t block_claims(const uint8_t *header, uint64_t *id)

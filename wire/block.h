@@ -43,6 +43,9 @@ struct record {
 /* 0, or BLOCK_BAD for anything that is not a whole block with this id and a right checksum. */
 int block_open(struct block *b, struct slice bytes, uint64_t expected_id);
 
+/* The same without the checksum, for who compared it already in this process. */
+int block_peek(struct block *b, struct slice bytes, uint64_t expected_id);
+
 /* What BLOCK_HEADER bytes say to be the head of: the whole block's length, and its id; 0 if they
  * are no block's. */
 size_t block_claims(const uint8_t *header, uint64_t *id);

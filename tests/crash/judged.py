@@ -27,7 +27,7 @@ import peers  # noqa: E402
 from relay import Relay, check_ledger  # noqa: E402
 
 CLIENTS, BATCH = 4, 40
-TRACES_PER_S = 120
+TRACES_PER_S = 300
 SPREAD_S = 1.2  # of a trace's spans: longer than the relay waits
 GOAL = 250  # spans a second
 HALF = 1 << 55
