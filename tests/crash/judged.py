@@ -35,6 +35,7 @@ CONFIG = f"""
 sampling:
   wait: 600ms
   root_wait: 200ms
+  trace_spans: 100
   rules:
     - {{ name: errors, when: "any(span.error)", keep: 100%, protected: true }}
     - {{ name: half, when: 'any(resource.service.name == "shop")', keep: 50% }}
