@@ -290,9 +290,7 @@ static void test_ruling_that_finds_no_room_leaves_nothing_and_may_come_again(voi
 	dropped.spans[0] = 0;
 	CHECK_EQ(rule(s, &dropped, &told), 0);
 	r.spans[1] = 0;
-	while (store_is_dirty(s))
-		CHECK_EQ(commit_nothing(s), 0);
-	CHECK_EQ(rule(s, &r, &told), 0);
+	CHECK_EQ(rule(s, &r, &told), 0); /* what leaves with it makes room for it */
 	CHECK(balanced(s).judged[0] == 1 && balanced(s).pending == 0);
 	store_close(s);
 	buf_finish(&kept);
