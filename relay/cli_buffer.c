@@ -33,7 +33,8 @@ static const char OPTIONS_HELP[] =
 static const char BUFFER_HELP[] =
     "Usage: spanrelay buffer [list | export DIR | verify] [OPTIONS]\n"
     "\n"
-    "  list        what each exporter has waiting in journal, outbox and quarantine, and why\n"
+    "  list        what each exporter has waiting in journal, outbox and quarantine, and why;\n"
+    "              what waits for a decision whether it is kept\n"
     "  export DIR  writes what waits in journal and outbox to files, one request each, as OTLP\n"
     "              protobuf: curl -H 'content-type: application/x-protobuf' --data-binary @FILE\n"
     "  verify      reads every block and parcel and compares its checksum\n"

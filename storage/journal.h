@@ -10,7 +10,8 @@
  *
  * Default flags mean two flushes a commit and survive power cuts; the faster ones do not. Never
  * WRITEMAP (SIGBUS on a full disk), NOSYNC, NOMETASYNC, NOMEMINIT (heap leaks into the file),
- * NORDAHEAD, DUPSORT. Nothing but FIFO deletes: scattered frees stall later puts. */
+ * NORDAHEAD, DUPSORT. Nothing but FIFO deletes: scattered frees stall later puts. What `sta` gives
+ * back when a state is replaced is one run of pages, for as large a run. */
 #ifndef STORAGE_JOURNAL_H
 #define STORAGE_JOURNAL_H
 

@@ -46,11 +46,11 @@ static int take_block(struct sum *sc, const struct scan *found, const struct sto
 	return held_add(&sc->held[STAGE_KEPT], *b);
 }
 
-/* What is done with only waits to be deleted. */
+/* Those that are done with and wait to be deleted too: where it matters how many spans there are,
+ * there are no such. */
 static int take_pending(struct sum *sc, const struct store_block *b)
 {
-	if (b->id >= sc->st->first[TREE_PENDING])
-		sc->spans[STAGE_PENDING] += b->spans;
+	sc->spans[STAGE_PENDING] += b->spans;
 	return held_add(&sc->held[STAGE_PENDING], *b);
 }
 

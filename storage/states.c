@@ -12,7 +12,7 @@ enum { SLOTS = 2, SLOT_NAME_CAP = STATES_NAME_MAX + 3 };
 static void slot_name(char *out, const char *name, int slot)
 {
 	assert(strlen(name) < STATES_NAME_MAX);
-	snprintf(out, SLOT_NAME_CAP, "%s.%d", name, slot);
+	snprintf(out, SLOT_NAME_CAP, "%s.%c", name, slot == 0 ? '0' : '1');
 }
 
 /* The ruling that wrote what is in the slot. 0, JOURNAL_NONE (nothing that counts), JOURNAL_BAD or

@@ -12,6 +12,8 @@ static size_t make_block(uint8_t *out, uint64_t id)
 	at += record_write(out + at, 8, none);
 	at += record_write(out + at, 9, b);
 	struct block h = {.id = id, .unix_ms = 99, .first_seq = 7, .n_records = 3, .n_spans = 5};
+	h.head = 1ull << 40;
+	h.stage = STAGE_PENDING;
 	h.records = slice_of(out + BLOCK_HEADER, at - BLOCK_HEADER);
 	block_seal(out, &h);
 	return at;
@@ -56,6 +58,7 @@ static void test_records_come_back_in_order(void)
 	CHECK_EQ(block_open(&b, slice_of(bytes, len), 42), 0);
 	CHECK_EQ(b.n_spans, 5);
 	CHECK_EQ(b.first_seq, 7);
+	CHECK(b.head == 1ull << 40 && b.stage == STAGE_PENDING);
 	struct record r;
 	uint32_t next = block_record(&b, 0, &r);
 	CHECK(next != 0 && r.seq == 7 && slice_is(r.payload, "first"));
@@ -81,9 +84,23 @@ static void test_every_flipped_bit_is_seen(void)
 	CHECK_EQ(block_open(&b, slice_of(bytes, len), 43), BLOCK_BAD);
 }
 
+/* Byte by byte as a version wrote it that knew no stages: it reads as kept. */
+static void test_block_of_the_version_before_is_kept(void)
+{
+	uint8_t bytes[512];
+	struct block b, h = {.id = 3, .unix_ms = 99, .first_seq = 7, .n_records = 1, .n_spans = 5};
+	uint32_t len = record_write(bytes + BLOCK_HEADER, 7, slice_str("request"));
+	h.records = slice_of(bytes + BLOCK_HEADER, len);
+	block_seal(bytes, &h);
+	CHECK(bytes[60] == 0 && bytes[61] == 0 && bytes[62] == 0 && bytes[63] == 0);
+	CHECK_EQ(block_open(&b, slice_of(bytes, BLOCK_HEADER + len), 3), 0);
+	CHECK_EQ(b.stage, STAGE_KEPT);
+}
+
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_crc_matches_the_published_vector),
 		   TEST(test_crc_of_any_length_and_cut_is_the_same),
-		   TEST(test_records_come_back_in_order), TEST(test_every_flipped_bit_is_seen));
+		   TEST(test_records_come_back_in_order), TEST(test_every_flipped_bit_is_seen),
+		   TEST(test_block_of_the_version_before_is_kept));
 }

@@ -225,6 +225,23 @@ static int stop_at_once(void *ctx, uint64_t number, struct slice bytes)
 	return (int)number + 40;
 }
 
+/* Both of its slots: what comes then counts, and goes on to. */
+static void test_state_that_is_damaged_altogether_begins_anew(void)
+{
+	struct told told;
+	new_dir();
+	make_judged();
+	CHECK(spoil("so much", 3) >= 2);
+	struct store *s = open_store(ONE, 1);
+	CHECK(state_is(s, "budget", NULL));
+	struct store_ruling anew = {.states = {{"budget", slice_str("anew")}}}, other = {0};
+	CHECK_EQ(rule(s, &anew, &told), 0);
+	CHECK_EQ(rule(s, &other, &told), 0);
+	CHECK(state_is(s, "budget", "anew"));
+	store_close(s);
+	drop_dir();
+}
+
 static void test_walk_over_chapters_ends_when_told(void)
 {
 	new_dir();
@@ -384,6 +401,7 @@ int main(int argc, char **argv)
 	CHECK_MAIN(TEST(test_journal_of_the_version_before_opens_and_all_of_it_is_kept),
 		   TEST(test_damaged_pending_block_is_skipped_and_left_to_the_judge),
 		   TEST(test_damaged_chapter_is_skipped_and_a_damaged_state_gone),
+		   TEST(test_state_that_is_damaged_altogether_begins_anew),
 		   TEST(test_walk_over_chapters_ends_when_told),
 		   TEST(test_salvaged_journal_has_its_pending_blocks_judged_anew),
 		   TEST(test_salvage_leaves_given_up_pending_blocks_behind),

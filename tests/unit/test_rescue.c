@@ -308,6 +308,44 @@ static void test_salvage_with_little_space_saves_the_pending_blocks_that_fit(voi
 	}
 }
 
+/* Exporters have been told of what is kept. */
+static void test_salvage_into_a_smaller_journal_saves_kept_blocks_first(void)
+{
+	struct store *s = NULL;
+	struct store_options o = {.dir = test_dir,
+				  .limit_bytes = 48 << 20,
+				  .exporters = ONE,
+				  .n_exporters = 1,
+				  .judged = true,
+				  .metrics = &test_metrics};
+	struct buf request = {0};
+	new_dir();
+	CHECK_EQ(store_open(&s, &o), 0);
+	pb_numbered_request(&request, 1, 1, 200000);
+	struct store_kept kept = {buf_slice(&request), 1};
+	for (unsigned i = 1; i <= 80; i++) {
+		struct told told;
+		struct store_ruling r = {
+		    .kept = &kept, .n_kept = 1, .spans = {1}, .position = i, .first_pending = 1};
+		put_pending(s, i, 2, 100000);
+		if (i % 4 != 0)
+			CHECK_EQ(rule(s, &r, &told), 0);
+	}
+	store_close(s);
+	overwrite("journal.mdb", 0, zeros, sizeof(zeros));
+	o.limit_bytes = 16 << 20;
+	CHECK_EQ(store_open(&s, &o), 0);
+	struct ledger l = balanced(s);
+	CHECK_EQ(held_blocks(s), 60);
+	CHECK(pending_blocks(s) > 10 && pending_blocks(s) < 25);
+	CHECK_EQ(l.exporter[0].dropped[DROP_DAMAGED], 0);
+	CHECK_EQ(l.pending, 2 * pending_blocks(s));
+	CHECK_EQ(l.judged[STORE_VERDICTS - 1], 100 - l.pending);
+	store_close(s);
+	buf_finish(&request);
+	drop_dir();
+}
+
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_every_whole_parcel_is_found_without_trees),
@@ -316,5 +354,6 @@ int main(int argc, char **argv)
 		   TEST(test_blocks_tell_which_are_done_with_when_the_account_is_gone),
 		   TEST(test_left_over_of_an_interrupted_salvage_is_made_anew),
 		   TEST(test_salvage_with_little_space_saves_what_fits),
-		   TEST(test_salvage_with_little_space_saves_the_pending_blocks_that_fit));
+		   TEST(test_salvage_with_little_space_saves_the_pending_blocks_that_fit),
+		   TEST(test_salvage_into_a_smaller_journal_saves_kept_blocks_first));
 }
