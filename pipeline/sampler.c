@@ -111,6 +111,7 @@ void sampler_destroy(struct sampler *s)
 	free(s->places);
 	free(s->hashes);
 	free(s->late);
+	free(s->groups);
 	free(s->chosen);
 	free(s->waiting);
 	free(s->candidates);
@@ -159,7 +160,7 @@ static uint64_t memory_of(const struct sampler *s)
 	       table_bytes(&r->dropped_table) + r->room * sizeof(*r->entries) +
 	       s->room_blocks * sizeof(*s->blocks) +
 	       s->room_places * (sizeof(*s->places) + sizeof(*s->hashes)) +
-	       s->room_late * sizeof(*s->late) +
+	       s->room_late * sizeof(*s->late) + s->room_groups * sizeof(*s->groups) +
 	       (s->room_chosen + s->room_waiting) * sizeof(*s->chosen) +
 	       s->room_candidates * sizeof(*s->candidates) + s->room_picks * sizeof(*s->picks) +
 	       (s->room_decisions + s->room_late_decisions) * sizeof(*s->decisions);

@@ -15,7 +15,7 @@
  * sampler_restore() is told both.
  *
  * Memory is bounded by the policy: a trace costs at most 120 bytes and a span 24, or 36 in a trace
- * of more than 24 spans; 8 bytes more for each 64 predicates beyond 128, and 24 for each field of
+ * of more than 16 spans; 8 bytes more for each 64 predicates beyond 128, and 24 for each field of
  * keys. Records of decisions are counted by themselves: about 140 bytes for a kept trace and 28 for
  * a dropped one.
  *
