@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt budget-truth start interop bench bench-sampler bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt budget-truth sampler-truth start interop bench bench-sampler bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -97,6 +97,17 @@ $(BUILD)/truth/%: tests/truth/%.c $(BUILD)/parts.a
 
 budget-truth: $(BUILD)/truth/budget_truth ## how true budgets are, by shape of traffic: a table (SHAPE="10 keys")
 	$(Q)$(BUILD)/truth/budget_truth $(if $(SHAPE),"$(SHAPE)")
+
+# The sampler beside a model of it, and killed at random.
+$(BUILD)/sampler/truth: tests/sampler/model.c tests/sampler/model.h tests/unit/sampler_fixture.h
+$(BUILD)/sampler/%: tests/sampler/%.c $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $(filter %.c,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+SAMPLER ?= 1000000
+sampler-truth: $(BUILD)/sampler/truth ## the sampler against a model of it: SAMPLER (1000000) random traces
+	$(Q)$(BUILD)/sampler/truth $(SAMPLER)
 
 start: $(BUILD)/disk/start ## how long a start takes: START ("1024 10240": MiB of journal, of outbox)
 	$(Q)$(BUILD)/disk/start $(START)

@@ -127,8 +127,8 @@ void sampler_report(const struct sampler *s, struct sampler_report *out);
 enum sampler_state { SAMPLER_UNKNOWN, SAMPLER_PENDING, SAMPLER_DECIDED };
 struct sampler_look {
 	enum sampler_state state;
-	/* PENDING: as it would be decided now; DECIDED: the record of a kept trace, and verdict,
-	 * rule and trigger of a dropped one, for the rest see chapter `number` */
+	/* PENDING: as it would be decided now; DECIDED: the record of a kept trace, and the
+	 * verdict on a dropped one, for the rest see chapter `number` */
 	struct decision decision;
 	uint64_t number, due_unix_ms;
 };

@@ -206,6 +206,7 @@ static void add_span(struct sampler *s, uint32_t number, const struct notice *n,
 
 static void add_late(struct sampler *s, uint32_t record, const struct notice *n, uint32_t place)
 {
+	records_hold(&s->records, kept_at(&s->records, record)->chapter, s->newest_id);
 	s->late[s->n_late] = (struct late){
 	    .block_id = s->newest_id, .number = place, .bytes = n->bytes, .record = record};
 	s->n_late++;
@@ -230,6 +231,8 @@ int sampler_notice(struct sampler *s, const struct notices *all, struct sampler_
 			add_late(s, p->number, n, all->first + i);
 			break;
 		case PLACE_DROPPED:
+			records_hold(&s->records, dropped_at(&s->records, p->number)->chapter,
+				     s->newest_id);
 			s->spans_done[VERDICT_LATE]++;
 			s->bytes_done[VERDICT_LATE] += n->bytes;
 			break;

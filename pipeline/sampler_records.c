@@ -48,15 +48,16 @@ bool records_promise(struct records *r, uint64_t hash)
 void records_begin(struct records *r, uint64_t number, uint64_t position, int64_t made_ms)
 {
 	r->entries[r->first + r->n++] =
-	    (struct entry){.number = number, .position = position, .made_ms = made_ms};
+	    (struct chapter_entry){.number = number, .position = position, .made_ms = made_ms};
 }
 
 void records_add(struct records *r, uint64_t hash, const struct decision *d, bool is_kept)
 {
-	struct entry *e = &r->entries[r->first + r->n - 1];
+	struct chapter_entry *e = &r->entries[r->first + r->n - 1];
+	uint32_t chapter = (r->first_seq + (uint32_t)r->n - 1) & ((1u << CHAPTER_BITS) - 1);
 	if (is_kept) {
 		uint32_t i = pool_take(&r->kept);
-		*kept_at(r, i) = (struct kept){.next = e->kept, .decision = *d};
+		*kept_at(r, i) = (struct kept){.next = e->kept, .chapter = chapter, .decision = *d};
 		(void)table_add(&r->kept_table, hash, i);
 		e->kept = i + 1;
 		e->n_kept++;
@@ -64,9 +65,8 @@ void records_add(struct records *r, uint64_t hash, const struct decision *d, boo
 	}
 	uint32_t i = pool_take(&r->dropped);
 	*dropped_at(r, i) = (struct dropped){.next = e->dropped,
-					     .rule = d->rule,
-					     .verdict = d->verdict,
-					     .trigger = d->trigger,
+					     .chapter = chapter & ((1u << CHAPTER_BITS) - 1),
+					     .verdict = d->verdict & 15u,
 					     .hash = hash};
 	(void)table_add(&r->dropped_table, hash, i);
 	e->dropped = i + 1;
@@ -75,7 +75,7 @@ void records_add(struct records *r, uint64_t hash, const struct decision *d, boo
 
 void records_end(struct records *r)
 {
-	const struct entry *e = &r->entries[r->first + r->n - 1];
+	const struct chapter_entry *e = &r->entries[r->first + r->n - 1];
 	r->n -= e->n_kept + e->n_dropped == 0;
 	table_settle(&r->kept_table);
 	table_settle(&r->dropped_table);
@@ -117,7 +117,7 @@ static uint32_t forget_dropped(struct records *r, uint32_t i)
 static void forget(struct sampler *s)
 {
 	struct records *r = &s->records;
-	const struct entry *e = &r->entries[r->first];
+	const struct chapter_entry *e = &r->entries[r->first];
 	for (uint32_t i = e->kept; i != 0;) {
 		struct kept *k = kept_at(r, i - 1);
 		uint32_t next = k->next;
@@ -128,6 +128,7 @@ static void forget(struct sampler *s)
 	for (uint32_t i = e->dropped; i != 0;)
 		i = forget_dropped(r, i);
 	r->first++;
+	r->first_seq++;
 	r->n--;
 }
 
@@ -136,7 +137,7 @@ void records_expire(struct sampler *s, uint64_t first_held, uint64_t now_ms)
 	struct records *r = &s->records;
 	const struct policy *p = s->policy;
 	for (uint32_t n = 0; n < EXPIRE_AT_ONCE && r->n != 0;) {
-		const struct entry *e = &r->entries[r->first];
+		const struct chapter_entry *e = &r->entries[r->first];
 		bool is_old = (int64_t)now_ms - e->made_ms >= (int64_t)p->records_ms;
 		bool is_over =
 		    r->kept.used > p->kept_records || r->dropped.used > p->dropped_records;

@@ -84,18 +84,23 @@ struct held {
 
 /* ---- decided ---- */
 
-/* In a pool each; `next` links those of a chapter. */
+/* In a pool each; `next` links those of a chapter, 1 + number. */
+enum { CHAPTER_BITS = 28 };
 struct dropped {
-	uint32_t next; /* 1 + number */
-	uint16_t rule;
-	uint8_t verdict, trigger;
+	uint32_t next;
+	uint32_t chapter : CHAPTER_BITS, verdict : 4;
 	uint64_t hash;
 };
+_Static_assert(sizeof(struct dropped) == 16, "there are a million of them");
 struct kept {
-	uint32_t next, group; /* group: 1 + that of its late spans, in this ruling */
+	uint32_t next;
+	uint32_t group; /* 1 + that of its late spans, in this ruling */
+	uint32_t chapter;
 	struct decision decision;
 };
-struct entry { /* of the list of chapters */
+/* `position` is the last block that has spans which are done with because of this chapter: those of
+ * its traces, or late ones. When all blocks up to it are given back, it may be forgotten. */
+struct chapter_entry {
 	uint64_t number, position;
 	int64_t made_ms;        /* monotonic; below 0 for what is older than this start */
 	uint32_t kept, dropped; /* first ones, 1 + number */
@@ -104,8 +109,9 @@ struct entry { /* of the list of chapters */
 struct records {
 	struct table kept_table, dropped_table;
 	struct pool kept, dropped;
-	struct entry *entries; /* oldest first, n from `first` on */
+	struct chapter_entry *entries; /* oldest first, n from `first` on */
 	size_t first, n, room;
+	uint32_t first_seq; /* of the oldest, modulo 2^CHAPTER_BITS */
 };
 
 /* ---- a judgement ---- */
@@ -286,6 +292,20 @@ bool records_find_kept(const struct records *r, const uint8_t *id, uint64_t hash
 bool records_find_dropped(const struct records *r, uint64_t hash, uint32_t *number);
 /* Forgets the oldest chapters as the policy wants, where no block up to theirs is held. */
 void records_expire(struct sampler *s, uint64_t first_held, uint64_t now_ms);
+
+/* `block` has a late span of that chapter's. */
+static inline void records_hold(struct records *r, uint32_t chapter, uint64_t block)
+{
+	uint32_t i = (chapter - r->first_seq) & ((1u << CHAPTER_BITS) - 1);
+	if (r->entries[r->first + i].position < block)
+		r->entries[r->first + i].position = block;
+}
+
+static inline uint64_t records_chapter(const struct records *r, uint32_t chapter)
+{
+	uint32_t i = (chapter - r->first_seq) & ((1u << CHAPTER_BITS) - 1);
+	return r->entries[r->first + i].number;
+}
 
 static inline struct kept *kept_at(const struct records *r, uint32_t number)
 {
