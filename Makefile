@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt budget-truth start interop bench bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt budget-truth sampler-truth start interop bench bench-sampler bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -98,12 +98,23 @@ $(BUILD)/truth/%: tests/truth/%.c $(BUILD)/parts.a
 budget-truth: $(BUILD)/truth/budget_truth ## how true budgets are, by shape of traffic: a table (SHAPE="10 keys")
 	$(Q)$(BUILD)/truth/budget_truth $(if $(SHAPE),"$(SHAPE)")
 
+# The sampler beside a model of it, and killed at random.
+$(BUILD)/sampler/truth: tests/sampler/model.c tests/sampler/model.h tests/unit/sampler_fixture.h
+$(BUILD)/sampler/%: tests/sampler/%.c $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $(filter %.c,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+SAMPLER ?= 1000000
+sampler-truth: $(BUILD)/sampler/truth ## the sampler against a model of it: SAMPLER (1000000) random traces
+	$(Q)$(BUILD)/sampler/truth $(SAMPLER)
+
 start: $(BUILD)/disk/start ## how long a start takes: START ("1024 10240": MiB of journal, of outbox)
 	$(Q)$(BUILD)/disk/start $(START)
 
 # Programs that measure: load, sink, disk.
 BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
-BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk)
+BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk sampler)
 $(BUILD)/bench/load: $(BUILD)/tests/bench/client.o
 $(BUILD)/bench/load $(BUILD)/bench/disk: $(BUILD)/tests/bench/corpus.o
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
@@ -113,6 +124,9 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
 # BASELINE=PROGRAM, another build of the relay, is compared with this one.
 bench: all $(BENCH_P) ## speed and memory, 6 minutes; BENCH=quick: two; BENCH=--write: docs/benchmarks.md
 	BUILD=$(BUILD) BASELINE="$(BASELINE)" tests/bench/run $(BENCH)
+
+bench-sampler: $(BUILD)/bench/sampler ## what judging a span costs, by how many traces wait
+	$(Q)$(BUILD)/bench/sampler
 
 # The Collector comes from its Go modules, by its own builder; what they lock stays out of the tree.
 PEER := $(BUILD)/peer/otelcol-peer

@@ -111,6 +111,7 @@ void sampler_destroy(struct sampler *s)
 	free(s->places);
 	free(s->hashes);
 	free(s->late);
+	free(s->groups);
 	free(s->chosen);
 	free(s->waiting);
 	free(s->candidates);
@@ -159,7 +160,7 @@ static uint64_t memory_of(const struct sampler *s)
 	       table_bytes(&r->dropped_table) + r->room * sizeof(*r->entries) +
 	       s->room_blocks * sizeof(*s->blocks) +
 	       s->room_places * (sizeof(*s->places) + sizeof(*s->hashes)) +
-	       s->room_late * sizeof(*s->late) +
+	       s->room_late * sizeof(*s->late) + s->room_groups * sizeof(*s->groups) +
 	       (s->room_chosen + s->room_waiting) * sizeof(*s->chosen) +
 	       s->room_candidates * sizeof(*s->candidates) + s->room_picks * sizeof(*s->picks) +
 	       (s->room_decisions + s->room_late_decisions) * sizeof(*s->decisions);
@@ -212,20 +213,6 @@ static void look_at_trace(const struct sampler *s, uint32_t number, struct sampl
 	out->due_unix_ms = now.unix_ms + (waits && due_ms > now.mono_ms ? due_ms - now.mono_ms : 0);
 }
 
-/* Chapters know their records, not the other way: this is for people, and walks. */
-static uint64_t chapter_of(const struct records *r, uint32_t kept, uint32_t dropped)
-{
-	for (size_t i = r->first; i < r->first + r->n; i++) {
-		for (uint32_t k = r->entries[i].kept; k != 0; k = kept_at(r, k - 1)->next)
-			if (k == kept)
-				return r->entries[i].number;
-		for (uint32_t d = r->entries[i].dropped; d != 0; d = dropped_at(r, d - 1)->next)
-			if (d == dropped)
-				return r->entries[i].number;
-	}
-	return 0;
-}
-
 void sampler_look(const struct sampler *s, const uint8_t *trace_id, struct sampler_now now,
 		  struct sampler_look *out)
 {
@@ -239,13 +226,10 @@ void sampler_look(const struct sampler *s, const uint8_t *trace_id, struct sampl
 	} else if (records_find_kept(r, trace_id, hash, &number)) {
 		out->state = SAMPLER_DECIDED;
 		out->decision = kept_at(r, number)->decision;
-		out->number = chapter_of(r, number + 1, 0);
+		out->number = records_chapter(r, kept_at(r, number)->chapter);
 	} else if (records_find_dropped(r, hash, &number)) {
-		const struct dropped *d = dropped_at(r, number);
 		out->state = SAMPLER_DECIDED;
-		out->decision.rule = d->rule;
-		out->decision.verdict = d->verdict;
-		out->decision.trigger = d->trigger;
-		out->number = chapter_of(r, 0, number + 1);
+		out->decision.verdict = dropped_at(r, number)->verdict;
+		out->number = records_chapter(r, dropped_at(r, number)->chapter);
 	}
 }

@@ -15,7 +15,7 @@
  * sampler_restore() is told both.
  *
  * Memory is bounded by the policy: a trace costs at most 120 bytes and a span 24, or 36 in a trace
- * of more than 24 spans; 8 bytes more for each 64 predicates beyond 128, and 24 for each field of
+ * of more than 16 spans; 8 bytes more for each 64 predicates beyond 128, and 24 for each field of
  * keys. Records of decisions are counted by themselves: about 140 bytes for a kept trace and 28 for
  * a dropped one.
  *
@@ -131,8 +131,8 @@ void sampler_report(const struct sampler *s, struct sampler_report *out);
 enum sampler_state { SAMPLER_UNKNOWN, SAMPLER_PENDING, SAMPLER_DECIDED };
 struct sampler_look {
 	enum sampler_state state;
-	/* PENDING: as it would be decided now; DECIDED: the record of a kept trace, and verdict,
-	 * rule and trigger of a dropped one, for the rest see chapter `number` */
+	/* PENDING: as it would be decided now; DECIDED: the record of a kept trace, and the
+	 * verdict on a dropped one, for the rest see chapter `number` */
 	struct decision decision;
 	uint64_t number, due_unix_ms;
 };

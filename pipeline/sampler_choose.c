@@ -120,6 +120,15 @@ static bool choose_budgeted(struct choosing *x, struct judgement *j, const struc
 	return choose_plain(x, j, t);
 }
 
+/* What settling it will touch. */
+static void fetch(const struct sampler *s, const struct trace *t, bool is_kept)
+{
+	uint64_t hash = sampler_hash(s, t->id);
+	__builtin_prefetch(span_at(s, t->newest - 1));
+	table_prefetch(&s->table, hash);
+	table_prefetch(is_kept ? &s->records.kept_table : &s->records.dropped_table, hash);
+}
+
 static bool choose(struct choosing *x, uint32_t number, enum decision_trigger trigger)
 {
 	struct sampler *s = x->s;
@@ -132,6 +141,7 @@ static bool choose(struct choosing *x, uint32_t number, enum decision_trigger tr
 	j.trigger = (uint8_t)trigger;
 	if (!(j.budgeted ? choose_budgeted(x, &j, t) : choose_plain(x, &j, t)))
 		return false;
+	fetch(s, t, j.verdict == VERDICT_KEPT || s->policy->dry_run);
 	trace_unlist(s, number);
 	x->freed += s->trace_cost + (uint64_t)t->spans * sizeof(struct span_ref);
 	return true;
@@ -150,6 +160,8 @@ static void choose_due(struct choosing *x)
 			const struct trace *t = trace_at(s, number);
 			if (list != LIST_READY && !is_due(t->due_ms, x->now.mono_ms))
 				break;
+			if (t->next != 0)
+				trace_prefetch(trace_at(s, t->next - 1));
 			uint8_t why =
 			    list == LIST_READY ? trace_trigger(t) : (uint8_t)trigger[list];
 			if (!choose(x, number, (enum decision_trigger)why))

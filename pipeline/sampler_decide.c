@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "pipeline/sampler_state.h"
 
+enum { TRACES_AT_ONCE = 32, FETCH_DEPTH = 64 };
+
 /* ---- one trace ---- */
 
 /* What came beyond its limits is charged as late spans are; if it cannot be, it goes. */
@@ -38,8 +40,6 @@ static void settle_spans(struct sampler *s, const struct judgement *j, enum verd
 		const struct span_ref *ref = span_at(s, i - 1);
 		enum verdict v = verdict;
 		i = ref->next;
-		if (i != 0)
-			__builtin_prefetch(span_at(s, i - 1));
 		if (ref->number & SPAN_DUPLICATE) {
 			v = VERDICT_DUPLICATE;
 		} else if (over != 0) {
@@ -60,6 +60,30 @@ static void count(struct sampler *s, const struct judgement *j, uint32_t spans)
 	*(keeps ? &r->kept_spans : &r->dropped_spans) += spans;
 	if (j->would != 0)
 		judge_count(s, j);
+}
+
+/* Spans of a trace lie anywhere, each known by the one after it. Those of many traces are fetched
+ * side by side. */
+static void fetch_spans(const struct sampler *s, const struct judgement *list, size_t n)
+{
+	uint32_t at[TRACES_AT_ONCE];
+	bool more = true;
+	n = n < TRACES_AT_ONCE ? n : TRACES_AT_ONCE;
+	for (size_t i = 0; i < n; i++)
+		at[i] = trace_at(s, list[i].trace)->newest;
+	for (int depth = 0; depth < FETCH_DEPTH && more; depth++) {
+		more = false;
+		for (size_t i = 0; i < n; i++) {
+			if (at[i] == 0)
+				continue;
+			const struct span_ref *ref = span_at(s, at[i] - 1);
+			__builtin_prefetch(block_at(s, ref->block), 1);
+			at[i] = ref->next;
+			more = true;
+			if (at[i] != 0)
+				__builtin_prefetch(span_at(s, at[i] - 1));
+		}
+	}
 }
 
 static void settle(struct sampler *s, const struct judgement *j, struct sampler_now now)
@@ -100,6 +124,15 @@ static void take_verdict(struct judgement *j, const struct budget_candidate *c)
 		j->threshold = c->threshold;
 }
 
+static void reverse(struct judgement *list, size_t n)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		struct judgement j = list[i];
+		list[i] = list[n - 1 - i];
+		list[n - 1 - i] = j;
+	}
+}
+
 static void run_budget(struct sampler *s, size_t brought, struct sampler_now now)
 {
 	size_t left = 0;
@@ -111,6 +144,8 @@ static void run_budget(struct sampler *s, size_t brought, struct sampler_now now
 		    brought);
 	for (size_t i = 0; i < brought; i++) {
 		struct judgement *j = &s->waiting[i];
+		if (i % TRACES_AT_ONCE == 0)
+			fetch_spans(s, j, brought - i);
 		if (s->candidates[i].verdict == BUDGET_WAIT) {
 			s->waiting[left++] = *j;
 			continue;
@@ -121,6 +156,11 @@ static void run_budget(struct sampler *s, size_t brought, struct sampler_now now
 	size_t n = s->n_waiting - brought;
 	memmove(s->waiting + left, s->waiting + brought, n * sizeof(*s->waiting));
 	s->n_waiting = left + n;
+	if (left != 0 && n != 0) { /* those that were not here are first the next time */
+		reverse(s->waiting, left);
+		reverse(s->waiting + left, n);
+		reverse(s->waiting, left + n);
+	}
 }
 
 /* ---- the journal ---- */
@@ -191,8 +231,11 @@ int sampler_decide(struct sampler *s, size_t max_bytes, uint64_t number, struct 
 	late_settle(s);
 	records_begin(&s->records, number, position, (int64_t)now.mono_ms);
 	run_budget(s, choice.brought, now);
-	for (size_t i = 0; i < s->n_chosen; i++)
+	for (size_t i = 0; i < s->n_chosen; i++) {
+		if (i % TRACES_AT_ONCE == 0)
+			fetch_spans(s, &s->chosen[i], s->n_chosen - i);
 		settle(s, &s->chosen[i], now);
+	}
 	records_end(&s->records);
 	uint64_t first_held = release_blocks(s);
 	if (!has_changed(s, first_held))

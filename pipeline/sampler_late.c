@@ -6,32 +6,31 @@
 #include "base/log.h"
 #include "pipeline/sampler_state.h"
 
-static int by_record(const void *a, const void *b)
+/* In the order in which the first of each came. */
+static bool group(struct sampler *s)
 {
-	const struct late *x = a, *y = b;
-	if (x->record != y->record)
-		return x->record < y->record ? -1 : 1;
-	return x->order < y->order ? -1 : 1;
-}
-
-/* Those of one trace from `from` on end here. */
-static size_t group_end(const struct sampler *s, size_t from)
-{
-	size_t end = from;
-	while (end < s->n_late && s->late[end].record == s->late[from].record)
-		end++;
-	return end;
+	s->n_groups = 0;
+	for (size_t i = 0; i < s->n_late; i++)
+		kept_at(&s->records, s->late[i].record)->group = 0;
+	for (size_t i = 0; i < s->n_late; i++) {
+		struct kept *k = kept_at(&s->records, s->late[i].record);
+		if (k->group == 0) {
+			if (!sampler_room(&s->groups, &s->room_groups, s->n_groups + 1,
+					  sizeof(*s->groups)))
+				return false;
+			s->groups[s->n_groups++] = (struct late_group){.record = s->late[i].record};
+			k->group = (uint32_t)s->n_groups;
+		}
+		s->groups[k->group - 1].spans++;
+		s->groups[k->group - 1].bytes += s->late[i].bytes;
+	}
+	return true;
 }
 
 int late_reserve(struct sampler *s)
 {
-	size_t groups = 0;
-	if (s->n_late != 0)
-		qsort(s->late, s->n_late, sizeof(*s->late), by_record);
-	for (size_t i = 0; i < s->n_late; i = group_end(s, i))
-		groups++;
-	if (sampler_room(&s->picks, &s->room_picks, s->n_late, sizeof(*s->picks)) &&
-	    sampler_room(&s->late_decisions, &s->room_late_decisions, groups,
+	if (group(s) && sampler_room(&s->picks, &s->room_picks, s->n_late, sizeof(*s->picks)) &&
+	    sampler_room(&s->late_decisions, &s->room_late_decisions, s->n_groups,
 			 sizeof(*s->late_decisions)))
 		return 0;
 	return fail(-ENOMEM, "sampler: no memory for late spans");
@@ -53,35 +52,35 @@ static bool may_pass(struct sampler *s, const struct decision *d, double spans, 
 	return budget_late(s->budget, &path, spans, bytes) == 0 || p->dry_run;
 }
 
-static void settle_group(struct sampler *s, const struct late *list, size_t n)
+static void settle_group(struct sampler *s, struct late_group *g)
 {
-	const struct decision *d = &kept_at(&s->records, list->record)->decision;
-	uint64_t bytes = 0;
-	for (size_t i = 0; i < n; i++)
-		bytes += list[i].bytes;
-	bool passes = may_pass(s, d, (double)n, (double)bytes);
+	const struct decision *d = &kept_at(&s->records, g->record)->decision;
+	bool passes = may_pass(s, d, g->spans, (double)g->bytes);
 	enum verdict verdict = passes ? VERDICT_KEPT : VERDICT_LATE_OVER;
-	s->spans_done[verdict] += n;
-	s->bytes_done[verdict] += bytes;
+	s->spans_done[verdict] += g->spans;
+	s->bytes_done[verdict] += g->bytes;
+	g->place = UINT32_MAX;
 	if (!passes)
 		return;
 	if (d->rule < s->policy->n_rules)
-		s->report.rules[d->rule].kept_spans += n;
-	uint32_t place = (uint32_t)s->n_late_decisions;
-	s->late_decisions[place] = *d;
-	s->late_decisions[place].is_late_only = 1;
-	s->n_late_decisions++;
-	for (size_t i = 0; i < n; i++)
-		s->picks[s->n_picks++] = (struct pick){.block_id = list[i].block_id,
-						       .number = list[i].number,
-						       .decision = place | PICK_LATE};
+		s->report.rules[d->rule].kept_spans += g->spans;
+	g->place = (uint32_t)s->n_late_decisions++;
+	s->late_decisions[g->place] = *d;
+	s->late_decisions[g->place].is_late_only = 1;
 }
 
 void late_settle(struct sampler *s)
 {
-	for (size_t i = 0, end; i < s->n_late; i = end) {
-		end = group_end(s, i);
-		settle_group(s, &s->late[i], end - i);
+	for (size_t i = 0; i < s->n_groups; i++)
+		settle_group(s, &s->groups[i]);
+	for (size_t i = 0; i < s->n_late; i++) {
+		const struct late *l = &s->late[i];
+		uint32_t g = kept_at(&s->records, l->record)->group - 1;
+		if (s->groups[g].place != UINT32_MAX)
+			s->picks[s->n_picks++] =
+			    (struct pick){.block_id = l->block_id,
+					  .number = l->number,
+					  .decision = s->groups[g].place | PICK_LATE};
 	}
 	s->n_late = 0;
 }

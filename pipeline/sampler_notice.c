@@ -67,13 +67,6 @@ static bool reserve(struct sampler *s, size_t n)
 	       pool_reserve(&s->traces, n) && pool_reserve(&s->spans, n);
 }
 
-static void prefetch_trace(const struct trace *t)
-{
-	__builtin_prefetch(t, 1);
-	__builtin_prefetch((const uint8_t *)t + 64, 1);
-	__builtin_prefetch((const uint8_t *)t + sizeof(*t) - 1, 1);
-}
-
 static void look_ahead(struct sampler *s, const struct notices *all, uint32_t from, uint32_t to)
 {
 	for (uint32_t i = from; i < to; i++) {
@@ -84,7 +77,7 @@ static void look_ahead(struct sampler *s, const struct notices *all, uint32_t fr
 		struct table_walk w = table_walk(&s->table, s->hashes[i]);
 		uint32_t number;
 		if (table_next(&w, &number)) {
-			prefetch_trace(trace_at(s, number));
+			trace_prefetch(trace_at(s, number));
 			continue;
 		}
 		table_prefetch(&s->records.kept_table, s->hashes[i]);
@@ -213,11 +206,9 @@ static void add_span(struct sampler *s, uint32_t number, const struct notice *n,
 
 static void add_late(struct sampler *s, uint32_t record, const struct notice *n, uint32_t place)
 {
-	s->late[s->n_late] = (struct late){.block_id = s->newest_id,
-					   .number = place,
-					   .bytes = n->bytes,
-					   .record = record,
-					   .order = (uint32_t)s->n_late};
+	records_hold(&s->records, kept_at(&s->records, record)->chapter, s->newest_id);
+	s->late[s->n_late] = (struct late){
+	    .block_id = s->newest_id, .number = place, .bytes = n->bytes, .record = record};
 	s->n_late++;
 }
 
@@ -231,7 +222,7 @@ int sampler_notice(struct sampler *s, const struct notices *all, struct sampler_
 		const struct notice *n = notice_at(all, i);
 		const struct place *p = &s->places[i];
 		if (i + AHEAD < all->n && p[AHEAD].kind == PLACE_TRACE)
-			prefetch_trace(trace_at(s, p[AHEAD].number));
+			trace_prefetch(trace_at(s, p[AHEAD].number));
 		switch (p->kind) {
 		case PLACE_TRACE:
 			add_span(s, p->number, n, all->first + i, now);
@@ -240,6 +231,8 @@ int sampler_notice(struct sampler *s, const struct notices *all, struct sampler_
 			add_late(s, p->number, n, all->first + i);
 			break;
 		case PLACE_DROPPED:
+			records_hold(&s->records, dropped_at(&s->records, p->number)->chapter,
+				     s->newest_id);
 			s->spans_done[VERDICT_LATE]++;
 			s->bytes_done[VERDICT_LATE] += n->bytes;
 			break;

@@ -2,7 +2,6 @@
 #include "pipeline/sampler_pool.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 static const size_t HUGE_PAGE = 2 << 20;
@@ -18,6 +17,7 @@ void pool_finish(struct pool *p)
 	for (uint32_t i = 0; i < p->n_blocks; i++)
 		free(p->blocks[i]);
 	free((void *)p->blocks);
+	free(p->free);
 	*p = (struct pool){0};
 }
 
@@ -44,6 +44,12 @@ static bool add_block(struct pool *p)
 		p->blocks = more;
 		p->room_blocks = room;
 	}
+	/* As blocks: not written to before there is something to write. */
+	void *list =
+	    realloc(p->free, ((size_t)p->n_blocks + 1) * sizeof(*p->free) << POOL_BLOCK_BITS);
+	if (list == NULL)
+		return false;
+	p->free = list;
 	uint8_t *block = new_block(p);
 	if (block == NULL)
 		return false;
@@ -59,22 +65,4 @@ bool pool_reserve(struct pool *p, size_t more)
 		if (!add_block(p))
 			return false;
 	return true;
-}
-
-uint32_t pool_take(struct pool *p)
-{
-	uint32_t i = p->free - 1;
-	if (p->free == 0)
-		i = p->fresh++;
-	else
-		memcpy(&p->free, pool_at(p, i), sizeof(p->free));
-	p->used++;
-	return i;
-}
-
-void pool_give(struct pool *p, uint32_t i)
-{
-	memcpy(pool_at(p, i), &p->free, sizeof(p->free));
-	p->free = i + 1;
-	p->used--;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pipeline/sampler_pool.h - many things of one size, known by small numbers that stay theirs. Grows
  * by blocks of 65,536, so growing copies nothing and takes a page only when it is written to; what
- * is given back is used again first. The sampler's own. */
+ * is given back is used again first. The list of those is apart from them, so that the next ones
+ * can be fetched long before they are taken. The sampler's own. */
 #ifndef PIPELINE_SAMPLER_POOL_H
 #define PIPELINE_SAMPLER_POOL_H
 
@@ -9,22 +10,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { POOL_BLOCK_BITS = 16 };
+enum { POOL_BLOCK_BITS = 16, POOL_AHEAD = 16 };
 
 struct pool {
 	uint8_t **blocks;
 	uint32_t n_blocks, room_blocks;
 	uint32_t stride; /* bytes of one, a multiple of 8 */
 	uint32_t fresh;  /* from this number on none was ever taken */
-	uint32_t free;   /* 1 + the one given back last, which begins with the next; 0: none */
 	uint32_t used;
+	uint32_t *free; /* those given back, fresh - used of them; room for all that there are */
+	uint32_t most_free;
 };
 
 void pool_init(struct pool *p, size_t stride);
 void pool_finish(struct pool *p);
 bool pool_reserve(struct pool *p, size_t more); /* then `more` can be taken; false: no memory */
-uint32_t pool_take(struct pool *p);             /* there must be room; not cleared */
-void pool_give(struct pool *p, uint32_t i);
 
 static inline void *pool_at(const struct pool *p, uint32_t i)
 {
@@ -32,9 +32,27 @@ static inline void *pool_at(const struct pool *p, uint32_t i)
 	       (size_t)(i & ((1u << POOL_BLOCK_BITS) - 1)) * p->stride;
 }
 
+/* There must be room. Not cleared. */
+static inline uint32_t pool_take(struct pool *p)
+{
+	uint32_t n_free = p->fresh - p->used++;
+	if (n_free == 0)
+		return p->fresh++;
+	if (n_free > POOL_AHEAD)
+		__builtin_prefetch(pool_at(p, p->free[n_free - POOL_AHEAD]), 1);
+	return p->free[n_free - 1];
+}
+
+static inline void pool_give(struct pool *p, uint32_t i)
+{
+	p->free[p->fresh - p->used--] = i;
+	if (p->fresh - p->used > p->most_free)
+		p->most_free = p->fresh - p->used;
+}
+
 static inline uint64_t pool_bytes(const struct pool *p)
 {
-	return (uint64_t)p->fresh * p->stride;
+	return (uint64_t)p->fresh * p->stride + (uint64_t)p->most_free * sizeof(*p->free);
 }
 
 #endif

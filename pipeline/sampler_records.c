@@ -7,7 +7,10 @@
 #include "base/log.h"
 #include "pipeline/sampler_state.h"
 
-enum { EXPIRE_AT_ONCE = 65536 /* records: each may be a miss of the cache */ };
+enum {
+	EXPIRE_AT_ONCE = 65536, /* records: each may be a miss of the cache */
+	AT_ONCE = 16
+};
 
 bool records_init(struct records *r)
 {
@@ -45,15 +48,16 @@ bool records_promise(struct records *r, uint64_t hash)
 void records_begin(struct records *r, uint64_t number, uint64_t position, int64_t made_ms)
 {
 	r->entries[r->first + r->n++] =
-	    (struct entry){.number = number, .position = position, .made_ms = made_ms};
+	    (struct chapter_entry){.number = number, .position = position, .made_ms = made_ms};
 }
 
 void records_add(struct records *r, uint64_t hash, const struct decision *d, bool is_kept)
 {
-	struct entry *e = &r->entries[r->first + r->n - 1];
+	struct chapter_entry *e = &r->entries[r->first + r->n - 1];
+	uint32_t chapter = (r->first_seq + (uint32_t)r->n - 1) & ((1u << CHAPTER_BITS) - 1);
 	if (is_kept) {
 		uint32_t i = pool_take(&r->kept);
-		*kept_at(r, i) = (struct kept){.next = e->kept, .decision = *d};
+		*kept_at(r, i) = (struct kept){.next = e->kept, .chapter = chapter, .decision = *d};
 		(void)table_add(&r->kept_table, hash, i);
 		e->kept = i + 1;
 		e->n_kept++;
@@ -61,9 +65,8 @@ void records_add(struct records *r, uint64_t hash, const struct decision *d, boo
 	}
 	uint32_t i = pool_take(&r->dropped);
 	*dropped_at(r, i) = (struct dropped){.next = e->dropped,
-					     .rule = d->rule,
-					     .verdict = d->verdict,
-					     .trigger = d->trigger,
+					     .chapter = chapter & ((1u << CHAPTER_BITS) - 1),
+					     .verdict = d->verdict & 15u,
 					     .hash = hash};
 	(void)table_add(&r->dropped_table, hash, i);
 	e->dropped = i + 1;
@@ -72,7 +75,7 @@ void records_add(struct records *r, uint64_t hash, const struct decision *d, boo
 
 void records_end(struct records *r)
 {
-	const struct entry *e = &r->entries[r->first + r->n - 1];
+	const struct chapter_entry *e = &r->entries[r->first + r->n - 1];
 	r->n -= e->n_kept + e->n_dropped == 0;
 	table_settle(&r->kept_table);
 	table_settle(&r->dropped_table);
@@ -96,10 +99,25 @@ bool records_find_dropped(const struct records *r, uint64_t hash, uint32_t *numb
 	return false;
 }
 
+/* Some, so that what they take out of the table is fetched side by side; gives the next one. */
+static uint32_t forget_dropped(struct records *r, uint32_t i)
+{
+	uint32_t some[AT_ONCE], n = 0;
+	for (; i != 0 && n < AT_ONCE; i = dropped_at(r, i - 1)->next) {
+		some[n++] = i - 1;
+		table_prefetch(&r->dropped_table, dropped_at(r, i - 1)->hash);
+	}
+	for (uint32_t k = 0; k < n; k++) {
+		table_remove(&r->dropped_table, dropped_at(r, some[k])->hash, some[k]);
+		pool_give(&r->dropped, some[k]);
+	}
+	return i;
+}
+
 static void forget(struct sampler *s)
 {
 	struct records *r = &s->records;
-	const struct entry *e = &r->entries[r->first];
+	const struct chapter_entry *e = &r->entries[r->first];
 	for (uint32_t i = e->kept; i != 0;) {
 		struct kept *k = kept_at(r, i - 1);
 		uint32_t next = k->next;
@@ -107,14 +125,10 @@ static void forget(struct sampler *s)
 		pool_give(&r->kept, i - 1);
 		i = next;
 	}
-	for (uint32_t i = e->dropped; i != 0;) {
-		struct dropped *d = dropped_at(r, i - 1);
-		uint32_t next = d->next;
-		table_remove(&r->dropped_table, d->hash, i - 1);
-		pool_give(&r->dropped, i - 1);
-		i = next;
-	}
+	for (uint32_t i = e->dropped; i != 0;)
+		i = forget_dropped(r, i);
 	r->first++;
+	r->first_seq++;
 	r->n--;
 }
 
@@ -123,7 +137,7 @@ void records_expire(struct sampler *s, uint64_t first_held, uint64_t now_ms)
 	struct records *r = &s->records;
 	const struct policy *p = s->policy;
 	for (uint32_t n = 0; n < EXPIRE_AT_ONCE && r->n != 0;) {
-		const struct entry *e = &r->entries[r->first];
+		const struct chapter_entry *e = &r->entries[r->first];
 		bool is_old = (int64_t)now_ms - e->made_ms >= (int64_t)p->records_ms;
 		bool is_over =
 		    r->kept.used > p->kept_records || r->dropped.used > p->dropped_records;

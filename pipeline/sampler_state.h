@@ -14,8 +14,8 @@
 enum {
 	KEY_VALUES = 6,    /* distinct ones of a field that go into a key: the smallest hashes */
 	TRACE_WORDS = 2,   /* of predicates in every trace; more of them stand behind it */
-	FILTER_SPANS = 24, /* traces with more distinct spans have a set of them */
-	SET_LEAST = 64,
+	FILTER_SPANS = 16, /* traces with more distinct spans have a set of them */
+	SET_LEAST = 32,
 	DECISIONS_MOST = 32768, /* of one ruling: a chapter of 4 MB */
 	NOTICES_AT_ONCE = 32,
 	TICK_MS = 100,
@@ -66,7 +66,7 @@ struct trace {
 	uint32_t first_ms;         /* wall clock, of the block of its first span */
 	uint32_t due_ms;           /* monotonic */
 	union {
-		uint64_t filter; /* two bits for each distinct span */
+		uint64_t filter; /* four bits for each distinct span */
 		struct span_set *set;
 	} seen;
 	uint64_t more[]; /* predicates beyond 128, then KEY_VALUES uint32_t for each field */
@@ -84,18 +84,23 @@ struct held {
 
 /* ---- decided ---- */
 
-/* In a pool each; `next` links those of a chapter. */
+/* In a pool each; `next` links those of a chapter, 1 + number. */
+enum { CHAPTER_BITS = 28 };
 struct dropped {
-	uint32_t next; /* 1 + number */
-	uint16_t rule;
-	uint8_t verdict, trigger;
+	uint32_t next;
+	uint32_t chapter : CHAPTER_BITS, verdict : 4;
 	uint64_t hash;
 };
+_Static_assert(sizeof(struct dropped) == 16, "there are a million of them");
 struct kept {
-	uint32_t next, late; /* late: 1 + its place in this ruling's late decisions */
+	uint32_t next;
+	uint32_t group; /* 1 + that of its late spans, in this ruling */
+	uint32_t chapter;
 	struct decision decision;
 };
-struct entry { /* of the list of chapters */
+/* `position` is the last block that has spans which are done with because of this chapter: those of
+ * its traces, or late ones. When all blocks up to it are given back, it may be forgotten. */
+struct chapter_entry {
 	uint64_t number, position;
 	int64_t made_ms;        /* monotonic; below 0 for what is older than this start */
 	uint32_t kept, dropped; /* first ones, 1 + number */
@@ -104,8 +109,9 @@ struct entry { /* of the list of chapters */
 struct records {
 	struct table kept_table, dropped_table;
 	struct pool kept, dropped;
-	struct entry *entries; /* oldest first, n from `first` on */
+	struct chapter_entry *entries; /* oldest first, n from `first` on */
 	size_t first, n, room;
+	uint32_t first_seq; /* of the oldest, modulo 2^CHAPTER_BITS */
 };
 
 /* ---- a judgement ---- */
@@ -131,7 +137,13 @@ struct judgement {
 struct late {
 	uint64_t block_id;
 	uint32_t number, bytes;
-	uint32_t record, order;
+	uint32_t record;
+};
+/* Those of one trace. */
+struct late_group {
+	uint64_t bytes;
+	uint32_t record, spans;
+	uint32_t place; /* in the late decisions; UINT32_MAX: they may not pass */
 };
 
 /* Where a notice belongs, found before anything is changed. */
@@ -172,7 +184,8 @@ struct sampler {
 	size_t room_places;
 
 	struct late *late;
-	size_t n_late, room_late;
+	struct late_group *groups;
+	size_t n_late, room_late, n_groups, room_groups;
 	uint64_t spans_done[VERDICTS], bytes_done[VERDICTS]; /* since the last ruling */
 
 	struct judgement *chosen; /* decided without a budget, in this call */
@@ -216,6 +229,13 @@ void trace_learn(struct sampler *s, struct trace *t, const struct notice *n);
 static inline struct trace *trace_at(const struct sampler *s, uint32_t number)
 {
 	return pool_at(&s->traces, number);
+}
+
+static inline void trace_prefetch(const struct trace *t)
+{
+	__builtin_prefetch(t, 1);
+	__builtin_prefetch((const uint8_t *)t + 64, 1);
+	__builtin_prefetch((const uint8_t *)t + sizeof(*t) - 1, 1);
 }
 
 static inline struct span_ref *span_at(const struct sampler *s, uint32_t number)
@@ -273,6 +293,20 @@ bool records_find_dropped(const struct records *r, uint64_t hash, uint32_t *numb
 /* Forgets the oldest chapters as the policy wants, where no block up to theirs is held. */
 void records_expire(struct sampler *s, uint64_t first_held, uint64_t now_ms);
 
+/* `block` has a late span of that chapter's. */
+static inline void records_hold(struct records *r, uint32_t chapter, uint64_t block)
+{
+	uint32_t i = (chapter - r->first_seq) & ((1u << CHAPTER_BITS) - 1);
+	if (r->entries[r->first + i].position < block)
+		r->entries[r->first + i].position = block;
+}
+
+static inline uint64_t records_chapter(const struct records *r, uint32_t chapter)
+{
+	uint32_t i = (chapter - r->first_seq) & ((1u << CHAPTER_BITS) - 1);
+	return r->entries[r->first + i].number;
+}
+
 static inline struct kept *kept_at(const struct records *r, uint32_t number)
 {
 	return pool_at(&r->kept, number);
@@ -315,7 +349,7 @@ void sampler_close_block(struct sampler *s); /* what is missing of it was damage
 
 /* ---- sampler_late.c: spans of decided traces ---- */
 
-int late_reserve(struct sampler *s); /* sorts them by record; 0 or -ENOMEM */
+int late_reserve(struct sampler *s); /* puts them in groups; 0 or -ENOMEM */
 void late_settle(struct sampler *s); /* charges them, and makes picks and decisions of them */
 
 #endif

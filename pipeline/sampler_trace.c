@@ -103,7 +103,7 @@ void trace_unlist(struct sampler *s, uint32_t number)
 static void set_put(const struct sampler *s, struct span_set *set, uint32_t span)
 {
 	uint32_t mask = set->cap - 1;
-	uint32_t at = (uint32_t)(span_at(s, span)->identity >> 20) & mask;
+	uint32_t at = (uint32_t)(span_at(s, span)->identity >> 24) & mask;
 	while (set->slots[at] != 0)
 		at = (at + 1) & mask;
 	set->slots[at] = span + 1;
@@ -140,7 +140,7 @@ static bool chain_has(const struct sampler *s, const struct trace *t, uint64_t i
 static bool set_has(const struct sampler *s, const struct span_set *set, uint64_t identity)
 {
 	uint32_t mask = set->cap - 1;
-	for (uint32_t at = (uint32_t)(identity >> 20) & mask; set->slots[at] != 0;
+	for (uint32_t at = (uint32_t)(identity >> 24) & mask; set->slots[at] != 0;
 	     at = (at + 1) & mask)
 		if (span_at(s, set->slots[at] - 1)->identity == identity)
 			return true;
@@ -159,7 +159,8 @@ bool trace_has_span(struct sampler *s, struct trace *t, uint32_t span)
 			set_put(s, t->seen.set, span);
 		return false;
 	}
-	uint64_t bits = (uint64_t)1 << (identity & 63) | (uint64_t)1 << (identity >> 6 & 63);
+	uint64_t bits = (uint64_t)1 << (identity & 63) | (uint64_t)1 << (identity >> 6 & 63) |
+			(uint64_t)1 << (identity >> 12 & 63) | (uint64_t)1 << (identity >> 18 & 63);
 	if ((t->seen.filter & bits) == bits && chain_has(s, t, identity))
 		return true;
 	t->seen.filter |= bits;

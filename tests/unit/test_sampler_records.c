@@ -252,6 +252,27 @@ static void test_record_stays_while_a_block_before_its_ruling_is_held(void)
 	world_end(&w);
 }
 
+/* Else it would be decided anew after a start. */
+static void test_record_stays_while_a_block_with_a_late_span_is_held(void)
+{
+	struct world w;
+	for (int keep = 0; keep < 2; keep++) {
+		world_init(&w);
+		world_last(&w, 0.5);
+		w.policy.records_ms = 1;
+		world_start(&w);
+		decide_one(&w, 1, keep);
+		BLOCK(&w, {.trace = 1, .low = keep ? HALF : 0}, {.trace = 2});
+		world_pass(&w, 10);
+		CHECK(world_decide(&w));
+		CHECK_EQ(w.ruling.forget, 0);
+		world_pass(&w, 30000);
+		CHECK(world_decide(&w));
+		CHECK_EQ(w.ruling.forget, 1);
+		world_end(&w);
+	}
+}
+
 static void test_remembered_records_stay_while_old_blocks_are_held(void)
 {
 	struct world w;
@@ -322,6 +343,7 @@ int main(int argc, char **argv)
 		   TEST(test_damaged_chapter_is_refused_whole),
 		   TEST(test_records_are_forgotten_by_number_and_age),
 		   TEST(test_record_stays_while_a_block_before_its_ruling_is_held),
+		   TEST(test_record_stays_while_a_block_with_a_late_span_is_held),
 		   TEST(test_remembered_records_stay_while_old_blocks_are_held),
 		   TEST(test_many_records_come_and_go));
 }
