@@ -362,3 +362,14 @@ void sampling_read(struct conf *c, const struct node *root, struct report *r)
 	if (of_budgets == 0)
 		check_no_rules(c, r);
 }
+
+void sampling_read_alone(struct conf *c, const struct node *root, struct report *r)
+{
+	const struct node *sampling = node_child(root, "sampling");
+	options_default("", c, r);
+	if (r->no_memory)
+		return;
+	if (sampling != NULL)
+		section_read("sampling", sampling, c, r);
+	sampling_read(c, root, r);
+}
