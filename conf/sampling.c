@@ -117,6 +117,10 @@ static void check_limits(const struct conf_budget *b, const struct node *item, s
 		report_fault(r, place_at(b->by.at),
 			     "budgets[].by: wants spans_per_second or bytes_per_second, which is "
 			     "each key's");
+	else if (b->by.n != 0 && b->reserve != 0)
+		report_fault(r, place_of(item, "reserve"),
+			     "budgets[].reserve: is of a budget as a whole: with `by` put it into "
+			     "the parent");
 	else if (b->by.n == 0 && node_child(item, "max_keys") != NULL)
 		report_fault(r, place_of(item, "max_keys"),
 			     "budgets[].max_keys: wants `by`: there are no keys");

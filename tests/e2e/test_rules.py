@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """spanrelay test: rules are tried on sample traces, and what is wrong with a file is told by its place."""
 import os
+import re
 import subprocess
 
 import pytest
@@ -181,3 +182,23 @@ def test_check_warns_of_rules_that_get_nothing(tmp_path):
     done = run("check", "-c", path)
     assert done.returncode == 0
     assert f"{path}:4:7: warning: sampling.rules[1]: no trace comes here" in done.stderr
+
+
+def examples():
+    """The configurations in the documents; fragments of rules are left out."""
+    for name in ("sampling.md", "budgets.md"):
+        with open(os.path.join(ROOT, "docs", name)) as page:
+            for i, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read(), re.S)):
+                if re.match(r"(sampling|budgets):", block):
+                    yield pytest.param(block, id=f"{name}-{i}")
+
+
+@pytest.mark.parametrize("text", examples())
+def test_what_the_documents_show_is_right(tmp_path, text):
+    done = run("check", "-c", write(tmp_path, text))
+    assert done.returncode == 0
+    assert "warning" not in done.stderr
+
+
+def test_the_documents_have_examples():
+    assert len(list(examples())) >= 8

@@ -131,6 +131,8 @@ static const struct {
     {"budgets: [ { name: a, by: x, spans_per_second: 5, bytes_per_month: 5GB } ]\n",
      "f:1:27: budgets[].by: a month is for all keys together: put its limit into a budget without "
      "`by`, and make that one the parent\n"},
+    {"budgets: [ { name: a, by: x, spans_per_second: 5, reserve: 5% } ]\n",
+     "f:1:60: budgets[].reserve: is of a budget as a whole: with `by` put it into the parent\n"},
     {"budgets: [ { name: a, spans_per_second: 5, max_keys: 5 } ]\n",
      "f:1:54: budgets[].max_keys: wants `by`: there are no keys\n"},
     {"budgets: [ { name: a, spans_per_second: 5 }, { name: a, spans_per_second: 5, parent: a } ]\n",
