@@ -21,7 +21,7 @@ RULES = """sampling:
     - { name: slow, when: trace.duration > 2s, keep: 50% }
     - { name: many, when: trace.span_count > 100, keep: 10% }
     - { name: array, when: 'any(span.tags == "b" and event.name == "retry" and event.n >= 2)', keep: 0 }
-    - { name: types, when: 'any(span.b == true and span.i == 7 and span.d == 0.5 and span.s =~ "^7$")', keep: 20% }
+    - { name: types, when: 'any(span.b == true and span.i == 7 and span.d starts_with "0." and span.s =~ "^7$")', keep: 20% }
     - { name: headless, when: not trace.has_root, keep: { lightstep_satellite: 10% } }
     - { name: rest, keep: { spans_per_second: 1000, by: service.name } }
 """
@@ -36,6 +36,7 @@ ALL = RULES + """tests:
   - { name: t7, spans: [ { attributes: { b: true, i: 7, d: 5e-1, s: "7" } } ], rule: types }
   - { name: t8, spans: [ { attributes: { b: "tru", i: 7, d: 0.5, s: 7 } } ], rule: rest }
   - { name: t9, spans: [ { root: false } ], rule: headless, keep: 10% }
+  - { name: t10, spans: [ { duration: 1s }, { root: true, duration: 9s } ], rule: rest }
 """
 
 
@@ -54,7 +55,7 @@ def test_the_example_passes_its_tests():
 
 def test_rules_in_the_test_file_itself(tmp_path):
     done = run("test", write(tmp_path, ALL))
-    assert done.stdout.splitlines() == [f"ok t{i}" for i in range(1, 10)] + ["9 passed, 0 failed"]
+    assert done.stdout.splitlines() == [f"ok t{i}" for i in range(1, 11)] + ["10 passed, 0 failed"]
     assert done.returncode == 0
 
 
