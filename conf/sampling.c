@@ -335,6 +335,18 @@ static void check_no_rules(const struct conf *c, struct report *r)
 	buf_finish(&names);
 }
 
+/* Undecided traces may not fill the journal: what comes after them would be refused. */
+static void check_pending(struct conf *c, const struct node *sampling, struct report *r)
+{
+	const struct node *pending = node_child(sampling, "pending");
+	if (c->sampling.pending_bytes == 0)
+		c->sampling.pending_bytes = c->journal.limit_bytes / 2;
+	else if (c->sampling.pending_bytes > c->journal.limit_bytes / 10 * 9 && pending != NULL)
+		report_warning(r, pending->at,
+			       "sampling.pending: the journal is full before that: wanted at most "
+			       "nine tenths of journal.limit");
+}
+
 static void check_waits(struct conf_sampling *s, const struct node *sampling, struct report *r)
 {
 	const struct node *root_wait = node_child(sampling, "root_wait");
@@ -356,8 +368,7 @@ void sampling_read(struct conf *c, const struct node *root, struct report *r)
 	list_read(c, "sampling.sources", node_child(sampling, "sources"), read_source, r);
 	if (r->no_memory)
 		return;
-	if (c->sampling.pending_bytes == 0)
-		c->sampling.pending_bytes = c->journal.limit_bytes / 2;
+	check_pending(c, sampling, r);
 	check_waits(&c->sampling, sampling, r);
 	faults = r->faults;
 	check_budgets(c, budgets, r);
