@@ -133,7 +133,7 @@ int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *
 }
 
 /* The whole file: 0, or the errno. One byte more than allowed tells a file that is too large. */
-static int read_file(const char *path, struct buf *out)
+int conf_read_file(const char *path, struct buf *out)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -160,7 +160,7 @@ static int read_file(const char *path, struct buf *out)
 int conf_load(struct conf *c, const char *path, struct buf *findings)
 {
 	struct buf text = {.data = NULL};
-	int error = path != NULL ? read_file(path, &text) : 0;
+	int error = path != NULL ? conf_read_file(path, &text) : 0;
 	int rc;
 	if (error == 0) {
 		rc = conf_parse(c, path != NULL ? path : "defaults", buf_slice(&text), findings);

@@ -174,7 +174,10 @@ struct conf {
  * never stand in `findings`. */
 int conf_load(struct conf *c, const char *path, struct buf *findings);
 int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *findings);
-void conf_finish(struct conf *c); /* wipes header values */
+void conf_finish(struct conf *c); /* wipes header values; a zeroed one is fine */
+
+/* All of a file of at most YAML_MAX_BYTES: 0, or the errno (EFBIG). */
+int conf_read_file(const char *path, struct buf *out);
 
 /* One exporter without a file: `settings` are keys and values by turns as they stand in an item of
  * `exporters`, up to a NULL; the key "header" adds one, as `name=value`. Otherwise as conf_parse().

@@ -117,6 +117,10 @@ static void check_limits(const struct conf_budget *b, const struct node *item, s
 		report_fault(r, place_at(b->by.at),
 			     "budgets[].by: wants spans_per_second or bytes_per_second, which is "
 			     "each key's");
+	else if (b->by.n != 0 && b->reserve != 0)
+		report_fault(r, place_of(item, "reserve"),
+			     "budgets[].reserve: is of a budget as a whole: with `by` put it into "
+			     "the parent");
 	else if (b->by.n == 0 && node_child(item, "max_keys") != NULL)
 		report_fault(r, place_of(item, "max_keys"),
 			     "budgets[].max_keys: wants `by`: there are no keys");
@@ -331,6 +335,18 @@ static void check_no_rules(const struct conf *c, struct report *r)
 	buf_finish(&names);
 }
 
+/* Undecided traces may not fill the journal: what comes after them would be refused. */
+static void check_pending(struct conf *c, const struct node *sampling, struct report *r)
+{
+	const struct node *pending = node_child(sampling, "pending");
+	if (c->sampling.pending_bytes == 0)
+		c->sampling.pending_bytes = c->journal.limit_bytes / 2;
+	else if (c->sampling.pending_bytes > c->journal.limit_bytes / 10 * 9 && pending != NULL)
+		report_warning(r, pending->at,
+			       "sampling.pending: the journal is full before that: wanted at most "
+			       "nine tenths of journal.limit");
+}
+
 static void check_waits(struct conf_sampling *s, const struct node *sampling, struct report *r)
 {
 	const struct node *root_wait = node_child(sampling, "root_wait");
@@ -352,8 +368,7 @@ void sampling_read(struct conf *c, const struct node *root, struct report *r)
 	list_read(c, "sampling.sources", node_child(sampling, "sources"), read_source, r);
 	if (r->no_memory)
 		return;
-	if (c->sampling.pending_bytes == 0)
-		c->sampling.pending_bytes = c->journal.limit_bytes / 2;
+	check_pending(c, sampling, r);
 	check_waits(&c->sampling, sampling, r);
 	faults = r->faults;
 	check_budgets(c, budgets, r);
@@ -361,4 +376,15 @@ void sampling_read(struct conf *c, const struct node *root, struct report *r)
 	check_rules(c, rules, of_budgets == 0, r);
 	if (of_budgets == 0)
 		check_no_rules(c, r);
+}
+
+void sampling_read_alone(struct conf *c, const struct node *root, struct report *r)
+{
+	const struct node *sampling = node_child(root, "sampling");
+	options_default("", c, r);
+	if (r->no_memory)
+		return;
+	if (sampling != NULL)
+		section_read("sampling", sampling, c, r);
+	sampling_read(c, root, r);
 }

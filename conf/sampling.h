@@ -21,4 +21,7 @@ static inline struct conf_place place_kept(struct place at)
  * and may be NULL. */
 void sampling_read(struct conf *c, const struct node *root, struct report *r);
 
+/* The same where the rest of a configuration is missing: `c` is zeroed, and gets defaults. */
+void sampling_read_alone(struct conf *c, const struct node *root, struct report *r);
+
 #endif

@@ -80,6 +80,7 @@ static const char MARKDOWN_HEAD[] =
     "- A time is a whole number and `ms`, `s`, `m`, `h` or `d`; a size a whole number and `B`, "
     "`KB` to `TB`\n"
     "  (of 1000) or `KiB` to `TiB` (of 1024).\n"
+    "- A percentage is `50%`, `0.5%` or `0`.\n"
     "- `${env:NAME}` is the value of an environment variable, `${env:NAME:-default}` has a default "
     "for when\n"
     "  it is unset or empty, `$${` is a plain `${`. They work inside values, not in keys.\n"

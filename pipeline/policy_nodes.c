@@ -175,7 +175,8 @@ void policy_make_nodes(struct policy_build *b)
 				add_budget(b, i);
 	for (size_t i = 0; i < n_rules; i++) {
 		const struct conf_rule *rule = &b->c->sampling.rules[i];
-		if (rule->budget_index != CONF_NO_BUDGET && !rule->dry_run)
+		bool pays = !rule->dry_run && b->p->rules[i].share > 0;
+		if (rule->budget_index != CONF_NO_BUDGET && pays)
 			b->p->rules[i].node = b->node_of_budget[rule->budget_index];
 		if (rule->keep.kind == KEEP_GOAL)
 			add_goal(b, i);

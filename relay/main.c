@@ -15,6 +15,7 @@ static const struct command {
 } COMMANDS[] = {
     {"run", cli_run, "receive, store and forward spans"},
     {"check", cli_check, "read a configuration and name everything that is wrong with it"},
+    {"test", cli_test, "try sampling rules on sample traces"},
     {"options", cli_options, "list every option with its default and meaning"},
     {"send", cli_send, "send sample traces to a relay or a backend"},
     {"status", cli_status, "show what a running relay is doing"},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A condition, a NUL, and a request: the parser takes any text and points into what it refuses;
+ * A condition or a field, a NUL, and a request: the parser takes any text and points into what it
+ * refuses;
  * what it takes can be evaluated on whatever the index lets pass, the same twice, for as many spans
  * as the index has counted, and what is certain on the way is so at the end. */
 #include <stdlib.h>
@@ -90,7 +91,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *text = malloc(len + (len == 0)); /* its own, so that an overrun shows */
 	if (len != 0)
 		memcpy(text, data, len);
-	int rc = condition_add(set, slice_of(text, len), &number, &why);
+	int rc = condition_add_field(set, slice_of(text, len), &number, &why);
+	want(rc == 0 ? condition_set_fields(set) == 1
+		     : rc == CONDITION_BAD && why.words[0] != '\0' && why.offset <= len);
+	rc = condition_add(set, slice_of(text, len), &number, &why);
 	free(text);
 	want(rc == 0 || rc == CONDITION_BAD);
 	want(rc == 0 ? why.words[0] == '\0' : why.words[0] != '\0' && why.offset <= len);

@@ -131,6 +131,8 @@ static const struct {
     {"budgets: [ { name: a, by: x, spans_per_second: 5, bytes_per_month: 5GB } ]\n",
      "f:1:27: budgets[].by: a month is for all keys together: put its limit into a budget without "
      "`by`, and make that one the parent\n"},
+    {"budgets: [ { name: a, by: x, spans_per_second: 5, reserve: 5% } ]\n",
+     "f:1:60: budgets[].reserve: is of a budget as a whole: with `by` put it into the parent\n"},
     {"budgets: [ { name: a, spans_per_second: 5, max_keys: 5 } ]\n",
      "f:1:54: budgets[].max_keys: wants `by`: there are no keys\n"},
     {"budgets: [ { name: a, spans_per_second: 5 }, { name: a, spans_per_second: 5, parent: a } ]\n",
@@ -281,6 +283,16 @@ static void test_a_month_policy_without_a_month_is_warned_of(void)
 	conf_finish(&c);
 }
 
+static void test_more_waiting_spans_than_the_journal_holds_are_warned_of(void)
+{
+	struct conf c;
+	CHECK_EQ(parse(&c, "journal: { limit: 1GiB }\nsampling: { pending: 1000MiB }\n"), 0);
+	CHECK_STR(findings, "f:2:22: warning: sampling.pending: the journal is full before that: "
+			    "wanted at most nine tenths of journal.limit\n");
+	CHECK_EQ(c.sampling.pending_bytes, 1000 << 20);
+	conf_finish(&c);
+}
+
 static void test_a_place_inside_a_text(void)
 {
 	static const struct {
@@ -370,6 +382,7 @@ int main(int argc, char **argv)
 	CHECK_MAIN(TEST(test_each_wrong_file_is_told_where_and_what),
 		   TEST(test_no_sampling_is_none), TEST(test_a_whole_file_is_read),
 		   TEST(test_a_month_policy_without_a_month_is_warned_of),
+		   TEST(test_more_waiting_spans_than_the_journal_holds_are_warned_of),
 		   TEST(test_a_place_inside_a_text), TEST(test_percentages),
 		   TEST(test_more_rules_than_there_may_be));
 }

@@ -87,7 +87,7 @@ static const char WHOLE[] =
     "  dry_run: true\n"
     "  rules:\n"
     "    - { name: errors, when: any(span.error), keep: 100%, protected: true }\n"
-    "    - { name: health, when: 'root.url.path in [\"/healthz\"]', keep: 0 }\n"
+    "    - { name: health, when: 'root.url.path in [\"/healthz\"]', keep: 0, budget: total }\n"
     "    - { name: tenth, when: trace.duration > 2s, keep: 10%, rollout_percent: 25 }\n"
     "    - { name: shadow, when: any(span.x exists), keep: { spans_per_second: 1000, by: x }, "
     "dry_run: true }\n"
