@@ -121,6 +121,7 @@ def check_ledger(status):
     """received = accepted + rejected, and each exporter's part adds up."""
     ledger = status["ledger"]
     assert ledger["received"] == ledger["accepted"] + ledger["rejected"], ledger
+    assert ledger["accepted"] == ledger["pending"] + sum(ledger["judged"].values()), ledger
     for e in status["exporters"]:
         done = e["sent"] + e["backend_rejected"] + sum(e["dropped"].values())
         assert e["buffered"] == e["journal"] + e["outbox"], e

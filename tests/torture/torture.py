@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The n-th allocation and the n-th system call of a worker fail, for every n that a short life reaches.
 
-  torture.py [--first N] [--every K] [--jobs N] [--kinds alloc-once,alloc-ever,call-once,call-ever]
+  torture.py [--judged] [--first N] [--every K] [--jobs N] [--kinds alloc-once,alloc-ever,call-once,call-ever]
 
 Each life: start, requests while the backend is away, so that the outbox fills and its files rotate, the
 backend comes back, the outbox drains, a stop; all of it with one failure, once or from then on. Then the
 relay is started without failures on what is left. No worker may die by a signal, every acknowledged span
-must reach the backend, and the account must add up. Prints what broke, then
+must reach the backend, and the account must add up. --judged: with rules and a budget that keep everything.
+Prints what broke, then
 `torture: N passed, N failed`."""
 import argparse
 import concurrent.futures
@@ -95,6 +96,20 @@ def life(folder, exporter, order, away, totals):
 
 
 EXTRA = "journal: { limit: 16MiB, linger: 0ms }\noutbox: { limit: 16MiB }\nshutdown: { deadline: 2s }\n"
+JUDGED = """
+sampling:
+  wait: 200ms
+  root_wait: 100ms
+  rules:
+    - { name: errors, when: 'any(span.error or span.filler =~ "^y")', keep: 100%, protected: true }
+    - { name: rest, keep: { spans_per_second: 1000000, by: [service.name] } }
+budgets:
+  - { name: total, spans_per_second: 1000000, bytes_per_month: 1000TB }
+"""
+
+
+def is_done(status):
+    return status["ledger"]["pending"] == 0 and status["exporters"][0]["buffered"] == 0
 
 
 def torture(order, totals=None):
@@ -118,7 +133,7 @@ def torture(order, totals=None):
         away.back.set()
         relay = Relay(folder, [exporter], extra=EXTRA, name="whole", env=CLEAN)
         try:
-            relay.wait_until(lambda: relay.status()["exporters"][0]["buffered"] == 0, 10)
+            relay.wait_until(lambda: is_done(relay.status()), 10)
             status = relay.status()
             check_ledger(status)
         finally:
@@ -127,6 +142,9 @@ def torture(order, totals=None):
         lost = sum(s not in have for s in acked)
         if lost:
             return f"{lost} of {len(acked)} acknowledged spans are lost"
+        judged = status["ledger"]["judged"]
+        if sum(judged.values()) - judged["kept"] - judged["duplicate"]:
+            return f"spans were not kept: {judged}"
         if sum(status["exporters"][0]["dropped"].values()):
             return f"spans were dropped: {status['exporters'][0]['dropped']}"
         if code != 0:
@@ -154,11 +172,15 @@ def orders(kind, total, first, every, variants=5):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--judged", action="store_true")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--first", type=int)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--kinds", default="alloc-once,alloc-ever,call-once,call-ever")
     args = parser.parse_args()
+    if args.judged:
+        global EXTRA
+        EXTRA += JUDGED
     totals = os.path.join(SCRATCH, f"torture-totals-{os.getpid()}")
     wrong = torture("none", totals)
     if wrong:
