@@ -34,7 +34,7 @@ struct policy_rule {
 	double share;       /* 0 to 1 */
 	uint64_t threshold; /* threshold_of(share); THRESHOLD_NEVER for 0 */
 	bool protected;     /* its traces may use the budgets' reserve */
-	/* Only counted; the next rule decides. It takes from no budget: its way ends at its goal.
+	/* Only counted, and the next rule decides: its way ends at its own goal, before any budget.
 	 */
 	bool dry_run;
 	double rollout; /* share of traces that see the rule: 1 for all */

@@ -373,7 +373,7 @@ static int run_document(struct run *run, struct slice text)
 		report_fault(run->report, (struct place){0, 0}, "an empty file");
 	else if (whole)
 		test_keys_check(run->document.root, "the file", FILE_KEYS, run->report);
-	if (has_faults(run))
+	if (has_faults(run) || run->document.root == NULL)
 		return run->report->no_memory ? EX_OSERR : EX_DATAERR;
 	int code = load_rules(run);
 	return code == EX_OK ? run_tests(run) : code;

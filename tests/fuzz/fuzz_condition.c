@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A condition or a field, a NUL, and a request: the parser takes any text and points into what it
- * refuses;
- * what it takes can be evaluated on whatever the index lets pass, the same twice, for as many spans
- * as the index has counted, and what is certain on the way is so at the end. */
+ * refuses; what it takes can be evaluated on whatever the index lets pass, the same twice, for as
+ * many spans as the index has counted, and what is certain on the way is so at the end. */
 #include <stdlib.h>
 
 #include "pipeline/condition.h"
