@@ -220,7 +220,7 @@ def main():
     try:
         run(args.kills, args.seconds_between)
         passed, failed = args.kills, 0
-    except AssertionError as e:
+    except (AssertionError, OSError) as e:
         print(f"judged: FAILED: {e}", flush=True)
         passed, failed = 0, 1
     print(f"judged: {passed} passed, {failed} failed")
