@@ -173,6 +173,7 @@ void sampler_report(const struct sampler *s, struct sampler_report *out)
 	out->spans = s->spans.used;
 	out->bytes = s->bytes;
 	out->memory_bytes = memory_of(s);
+	out->used_bytes = sampler_used(s);
 	out->kept_records = s->records.kept.used;
 	out->dropped_records = s->records.dropped.used;
 	out->stressed = s->stressed;

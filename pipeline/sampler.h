@@ -114,7 +114,8 @@ uint64_t sampler_due_ms(const struct sampler *s);
 
 struct sampler_report {
 	uint64_t traces, spans, bytes; /* undecided; bytes of spans */
-	uint64_t memory_bytes;         /* taken */
+	uint64_t memory_bytes;         /* taken, records and room for more included */
+	uint64_t used_bytes;           /* of policy->memory_bytes */
 	uint64_t kept_records, dropped_records;
 	uint64_t oldest_unix_ms;     /* first span of the oldest undecided trace; 0: none */
 	uint64_t triggers[TRIGGERS]; /* traces, since the start; so are the rest */

@@ -235,6 +235,7 @@ json_t *page_sampling(const struct page *p)
 	json_object_set_new(o, "spans", number(v->report.spans));
 	json_object_set_new(o, "bytes", number(v->report.bytes));
 	json_object_set_new(o, "memory_bytes", number(v->report.memory_bytes));
+	json_object_set_new(o, "used_bytes", number(v->report.used_bytes));
 	json_object_set_new(o, "memory_limit_bytes", number(v->policy->memory_bytes));
 	json_object_set_new(o, "oldest_unix_ms", number(v->report.oldest_unix_ms));
 	json_object_set_new(o, "stressed", json_boolean(v->report.stressed));

@@ -74,12 +74,13 @@ static void show(struct judge *j)
 	metric_set(m, METRIC_SAMPLING_TRACES, r.traces);
 	metric_set(m, METRIC_SAMPLING_SPANS, r.spans);
 	metric_set(m, METRIC_SAMPLING_MEMORY_BYTES, r.memory_bytes);
+	metric_set(m, METRIC_SAMPLING_USED_BYTES, r.used_bytes);
 	metric_set(m, METRIC_SAMPLING_KEPT_RECORDS, r.kept_records);
 	metric_set(m, METRIC_SAMPLING_DROPPED_RECORDS, r.dropped_records);
 	metric_set(m, METRIC_SAMPLING_OLDEST, r.oldest_unix_ms);
 	metric_set(m, METRIC_SAMPLING_STRESSED, r.stressed);
 	j->relay->judge_is_behind =
-	    j->ruling_out && r.memory_bytes > j->relay->policy->memory_bytes / 100 * BEHIND_PERCENT;
+	    j->ruling_out && r.used_bytes > j->relay->policy->memory_bytes / 100 * BEHIND_PERCENT;
 }
 
 static void send_ruling(struct judge *j, const struct ruling *r, struct sampler_now now)
