@@ -77,11 +77,11 @@ static void fetch_spans(const struct sampler *s, const struct judgement *list, s
 			if (at[i] == 0)
 				continue;
 			const struct span_ref *ref = span_at(s, at[i] - 1);
-			__builtin_prefetch(block_at(s, ref->block), 1);
+			fetch_line(block_at(s, ref->block));
 			at[i] = ref->next;
 			more = true;
 			if (at[i] != 0)
-				__builtin_prefetch(span_at(s, at[i] - 1));
+				fetch_line(span_at(s, at[i] - 1));
 		}
 	}
 }
@@ -154,7 +154,8 @@ static void run_budget(struct sampler *s, size_t brought, struct sampler_now now
 		settle(s, j, now);
 	}
 	size_t n = s->n_waiting - brought;
-	memmove(s->waiting + left, s->waiting + brought, n * sizeof(*s->waiting));
+	if (n != 0)
+		memmove(s->waiting + left, s->waiting + brought, n * sizeof(*s->waiting));
 	s->n_waiting = left + n;
 	if (left != 0 && n != 0) { /* those that were not here are first the next time */
 		reverse(s->waiting, left);

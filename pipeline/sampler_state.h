@@ -17,7 +17,7 @@ enum {
 	FILTER_SPANS = 16, /* traces with more distinct spans have a set of them */
 	SET_LEAST = 32,
 	DECISIONS_MOST = 32768, /* of one ruling: a chapter of 4 MB */
-	NOTICES_AT_ONCE = 32,
+	NOTICES_AT_ONCE = 128,
 	TICK_MS = 100,
 	STRESS_MS = 10000 /* of need before stress, and of calm after it */
 };
@@ -233,9 +233,9 @@ static inline struct trace *trace_at(const struct sampler *s, uint32_t number)
 
 static inline void trace_prefetch(const struct trace *t)
 {
-	__builtin_prefetch(t, 1);
-	__builtin_prefetch((const uint8_t *)t + 64, 1);
-	__builtin_prefetch((const uint8_t *)t + sizeof(*t) - 1, 1);
+	fetch_line(t);
+	fetch_line((const uint8_t *)t + 64);
+	fetch_line((const uint8_t *)t + sizeof(*t) - 1);
 }
 
 static inline struct span_ref *span_at(const struct sampler *s, uint32_t number)
