@@ -158,9 +158,9 @@ static uint64_t memory_of(const struct sampler *s)
 	       table_bytes(&s->table) + s->set_bytes + pool_bytes(&r->kept) +
 	       pool_bytes(&r->dropped) + table_bytes(&r->kept_table) +
 	       table_bytes(&r->dropped_table) + r->room * sizeof(*r->entries) +
-	       s->room_blocks * sizeof(*s->blocks) +
-	       s->room_places * (sizeof(*s->places) + sizeof(*s->hashes)) +
-	       s->room_late * sizeof(*s->late) + s->room_groups * sizeof(*s->groups) +
+	       s->room_blocks * sizeof(*s->blocks) + s->room_places * sizeof(*s->places) +
+	       s->room_hashes * sizeof(*s->hashes) + s->room_late * sizeof(*s->late) +
+	       s->room_groups * sizeof(*s->groups) +
 	       (s->room_chosen + s->room_waiting) * sizeof(*s->chosen) +
 	       s->room_candidates * sizeof(*s->candidates) + s->room_picks * sizeof(*s->picks) +
 	       (s->room_decisions + s->room_late_decisions) * sizeof(*s->decisions);

@@ -60,9 +60,8 @@ int sampler_block(struct sampler *s, uint64_t id, uint32_t spans, uint64_t bytes
 
 static bool reserve(struct sampler *s, size_t n)
 {
-	size_t room = s->room_places;
 	return sampler_room(&s->places, &s->room_places, n, sizeof(*s->places)) &&
-	       sampler_room(&s->hashes, &room, n, sizeof(*s->hashes)) &&
+	       sampler_room(&s->hashes, &s->room_hashes, n, sizeof(*s->hashes)) &&
 	       sampler_room(&s->late, &s->room_late, s->n_late + n, sizeof(*s->late)) &&
 	       pool_reserve(&s->traces, n) && pool_reserve(&s->spans, n);
 }

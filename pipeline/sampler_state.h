@@ -181,7 +181,7 @@ struct sampler {
 
 	struct place *places; /* of the notices at hand */
 	uint64_t *hashes;
-	size_t room_places;
+	size_t room_places, room_hashes;
 
 	struct late *late;
 	struct late_group *groups;
