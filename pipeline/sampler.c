@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "pipeline/condition_set.h"
 #include "pipeline/sampler_state.h"
 
 enum {
@@ -43,6 +44,16 @@ static bool may_be_certain(const struct policy *p)
 	return false;
 }
 
+static bool by_counts(const struct condition_set *set)
+{
+	for (uint32_t i = 0; i < set->n_ops; i++) {
+		enum fact f = set->ops[i].fact.fact;
+		if (set->ops[i].kind == OP_FACT && f != FACT_HAS_ROOT && f != FACT_DURATION)
+			return true;
+	}
+	return false;
+}
+
 static uint32_t short_wait(uint64_t ms)
 {
 	return ms < LONGEST_WAIT_MS ? (uint32_t)ms : LONGEST_WAIT_MS;
@@ -57,6 +68,7 @@ static void take_limits(struct sampler *s, const struct policy *p)
 	s->memory_limit = p->memory_bytes != 0 ? p->memory_bytes : UINT64_MAX;
 	s->pending_limit = p->pending_bytes != 0 ? p->pending_bytes : UINT64_MAX;
 	s->may_be_certain = may_be_certain(p);
+	s->by_counts = p->set != NULL && by_counts(p->set);
 }
 
 int sampler_create(struct sampler **out, const struct sampler_options *o)

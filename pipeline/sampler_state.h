@@ -164,7 +164,8 @@ struct sampler {
 	uint32_t more_words, key_at; /* of trace.more */
 	uint32_t trace_cost;
 	uint64_t bytes, set_bytes; /* undecided */
-	bool may_be_certain;
+	bool may_be_certain;       /* there is a rule whose outcome can be known early, */
+	bool by_counts;            /* and a condition that more spans alone can settle */
 	uint32_t wait_ms, root_wait_ms;
 	uint32_t trace_spans; /* limits of the policy, none: the most there is */
 	uint64_t trace_bytes, memory_limit, pending_limit;
@@ -224,7 +225,8 @@ void trace_unlist(struct sampler *s, uint32_t number);
  * linked. */
 bool trace_has_span(struct sampler *s, struct trace *t, uint32_t span);
 void trace_facts(const struct sampler *s, const struct trace *t, struct trace_facts *out);
-void trace_learn(struct sampler *s, struct trace *t, const struct notice *n);
+/* Whether it meets predicates that the trace did not. */
+bool trace_learn(struct sampler *s, struct trace *t, const struct notice *n);
 
 static inline struct trace *trace_at(const struct sampler *s, uint32_t number)
 {
