@@ -84,7 +84,7 @@ int sampler_create(struct sampler **out, const struct sampler_options *o)
 	s->more_words = p->n_words > TRACE_WORDS ? p->n_words - TRACE_WORDS : 0;
 	s->key_at = s->more_words;
 	size_t stride = sizeof(struct trace) + s->more_words * sizeof(uint64_t) +
-			p->n_fields * KEY_VALUES * sizeof(uint32_t);
+			(size_t)p->n_fields * KEY_VALUES * sizeof(uint32_t);
 	pool_init(&s->traces, stride);
 	pool_init(&s->spans, sizeof(struct span_ref));
 	s->trace_cost = (uint32_t)stride + SLOT_COST;
