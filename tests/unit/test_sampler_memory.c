@@ -7,12 +7,13 @@
 #include "sampler_fixture.h"
 
 static uint64_t until_failure; /* 0: none */
+
+#ifndef __SANITIZE_ADDRESS__ /* which has its own allocator */
 static bool fails(void)
 {
 	return until_failure != 0 && --until_failure == 0;
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* which has its own */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t size);
