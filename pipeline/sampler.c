@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "pipeline/condition_set.h"
 #include "pipeline/sampler_state.h"
 
 enum {
@@ -43,6 +44,16 @@ static bool may_be_certain(const struct policy *p)
 	return false;
 }
 
+static bool by_counts(const struct condition_set *set)
+{
+	for (uint32_t i = 0; i < set->n_ops; i++) {
+		enum fact f = set->ops[i].fact.fact;
+		if (set->ops[i].kind == OP_FACT && f != FACT_HAS_ROOT && f != FACT_DURATION)
+			return true;
+	}
+	return false;
+}
+
 static uint32_t short_wait(uint64_t ms)
 {
 	return ms < LONGEST_WAIT_MS ? (uint32_t)ms : LONGEST_WAIT_MS;
@@ -57,6 +68,7 @@ static void take_limits(struct sampler *s, const struct policy *p)
 	s->memory_limit = p->memory_bytes != 0 ? p->memory_bytes : UINT64_MAX;
 	s->pending_limit = p->pending_bytes != 0 ? p->pending_bytes : UINT64_MAX;
 	s->may_be_certain = may_be_certain(p);
+	s->by_counts = p->set != NULL && by_counts(p->set);
 }
 
 int sampler_create(struct sampler **out, const struct sampler_options *o)
@@ -72,7 +84,7 @@ int sampler_create(struct sampler **out, const struct sampler_options *o)
 	s->more_words = p->n_words > TRACE_WORDS ? p->n_words - TRACE_WORDS : 0;
 	s->key_at = s->more_words;
 	size_t stride = sizeof(struct trace) + s->more_words * sizeof(uint64_t) +
-			p->n_fields * KEY_VALUES * sizeof(uint32_t);
+			(size_t)p->n_fields * KEY_VALUES * sizeof(uint32_t);
 	pool_init(&s->traces, stride);
 	pool_init(&s->spans, sizeof(struct span_ref));
 	s->trace_cost = (uint32_t)stride + SLOT_COST;
@@ -158,9 +170,9 @@ static uint64_t memory_of(const struct sampler *s)
 	       table_bytes(&s->table) + s->set_bytes + pool_bytes(&r->kept) +
 	       pool_bytes(&r->dropped) + table_bytes(&r->kept_table) +
 	       table_bytes(&r->dropped_table) + r->room * sizeof(*r->entries) +
-	       s->room_blocks * sizeof(*s->blocks) +
-	       s->room_places * (sizeof(*s->places) + sizeof(*s->hashes)) +
-	       s->room_late * sizeof(*s->late) + s->room_groups * sizeof(*s->groups) +
+	       s->room_blocks * sizeof(*s->blocks) + s->room_places * sizeof(*s->places) +
+	       s->room_hashes * sizeof(*s->hashes) + s->room_late * sizeof(*s->late) +
+	       s->room_groups * sizeof(*s->groups) +
 	       (s->room_chosen + s->room_waiting) * sizeof(*s->chosen) +
 	       s->room_candidates * sizeof(*s->candidates) + s->room_picks * sizeof(*s->picks) +
 	       (s->room_decisions + s->room_late_decisions) * sizeof(*s->decisions);

@@ -12,7 +12,8 @@
  * `position`, the last block all of whose notices are in it or undecided. When rulings are durable
  * in order, a span of a held block is decided if and only if its block is not after the last
  * durable position and its trace has a record. So after a crash the blocks are noticed again and
- * sampler_restore() is told both.
+ * sampler_restore() is told both; and a record stays while a block is held that has spans of its
+ * trace, late ones too. Spans that come twice count as undecided until their trace is decided.
  *
  * Memory is bounded by the policy: a trace costs at most 120 bytes and a span 24, or 36 in a trace
  * of more than 16 spans; 8 bytes more for each 64 predicates beyond 128, and 24 for each field of

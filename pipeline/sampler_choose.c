@@ -124,7 +124,7 @@ static bool choose_budgeted(struct choosing *x, struct judgement *j, const struc
 static void fetch(const struct sampler *s, const struct trace *t, bool is_kept)
 {
 	uint64_t hash = sampler_hash(s, t->id);
-	__builtin_prefetch(span_at(s, t->newest - 1));
+	fetch_line(span_at(s, t->newest - 1));
 	table_prefetch(&s->table, hash);
 	table_prefetch(is_kept ? &s->records.kept_table : &s->records.dropped_table, hash);
 }

@@ -35,11 +35,13 @@ static void settle_span(struct sampler *s, const struct span_ref *ref, enum verd
 
 static void settle_spans(struct sampler *s, const struct judgement *j, enum verdict verdict)
 {
+	struct trace *t = trace_at(s, j->trace);
 	uint32_t over = spans_over(s, j), place = (uint32_t)s->n_decisions;
-	for (uint32_t i = trace_at(s, j->trace)->newest; i != 0;) {
-		const struct span_ref *ref = span_at(s, i - 1);
+	while (t->newest != 0) {
+		uint32_t span = t->newest - 1;
+		const struct span_ref *ref = span_at(s, span);
 		enum verdict v = verdict;
-		i = ref->next;
+		t->newest = ref->next;
 		if (ref->number & SPAN_DUPLICATE) {
 			v = VERDICT_DUPLICATE;
 		} else if (over != 0) {
@@ -47,6 +49,7 @@ static void settle_spans(struct sampler *s, const struct judgement *j, enum verd
 			over--;
 		}
 		settle_span(s, ref, v, place);
+		pool_give(&s->spans, span);
 	}
 }
 
@@ -77,11 +80,11 @@ static void fetch_spans(const struct sampler *s, const struct judgement *list, s
 			if (at[i] == 0)
 				continue;
 			const struct span_ref *ref = span_at(s, at[i] - 1);
-			__builtin_prefetch(block_at(s, ref->block), 1);
+			fetch_line(block_at(s, ref->block));
 			at[i] = ref->next;
 			more = true;
 			if (at[i] != 0)
-				__builtin_prefetch(span_at(s, at[i] - 1));
+				fetch_line(span_at(s, at[i] - 1));
 		}
 	}
 }

@@ -60,9 +60,8 @@ int sampler_block(struct sampler *s, uint64_t id, uint32_t spans, uint64_t bytes
 
 static bool reserve(struct sampler *s, size_t n)
 {
-	size_t room = s->room_places;
 	return sampler_room(&s->places, &s->room_places, n, sizeof(*s->places)) &&
-	       sampler_room(&s->hashes, &room, n, sizeof(*s->hashes)) &&
+	       sampler_room(&s->hashes, &s->room_hashes, n, sizeof(*s->hashes)) &&
 	       sampler_room(&s->late, &s->room_late, s->n_late + n, sizeof(*s->late)) &&
 	       pool_reserve(&s->traces, n) && pool_reserve(&s->spans, n);
 }
@@ -189,18 +188,19 @@ static void add_span(struct sampler *s, uint32_t number, const struct notice *n,
 	}
 	t->newest = span + 1;
 	bool had_root = t->th_flags & TRACE_ROOT, is_first = t->spans == 0;
-	trace_learn(s, t, n);
+	bool is_news = trace_learn(s, t, n) || is_first || s->by_counts;
 	if (is_first)
 		first_span(s, number, b, now);
+	bool is_root = !had_root && t->th_flags & TRACE_ROOT;
 	if (trace_list(t) != LIST_WAIT && trace_list(t) != LIST_ROOT)
 		return;
 	if (t->spans > s->trace_spans)
 		make_ready(s, number, TRIGGER_SPANS);
 	else if (trace_bytes(t) > s->trace_bytes)
 		make_ready(s, number, TRIGGER_BYTES);
-	else if (s->may_be_certain && judge_is_certain(s, t))
+	else if (s->may_be_certain && (is_news || is_root) && judge_is_certain(s, t))
 		make_ready(s, number, TRIGGER_CERTAIN);
-	else if (!had_root && t->th_flags & TRACE_ROOT)
+	else if (is_root)
 		first_root(s, number, b, now);
 }
 

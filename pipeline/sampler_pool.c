@@ -5,11 +5,15 @@
 #include <sys/mman.h>
 
 static const size_t HUGE_PAGE = 2 << 20;
-static const uint64_t MOST = UINT32_MAX - (1u << POOL_BLOCK_BITS);
+/* Of one block, at least: pages of 2 MB fit in well. */
+static const size_t BLOCK_BYTES = 6 << 20;
+static const uint64_t MOST = (uint64_t)1 << 31;
 
 void pool_init(struct pool *p, size_t stride)
 {
 	*p = (struct pool){.stride = (uint32_t)stride};
+	while (stride << p->bits < BLOCK_BYTES)
+		p->bits++;
 }
 
 void pool_finish(struct pool *p)
@@ -25,8 +29,8 @@ void pool_finish(struct pool *p)
  * first block does without, so that a small relay stays small. */
 static uint8_t *new_block(const struct pool *p)
 {
-	size_t bytes = (size_t)p->stride << POOL_BLOCK_BITS;
-	if (p->n_blocks == 0 || bytes < HUGE_PAGE)
+	size_t bytes = (size_t)p->stride << p->bits;
+	if (p->n_blocks == 0)
 		return malloc(bytes);
 	uint8_t *block = aligned_alloc(HUGE_PAGE, (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
 	if (block != NULL)
@@ -45,8 +49,7 @@ static bool add_block(struct pool *p)
 		p->room_blocks = room;
 	}
 	/* As blocks: not written to before there is something to write. */
-	void *list =
-	    realloc(p->free, ((size_t)p->n_blocks + 1) * sizeof(*p->free) << POOL_BLOCK_BITS);
+	void *list = realloc(p->free, ((size_t)p->n_blocks + 1) * sizeof(*p->free) << p->bits);
 	if (list == NULL)
 		return false;
 	p->free = list;
@@ -61,7 +64,7 @@ bool pool_reserve(struct pool *p, size_t more)
 {
 	if (more > MOST - p->used)
 		return false;
-	while (((uint64_t)p->n_blocks << POOL_BLOCK_BITS) < p->used + more)
+	while (((uint64_t)p->n_blocks << p->bits) < p->used + more)
 		if (!add_block(p))
 			return false;
 	return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pipeline/sampler_pool.h - many things of one size, known by small numbers that stay theirs. Grows
- * by blocks of 65,536, so growing copies nothing and takes a page only when it is written to; what
+ * by blocks of some MB, so growing copies nothing and takes a page only when it is written to; what
  * is given back is used again first. The list of those is apart from them, so that the next ones
  * can be fetched long before they are taken. The sampler's own. */
 #ifndef PIPELINE_SAMPLER_POOL_H
@@ -10,12 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { POOL_BLOCK_BITS = 16, POOL_AHEAD = 16 };
+enum { POOL_AHEAD = 16 };
 
 struct pool {
 	uint8_t **blocks;
 	uint32_t n_blocks, room_blocks;
 	uint32_t stride; /* bytes of one, a multiple of 8 */
+	uint32_t bits;   /* a block has 2^bits */
 	uint32_t fresh;  /* from this number on none was ever taken */
 	uint32_t used;
 	uint32_t *free; /* those given back, fresh - used of them; room for all that there are */
@@ -28,8 +29,15 @@ bool pool_reserve(struct pool *p, size_t more); /* then `more` can be taken; fal
 
 static inline void *pool_at(const struct pool *p, uint32_t i)
 {
-	return p->blocks[i >> POOL_BLOCK_BITS] +
-	       (size_t)(i & ((1u << POOL_BLOCK_BITS) - 1)) * p->stride;
+	return p->blocks[i >> p->bits] + (size_t)(i & ((1u << p->bits) - 1)) * p->stride;
+}
+
+/* A function that does nothing but prefetch is left out by the compiler: this it cannot see
+ * through. */
+static inline void fetch_line(const void *p)
+{
+	__builtin_prefetch(p, 1);
+	__asm__ volatile("" : : "r"(p));
 }
 
 /* There must be room. Not cleared. */
@@ -39,7 +47,7 @@ static inline uint32_t pool_take(struct pool *p)
 	if (n_free == 0)
 		return p->fresh++;
 	if (n_free > POOL_AHEAD)
-		__builtin_prefetch(pool_at(p, p->free[n_free - POOL_AHEAD]), 1);
+		fetch_line(pool_at(p, p->free[n_free - POOL_AHEAD]));
 	return p->free[n_free - 1];
 }
 

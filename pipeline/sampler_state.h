@@ -17,7 +17,7 @@ enum {
 	FILTER_SPANS = 16, /* traces with more distinct spans have a set of them */
 	SET_LEAST = 32,
 	DECISIONS_MOST = 32768, /* of one ruling: a chapter of 4 MB */
-	NOTICES_AT_ONCE = 32,
+	NOTICES_AT_ONCE = 128,
 	TICK_MS = 100,
 	STRESS_MS = 10000 /* of need before stress, and of calm after it */
 };
@@ -164,7 +164,8 @@ struct sampler {
 	uint32_t more_words, key_at; /* of trace.more */
 	uint32_t trace_cost;
 	uint64_t bytes, set_bytes; /* undecided */
-	bool may_be_certain;
+	bool may_be_certain;       /* there is a rule whose outcome can be known early, */
+	bool by_counts;            /* and a condition that more spans alone can settle */
 	uint32_t wait_ms, root_wait_ms;
 	uint32_t trace_spans; /* limits of the policy, none: the most there is */
 	uint64_t trace_bytes, memory_limit, pending_limit;
@@ -181,7 +182,7 @@ struct sampler {
 
 	struct place *places; /* of the notices at hand */
 	uint64_t *hashes;
-	size_t room_places;
+	size_t room_places, room_hashes;
 
 	struct late *late;
 	struct late_group *groups;
@@ -224,7 +225,8 @@ void trace_unlist(struct sampler *s, uint32_t number);
  * linked. */
 bool trace_has_span(struct sampler *s, struct trace *t, uint32_t span);
 void trace_facts(const struct sampler *s, const struct trace *t, struct trace_facts *out);
-void trace_learn(struct sampler *s, struct trace *t, const struct notice *n);
+/* Whether it meets predicates that the trace did not. */
+bool trace_learn(struct sampler *s, struct trace *t, const struct notice *n);
 
 static inline struct trace *trace_at(const struct sampler *s, uint32_t number)
 {
@@ -233,9 +235,9 @@ static inline struct trace *trace_at(const struct sampler *s, uint32_t number)
 
 static inline void trace_prefetch(const struct trace *t)
 {
-	__builtin_prefetch(t, 1);
-	__builtin_prefetch((const uint8_t *)t + 64, 1);
-	__builtin_prefetch((const uint8_t *)t + sizeof(*t) - 1, 1);
+	fetch_line(t);
+	fetch_line((const uint8_t *)t + 64);
+	fetch_line((const uint8_t *)t + sizeof(*t) - 1);
 }
 
 static inline struct span_ref *span_at(const struct sampler *s, uint32_t number)

@@ -62,13 +62,15 @@ bool table_promise(struct table *t, uint64_t hash)
 	if (p->used + p->promised + 1 >= p->cap && !grow(p))
 		return false;
 	p->promised++;
+	t->promised = true;
 	return true;
 }
 
 void table_settle(struct table *t)
 {
-	for (int i = 0; i < TABLE_PARTS; i++)
+	for (int i = 0; i < TABLE_PARTS && t->promised; i++)
 		t->parts[i].promised = 0;
+	t->promised = false;
 }
 
 bool table_add(struct table *t, uint64_t hash, uint32_t number)

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pipeline/sampler_pool.h"
+
 enum { TABLE_PARTS = 256 };
 
 struct table_slot {
@@ -23,6 +25,7 @@ struct table_part {
 };
 struct table {
 	struct table_part parts[TABLE_PARTS];
+	bool promised; /* any */
 };
 
 bool table_init(struct table *t); /* false: no memory */
@@ -50,7 +53,7 @@ static inline uint32_t table_home(const struct table_part *p, uint32_t tag)
 static inline void table_prefetch(const struct table *t, uint64_t hash)
 {
 	const struct table_part *p = table_part(t, hash);
-	__builtin_prefetch(&p->slots[table_home(p, (uint32_t)hash)]);
+	fetch_line(&p->slots[table_home(p, (uint32_t)hash)]);
 }
 
 /* Walks the numbers that may be of that hash. */

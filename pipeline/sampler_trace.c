@@ -215,13 +215,15 @@ static void learn_randomness(struct sampler *s, struct trace *t, const struct no
 	t->th_flags |= TRACE_RV | (of_root ? TRACE_ROOT_RV : 0);
 }
 
-void trace_learn(struct sampler *s, struct trace *t, const struct notice *n)
+bool trace_learn(struct sampler *s, struct trace *t, const struct notice *n)
 {
 	const struct policy *p = s->policy;
-	for (uint32_t i = 0; i < p->n_words && i < TRACE_WORDS; i++)
-		t->bits[i] |= n->more[i];
-	for (uint32_t i = TRACE_WORDS; i < p->n_words; i++)
-		t->more[i - TRACE_WORDS] |= n->more[i];
+	uint64_t news = 0;
+	for (uint32_t i = 0; i < p->n_words; i++) {
+		uint64_t *bits = i < TRACE_WORDS ? &t->bits[i] : &t->more[i - TRACE_WORDS];
+		news |= n->more[i] & ~*bits;
+		*bits |= n->more[i];
+	}
 	const uint32_t *keys = (const uint32_t *)&n->more[p->n_words];
 	for (uint32_t i = 0; i < p->n_fields; i++)
 		add_value(trace_keys(s, t, i), keys[i]);
@@ -242,6 +244,7 @@ void trace_learn(struct sampler *s, struct trace *t, const struct notice *n)
 	t->bytes_errors = bytes << 24 | errors;
 	s->bytes += bytes - before;
 	t->spans++;
+	return news != 0;
 }
 
 void trace_facts(const struct sampler *s, const struct trace *t, struct trace_facts *out)

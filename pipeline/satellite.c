@@ -28,7 +28,7 @@ bool satellite_keeps(const uint8_t *trace_id, double share)
 		return false;
 	if (share >= 1)
 		return true;
-	for (int i = 0; i < 8; i++) {
+	for (size_t i = 0; i < 8; i++) {
 		text[2 * i] = (uint8_t)digit[trace_id[8 + i] >> 4];
 		text[2 * i + 1] = (uint8_t)digit[trace_id[8 + i] & 15];
 	}

@@ -78,7 +78,7 @@ static void make_notices(struct bench *b, struct notices *all)
 		if (random_next(b) % SPANS == 0)
 			b->started++;
 		else
-			trace -= 1 + random_next(b) % (b->live < trace ? b->live : trace);
+			trace -= 1 + random_next(b) % b->live;
 		uint64_t id[2] = {trace * 0xbf58476d1ce4e5b9, trace * 0x94d049bb133111eb};
 		memcpy(n->trace_id, id, sizeof(id));
 		n->identity = random_next(b);
@@ -136,7 +136,7 @@ static void measure(uint64_t live)
 {
 	struct bench b = {.now = {1000, 1767225600000}, .random = 1, .live = live};
 	struct sampler_report r;
-	b.started = 1;
+	b.started = live;
 	make_policy(&b);
 	struct sampler_options o = {.policy = &b.policy, .hash_key = {0x1234567, 0x89abcdef12345}};
 	need(sampler_create(&b.sampler, &o), "create");

@@ -7,7 +7,7 @@
 
 #include "pipeline/sampler.h"
 
-enum { MODEL_SPANS = 4096, MODEL_TRACES = 512, MODEL_BLOCKS = 512, MODEL_FIELDS = 2 };
+enum { MODEL_SPANS = 4096, MODEL_TRACES = 4096, MODEL_BLOCKS = 512, MODEL_FIELDS = 2 };
 
 enum model_list { M_NONE, M_READY, M_ROOT, M_WAIT };
 

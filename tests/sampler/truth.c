@@ -8,7 +8,14 @@
 #include "model.h"
 #include "unit/sampler_fixture.h"
 
-enum { STEPS = 40, SPANS_A_BLOCK = 24, RULINGS = 512, MOST_BLOCKS = 256, RECENT = 24 };
+enum {
+	STEPS = 40,
+	LONG = 120,
+	SPANS_A_BLOCK = 24,
+	RULINGS = 512,
+	MOST_BLOCKS = 256,
+	TRAFFIC = 1024
+};
 
 static uint64_t state;
 
@@ -53,7 +60,8 @@ static uint32_t random_condition(struct world *w)
 
 static void random_nodes(struct world *w)
 {
-	world_node(w, "total", BUDGET_ROOT, 1 + (double)rnd(60));
+	world_node(w, "total", BUDGET_ROOT, 1 + (double)rnd(one_in(2) ? 60 : 6));
+	w->nodes[0].burst_s = w->nodes[0].debt_s = 0.5;
 	for (unsigned i = 1; i < 3; i++) {
 		struct budget_node_options *n =
 		    world_node(w, i == 1 ? "one" : "two", 0, one_in(2) ? 1 + (double)rnd(30) : 0);
@@ -96,7 +104,7 @@ static void random_policy(struct world *w)
 		    .hash = one_in(2)};
 	p->wait_ms = 1000 + rnd(10000);
 	p->root_wait_ms = rnd(p->wait_ms);
-	p->trace_spans = one_in(3) ? 5 + (uint32_t)rnd(20) : 1000;
+	p->trace_spans = one_in(3) ? 2 + (uint32_t)rnd(8) : 1000;
 	p->trace_bytes = one_in(3) ? 1000 + rnd(3000) : 1 << 20;
 	p->memory_bytes = one_in(3) ? 1000 + rnd(6000) : 1 << 20;
 	p->pending_bytes = one_in(3) ? 1000 + rnd(8000) : 1 << 20;
@@ -119,19 +127,19 @@ struct block {
 struct traffic {
 	struct block blocks[MOST_BLOCKS];
 	uint32_t n;
-	uint64_t ids[MODEL_TRACES], lows[MODEL_TRACES];
-	uint64_t n_traces, spans, identity;
+	uint64_t ids[TRAFFIC], lows[TRAFFIC];
+	uint64_t n_traces, spans, identity, recent;
 };
 
 static struct span random_span(struct traffic *t)
 {
 	uint64_t i = t->n_traces;
-	if (i == 0 || (one_in(3) && t->n_traces < MODEL_TRACES - 1)) {
+	if (i == 0 || (one_in(3) && t->n_traces < TRAFFIC - 1)) {
 		t->ids[i] = rnd(1000000);
 		t->lows[i] = rnd((uint64_t)1 << 56);
 		t->n_traces++;
 	} else {
-		i -= 1 + rnd(i < RECENT || one_in(6) ? i : RECENT);
+		i -= 1 + rnd(i < t->recent || one_in(6) ? i : t->recent);
 	}
 	struct span s = {.trace = t->ids[i],
 			 .low = t->lows[i],
@@ -269,14 +277,15 @@ static void world_beside_model(struct tally *c)
 	static struct world w;
 	static struct model m;
 	static struct traffic t;
-	t = (struct traffic){0};
+	t = (struct traffic){.recent = 2 + rnd(24)};
 	random_policy(&w);
 	world_start(&w);
 	m = (struct model){.policy = &w.policy, .key = {5, 6}};
 	if (w.policy.n_nodes != 0)
 		m.budget = world_budget(&w);
-	for (int i = 0; i < STEPS; i++) {
-		world_pass(&w, rnd(one_in(5) ? 4000 : 300));
+	uint64_t steps = one_in(20) ? LONG : STEPS, pause = steps == LONG ? 500 : 4000;
+	for (uint64_t i = 0; i < steps; i++) {
+		world_pass(&w, rnd(one_in(5) ? pause : 300));
 		notice_block(&w, &m, random_block(&t, &w));
 		if (!one_in(3))
 			decide_both(&w, &m, c);
@@ -424,7 +433,7 @@ static void world_with_kills(struct tally *c)
 	static struct disk d;
 	static struct traffic t;
 	struct sampler_report r;
-	t = (struct traffic){0};
+	t = (struct traffic){.recent = 2 + rnd(24)};
 	d.n = 0;
 	random_policy(&w);
 	world_start(&w);
