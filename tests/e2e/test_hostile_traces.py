@@ -90,14 +90,15 @@ budgets:
   - { name: each, by: service.name, spans_per_second: 200, reserve_placeholder, parent: total }
 """.replace(", reserve_placeholder", "")
     relay = start(extra=SHARE.format(wait="500ms", rest="100%") + budgets)
-    traces, begun, i = honest(), time.monotonic(), 0
-    while time.monotonic() - begun < 8:
-        send(relay, [small(os.urandom(16), error=True) for _ in range(300)], service="forger")
+    traces, begun, i = honest(400), time.monotonic(), 0
+    while time.monotonic() - begun < 12:
+        if time.monotonic() - begun > 4:  # the honest one is known by then
+            send(relay, [small(os.urandom(16), error=True) for _ in range(300)], service="forger")
         send(relay, [s for t in traces[i : i + 2] for s in t.spans()], service="honest")
         i += 2
         time.sleep(0.1)
     ledger = settled(relay, seconds=20)
     took = time.monotonic() - begun
-    assert ledger["judged"]["kept"] < 300 * (took + 3) * 1.05, (ledger, took)
+    assert ledger["judged"]["kept"] < 300 * (took + 2) * 1.05, (ledger, took)
     assert ledger["judged"]["budget"] > 5000
     check_honest(traces[:i], backend)
