@@ -225,6 +225,18 @@ static int stop_at_once(void *ctx, uint64_t number, struct slice bytes)
 	return (int)number + 40;
 }
 
+/* The one that the last ruling wrote is the newest, whatever the other was. */
+static void test_state_of_the_last_ruling_stands_beside_a_damaged_one(void)
+{
+	new_dir();
+	make_judged();
+	CHECK(spoil("so much is left", 3) >= 1);
+	struct store *s = open_store(ONE, 1);
+	CHECK(state_is(s, "budget", "so much, no more"));
+	store_close(s);
+	drop_dir();
+}
+
 /* Both of its slots: what comes then counts, and goes on to. */
 static void test_state_that_is_damaged_altogether_begins_anew(void)
 {
@@ -368,31 +380,44 @@ static void test_account_older_than_pending_blocks_or_chapters_is_not_believed(v
 	drop_dir();
 }
 
-/* Whole, and under the right number, in the wrong tree: the trees are not to be believed. */
-static void test_block_of_the_other_stage_is_no_block_of_this_one(void)
+/* Puts the first pending block in place of the first kept one, as one of `stage`. */
+static void misplace(uint32_t stage)
 {
 	static struct journal j;
 	static uint8_t copy[65536];
 	struct journal_txn t;
 	struct slice bytes;
+	struct block b;
 	uint64_t id = 1;
-	new_dir();
-	make_judged();
 	CHECK_EQ(journal_open(&j, in_dir("journal.mdb"), 16 << 20), 0);
 	journal_begin(&t, &j);
 	CHECK_EQ(journal_next(&t, TREE_PENDING, &id, &bytes), 0);
 	CHECK(id == 1 && bytes.len < sizeof(copy));
 	memcpy(copy, bytes.data, bytes.len);
+	CHECK_EQ(block_open(&b, slice_of(copy, bytes.len), 1), 0);
+	b.stage = stage;
+	block_seal(copy, &b);
 	journal_delete_one(&t, TREE_KEPT, 1);
 	memcpy(journal_reserve(&t, TREE_KEPT, 1, bytes.len), copy, bytes.len);
 	CHECK_EQ(journal_commit(&t), 0);
 	journal_close(&j);
-	struct store *s = open_store(ONE, 1);
-	CHECK_EQ(count_files("journal.mdb.bad-", false), 1);
-	CHECK(held_blocks(s) == 1 && pending_blocks(s) == 3);
-	CHECK_EQ(balanced(s).exporter[0].entered, 4);
-	store_close(s);
-	drop_dir();
+}
+
+/* Whole, and under the right number, in the wrong tree: the trees are not to be believed. */
+static void test_block_of_the_other_stage_is_no_block_of_this_one(void)
+{
+	static const uint32_t STAGE[] = {STAGE_PENDING, STAGES, 1u << 31};
+	for (int i = 0; i < 3; i++) {
+		new_dir();
+		make_judged();
+		misplace(STAGE[i]);
+		struct store *s = open_store(ONE, 1);
+		CHECK_EQ(count_files("journal.mdb.bad-", false), 1);
+		CHECK(held_blocks(s) == 1 && pending_blocks(s) == 3);
+		CHECK_EQ(balanced(s).exporter[0].entered, 4);
+		store_close(s);
+		drop_dir();
+	}
 }
 
 int main(int argc, char **argv)
@@ -401,6 +426,7 @@ int main(int argc, char **argv)
 	CHECK_MAIN(TEST(test_journal_of_the_version_before_opens_and_all_of_it_is_kept),
 		   TEST(test_damaged_pending_block_is_skipped_and_left_to_the_judge),
 		   TEST(test_damaged_chapter_is_skipped_and_a_damaged_state_gone),
+		   TEST(test_state_of_the_last_ruling_stands_beside_a_damaged_one),
 		   TEST(test_state_that_is_damaged_altogether_begins_anew),
 		   TEST(test_walk_over_chapters_ends_when_told),
 		   TEST(test_salvaged_journal_has_its_pending_blocks_judged_anew),

@@ -177,10 +177,13 @@ static void test_nothing_is_left_of_a_ruling_that_failed(void)
 	struct store_txn t;
 	struct buf kept = {0};
 	pb_numbered_request(&kept, 1, 3, 30000);
+	static uint8_t large[BLOCK_MAX_PAYLOAD];
 	struct store_kept request = {buf_slice(&kept), 3};
+	struct store_kept whole_journal = {slice_of(large, sizeof(large)), 1};
+	struct store_ruling too_much = {.kept = &whole_journal, .n_kept = 1, .spans = {1}};
 	test_judged = true;
 	for (int kind = DATA_EIO; kind <= META_EIO_AND_WRITTEN; kind++)
-		for (int next = 0; next < 3; next++) {
+		for (int next = 0; next < 4; next++) {
 			new_dir();
 			struct store *s = open_store(ONE, 1);
 			for (unsigned i = 0; i < 4; i++)
@@ -207,12 +210,16 @@ static void test_nothing_is_left_of_a_ruling_that_failed(void)
 			CHECK(told.n_kept == 0 && told.n_pending == 0);
 			set_fault(NO_FAULT, 0);
 			expect_unruled_account(s);
-			if (next != 0) { /* a commit that is none, one that is */
+			if (next == 1) { /* a ruling that finds no room, in a file opened anew */
+				CHECK_EQ(rule(s, &too_much, &told), STORE_FULL);
+				expect_unruled(s);
+			}
+			if (next >= 2) {
 				store_touch(s);
 				CHECK_EQ(commit_nothing(s), 0);
 				expect_unruled(s);
 			}
-			if (next == 2) { /* a ruling of the same number, and without those states */
+			if (next == 3) { /* a ruling of the same number, and without those states */
 				struct store_ruling empty = {.position = 1};
 				CHECK_EQ(rule(s, &empty, &told), 0);
 				expect_unruled(s);
