@@ -70,22 +70,22 @@ def go_tool(name):
     return program
 
 
-def python():
-    folder, fresh = copied("python")
+def python(name="python", script="client.py"):
+    folder, fresh = copied(name)
     program = os.path.join(folder, "venv/bin/python")
     if not fresh or not os.path.exists(program):
         need("python3")
         run(["python3", "-m", "venv", "venv"], folder)
         run([program, "-m", "pip", "install", "-q", "-r", "requirements.txt"], folder)
-    return [program, os.path.join(folder, "client.py")]
+    return [program, os.path.join(folder, script)]
 
 
-def javascript():
+def javascript(name="js", script="client.js"):
     need("node", "npm")
-    folder, fresh = copied("js")
+    folder, fresh = copied(name)
     if not fresh or not os.path.exists(os.path.join(folder, "node_modules")):
         run(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"], folder)
-    return ["node", os.path.join(folder, "client.js")]
+    return ["node", os.path.join(folder, script)]
 
 
 def java(sender="okhttp.internal.OkHttp"):

@@ -15,14 +15,15 @@ from checks import all_arrived, compare, free_port
 
 
 class Caddy:
-    def __init__(self, folder, endpoint, protocol):
+    def __init__(self, folder, endpoint, protocol, upstream=None):
         self.port = free_port()
         config = {"admin": {"disabled": True}, "apps": {"http": {"servers": {"edge": {
             "listen": [f"127.0.0.1:{self.port}"],
             "automatic_https": {"disable": True},
             "routes": [{"handle": [
                 {"handler": "tracing", "span": "edge", "span_attributes": {"path": "{http.request.uri.path}", "none": "{http.vars.none}"}},
-                {"handler": "static_response", "body": "hello"}]}]}}}}}
+                {"handler": "reverse_proxy", "upstreams": [{"dial": upstream}]} if upstream
+                else {"handler": "static_response", "body": "hello"}]}]}}}}}
         path = os.path.join(folder, "caddy.json")
         with open(path, "w") as f:
             json.dump(config, f)
