@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash outage torture model powercut corrupt budget-truth sampler-truth start interop bench bench-sampler bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash judged outage torture model powercut corrupt budget-truth sampler-truth budget-live start interop bench bench-sampler bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -168,6 +168,12 @@ interop: $(BUILD)/spanrelay ## against programs we did not write (INTEROP=local:
 
 crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (CRASH="--worker 20 ...")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/crash.py $(CRASH)
+
+judged: $(BUILD)/spanrelay ## kills of a relay with rules and a budget: 100 of them (JUDGED="--kills 20")
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/judged.py $(JUDGED)
+
+budget-live: $(BUILD)/spanrelay ## two shapes of budget-truth through the running relay, 6 minutes (LIVE="--windows 8")
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/truth/live.py $(LIVE)
 
 outage: $(BUILD)/spanrelay ## a backend away for ten minutes at 20,000 spans a second (OUTAGE="--seconds 20 ...")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/outage.py $(OUTAGE)

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * relay/path.h - the doors between the rooms, in the order a span passes them. Pulls in nothing.
  *
- *   intake --path_received--> store --MAIL_FILED--> judge --MAIL_FILED--> export
- *      ^                        |  ^                                         |
- *      +-------MAIL_BATCH-------+  +--------------path_progress-------------+
+ *   intake --path_received--> store -----------MAIL_FILED-----------> export
+ *      ^                      |  ^ ^                                    |
+ *      +------MAIL_BATCH------+  | +-------------path_progress----------+
+ *                             |  |
+ *                MAIL_NOTICED v  | MAIL_RULING
+ *                             judge
+ *
+ * Where nothing is judged, what is on disk is filed at once; else when a ruling keeps it.
  *
  * What a backend does not take in time goes to the exporter's outbox, what it calls bad to its
  * quarantine, and out of them again:
