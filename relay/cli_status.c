@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "relay/ask.h"
 #include "relay/cli.h"
+#include "relay/status_sampling.h"
 #include "relay/words.h"
 
 static const char HELP[] =
@@ -133,6 +134,8 @@ int cli_status(int argc, char **argv)
 	}
 	print_head(status);
 	print_stores(status);
+	status_print_judged(status);
+	status_print_sampling(status);
 	print_exporters(status);
 	json_decref(status);
 	return EX_OK;
