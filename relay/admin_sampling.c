@@ -297,6 +297,20 @@ static void set_details(json_t *o, const struct explanation *e)
 	set_keys(o, d);
 }
 
+static json_t *budgets_of(const struct explanation *e)
+{
+	json_t *list = json_array();
+	for (unsigned i = 0; i < e->n_budgets; i++) {
+		json_t *o = json_object();
+		json_object_set_new(o, "name", json_string(e->budgets[i].name));
+		json_object_set_new(o, "goal", amount(e->budgets[i].goal));
+		json_object_set_new(o, "offered", amount(e->budgets[i].offered));
+		json_object_set_new(o, "level", amount(e->budgets[i].level));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
 int page_explanation(const struct explanation *e, struct buf *out)
 {
 	static const char *const STATES[] = {"unknown", "pending", "decided"};
@@ -321,6 +335,7 @@ int page_explanation(const struct explanation *e, struct buf *out)
 		json_object_set_new(o, "decided_unix_ms", number(e->decided_unix_ms));
 	if (e->state == SAMPLER_PENDING || e->has_details)
 		set_details(o, e);
+	json_object_set_new(o, "budgets_now", budgets_of(e));
 	char *text = json_dumps(o, JSON_INDENT(2));
 	int rc = text != NULL ? buf_printf(out, "%s\n", text) : BUF_FULL;
 	free(text);

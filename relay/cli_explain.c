@@ -60,6 +60,21 @@ static void print_details(const json_t *o)
 		printf("%-12s no threshold is written: the probability is not known\n", "");
 }
 
+static void print_budgets(const json_t *budgets)
+{
+	for (size_t i = 0; i < json_array_size(budgets); i++) {
+		const json_t *b = json_array_get(budgets, i);
+		const json_t *goal = json_object_get(b, "goal");
+		char name[128];
+		printf("%-12s %s: %.1f spans/s offered now", i == 0 ? "budgets" : "",
+		       words_text(b, "name", name), json_real_value(json_object_get(b, "offered")));
+		if (json_is_real(goal))
+			printf(", goal %.1f, bucket %.0f", json_real_value(goal),
+			       json_real_value(json_object_get(b, "level")));
+		printf("\n");
+	}
+}
+
 static void print_explanation(const json_t *o)
 {
 	char a[128], rule[128];
@@ -75,6 +90,7 @@ static void print_explanation(const json_t *o)
 		print_details(o);
 	else
 		printf("%-12s expired\n", "details");
+	print_budgets(json_object_get(o, "budgets_now"));
 }
 
 static bool is_unknown(const json_t *o)

@@ -199,6 +199,24 @@ static bool find_record(struct judge *j, uint64_t number, struct explanation *e)
 	return found;
 }
 
+static void show_budgets(const struct judge *j, struct explanation *e)
+{
+	const struct policy *p = j->relay->policy;
+	if (e->decision.rule >= p->n_rules || j->budget == NULL)
+		return;
+	for (uint16_t at = p->rules[e->decision.rule].node;
+	     at != BUDGET_ROOT && e->n_budgets < BUDGET_DEPTH; at = p->nodes[at].parent) {
+		struct budget_report r;
+		budget_report(j->budget, at, &r);
+		const struct budget_unit_report *spans = &r.unit[BUDGET_SPANS];
+		unsigned i = e->n_budgets++;
+		snprintf(e->budgets[i].name, sizeof(e->budgets[i].name), "%s", r.name);
+		e->budgets[i].goal = spans->goal;
+		e->budgets[i].offered = spans->offered;
+		e->budgets[i].level = spans->level;
+	}
+}
+
 static void explain(struct judge *j, struct explanation *e)
 {
 	struct sampler_look look;
@@ -212,6 +230,8 @@ static void explain(struct judge *j, struct explanation *e)
 	if (look.state == SAMPLER_UNKNOWN)
 		return;
 	name_rule(j, e->generation, e->decision.rule, e->rule, sizeof(e->rule));
+	if (e->generation == j->relay->policy->generation)
+		show_budgets(j, e);
 	if (e->decision.would != 0)
 		name_rule(j, e->generation, e->decision.would - 1u, e->would, sizeof(e->would));
 }

@@ -26,6 +26,12 @@ struct explanation {
 	char rule[64], would[64]; /* names; "": not known any more, none */
 	uint64_t generation;      /* of the policy it was decided by */
 	uint64_t decided_unix_ms, due_unix_ms;
+	/* The budgets on its way, from the rule up, as they are now. */
+	unsigned n_budgets;
+	struct {
+		char name[64];
+		double goal, offered, level; /* spans; goal of INFINITY: none */
+	} budgets[BUDGET_DEPTH];
 };
 
 #endif

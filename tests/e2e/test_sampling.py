@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole traces are judged by rules: what is kept arrives whole and says how many it stands for, what is dropped
 is counted, and a crash changes neither."""
+import json
 import os
+import re
+import subprocess
 import time
 
 import pytest
 
 import otlp
 import peers
-from relay import check_ledger
+from relay import BINARY, check_ledger
 
 RULES = """
 sampling:
@@ -256,3 +259,35 @@ def test_a_wrong_rule_is_refused_at_its_place(start):
     relay = start(extra=extra, wait=False)
     assert relay.process.wait(10) == 78
     assert ".yaml:" in relay.text() and "sampling.rules" in relay.text()
+
+
+def test_explain_says_why(start, backend):
+    more = "budgets:\n  - { name: total, spans_per_second: 1000 }\n"
+    relay = start(extra=rules(wait="20s", root_wait="300ms", more=more))
+    kept, dropped = Trace(randomness=QUARTER), Trace(randomness=QUARTER - 1)
+    orphan, never = Trace(randomness=0), Trace()
+    send(relay, kept.spans() + dropped.spans() + orphan.children)
+    relay.wait_until(lambda: relay.status()["sampling"]["traces"] == 1, seconds=5)
+
+    def explain(trace, *args):
+        command = [BINARY, "explain", trace.id.hex(), "--admin", f"127.0.0.1:{relay.admin}", *args]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = explain(kept)
+    assert code == 0 and re.search(r"verdict +kept\nrule +rest\n", said), said
+    assert re.search(r"because of +root, after 0\.[3-5] s\nhad +3 spans, 0 errors", said), said
+    assert re.search(r"probability +0\.25: randomness c0000000000000, threshold c0000000000000", said), said
+    assert re.search(r"budgets +total: .* spans/s offered now, goal 1000\.0", said), said
+    assert json.loads(explain(dropped, "--json")[1])["verdict"] == "rule"
+    code, said = explain(orphan)
+    assert code == 0 and re.search(r"would be +rule\n", said) and "no root" in said and "due" in said, said
+    assert explain(never) == (66, "spanrelay explain: the relay does not know this trace: it never came, or is forgotten\n")
+    assert explain(Wrong.__new__(Wrong))[0] == 64
+    relay.kill()
+    relay = start(extra=rules(wait="20s", root_wait="300ms", more=more), name="again")
+    assert json.loads(explain(dropped, "--json")[1])["randomness"] == "bfffffffffffff"
+
+
+class Wrong(Trace):
+    id = b"\x01"
