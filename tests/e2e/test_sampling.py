@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import time
+import zlib
 
 import pytest
 
@@ -291,3 +292,56 @@ def test_explain_says_why(start, backend):
 
 class Wrong(Trace):
     id = b"\x01"
+
+
+def test_lightsteps_satellite_sampler_keeps_the_same_traces(start, backend):
+    extra = rules(rest="{ lightstep_satellite: 30% }")
+    relay = start(extra=extra)
+    traces = [Trace() for _ in range(300)]
+    send(relay, [s for t in traces for s in t.spans()])
+    settled(relay)
+    keeps = {t.id for t in traces if zlib.crc32(t.id[8:].hex().encode()) <= int(0xFFFFFFFF * 30 / 100)}
+    assert set(arrived(backend)) == keeps
+
+
+def test_probabilities_that_spans_come_with_are_kept_true(start, backend):
+    """`th` is raised and never lowered; what a source kept by itself is multiplied in; what is false goes."""
+    sources = """  sources:
+    - { when: 'any(resource.service.name == "kong")', sampled: 10% }
+"""
+    relay = start(extra=rules(rest="25%").replace("  rules:", sources + "  rules:", 1))
+    half, tenth, false_one = Trace(randomness=0xF000 << 40), Trace(randomness=0xF000 << 40), Trace(randomness=0xD000 << 40)
+
+    def marked(trace, state):
+        return [s + otlp.field(3, state) for s in trace.spans()]
+
+    send(relay, marked(half, "ot=th:8,a=b") + marked(tenth, "ot=th:e666") + marked(false_one, "ot=th:e666;x:y"))
+    kong = [Trace() for _ in range(200)]
+    body = otlp.request(*[s for t in kong for s in t.spans()], service="kong")
+    assert peers.post(relay.http, body)[0] == 200
+    settled(relay)
+    got = arrived(backend)
+    assert {state_of(s) for s in got[half.id]} == {"ot=th:c,a=b"}
+    assert {state_of(s) for s in got[tenth.id]} == {"ot=th:e666"}
+    assert {state_of(s) for s in got[false_one.id]} == {"ot=x:y"}
+    kept = [t for t in kong if t.id in got]
+    assert 20 < len(kept) < 90
+    for t in kept:
+        # A quarter of a tenth, where the trace's randomness bears it out.
+        said = {state_of(s) for s in got[t.id]}
+        assert len(said) == 1 and (said == {""} or float_of(said.pop()) == pytest.approx(0.025, rel=0.01))
+
+
+def float_of(state):
+    return 1 - int(re.fullmatch(r"ot=th:([0-9a-f]+)", state)[1].ljust(14, "0"), 16) / 2**56
+
+
+def test_a_dry_run_keeps_all_and_counts_what_would_be(start, backend):
+    relay = start(extra=rules().replace("sampling:", "sampling:\n  dry_run: true", 1))
+    traces = some_traces(100)
+    send(relay, [s for t in traces for s in t.spans()])
+    ledger = settled(relay)
+    assert ledger["judged"]["kept"] == 300 == sum(len(s) for s in arrived(backend).values())
+    would = {r["name"]: (r["kept"], r["dropped"]) for r in relay.status()["sampling"]["rules"]}
+    assert sum(k for k, _ in would.values()) == sum(t.stays() for t in traces)
+    assert would["health"][0] == 0 and would["health"][1] > 0
