@@ -18,8 +18,8 @@ static unsigned class_of(double arrived)
 void flow_add(struct flow *f, double volume, double arrived)
 {
 	unsigned c = class_of(arrived);
-	f->volume[c] += volume;
-	f->whole[c] += volume / arrived;
+	f->volume[c] = fmin(FLOW_MOST, f->volume[c] + volume);
+	f->whole[c] = fmin(FLOW_MOST, f->whole[c] + volume / arrived);
 }
 
 void flow_scale(struct flow *f, double factor)
@@ -33,8 +33,8 @@ void flow_scale(struct flow *f, double factor)
 void flow_join(struct flow *f, const struct flow *other)
 {
 	for (unsigned c = 0; c < FLOW_CLASSES; c++) {
-		f->volume[c] += other->volume[c];
-		f->whole[c] += other->whole[c];
+		f->volume[c] = fmin(FLOW_MOST, f->volume[c] + other->volume[c]);
+		f->whole[c] = fmin(FLOW_MOST, f->whole[c] + other->whole[c]);
 	}
 }
 

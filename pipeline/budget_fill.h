@@ -13,6 +13,10 @@ struct flow {
 	double whole[FLOW_CLASSES];
 };
 
+/* No sum gets above it, whatever a `th` that came with a span claims: it is what budget_load()
+ * takes for sound. */
+static const double FLOW_MOST = 1e24;
+
 void flow_add(struct flow *f, double volume, double arrived);
 void flow_scale(struct flow *f, double factor);
 void flow_join(struct flow *f, const struct flow *other);

@@ -204,14 +204,12 @@ static double get_number(struct reader *r, double least, double most)
 	return 0;
 }
 
-static const double MOST = 1e24; /* no sum gets there */
-
 static void get_bucket(struct reader *r, struct bucket *k)
 {
-	*k = (struct bucket){.level = get_number(r, -MOST, MOST)};
+	*k = (struct bucket){.level = get_number(r, -FLOW_MOST, FLOW_MOST)};
 	double *v[] = {&k->reserve, &k->used, &k->kept, &k->over, &k->late_over};
 	for (unsigned i = 0; i < sizeof(v) / sizeof(v[0]); i++)
-		*v[i] = get_number(r, 0, MOST);
+		*v[i] = get_number(r, 0, FLOW_MOST);
 }
 
 static void get_flow(struct reader *r, struct flow *f)
@@ -222,17 +220,17 @@ static void get_flow(struct reader *r, struct flow *f)
 		r->failed = true;
 	for (unsigned c = 0; c < FLOW_CLASSES && !r->failed; c++)
 		if (used & 1u << c) {
-			f->volume[c] = get_number(r, 0, MOST);
-			f->whole[c] = get_number(r, f->volume[c], MOST);
+			f->volume[c] = get_number(r, 0, FLOW_MOST);
+			f->whole[c] = get_number(r, f->volume[c], FLOW_MOST);
 		}
 }
 
 static void get_key(struct reader *r, struct key *e)
 {
-	*e = (struct key){.key = get_int(r, 8), .weight = 1, .time = get_number(r, 0, MOST)};
+	*e = (struct key){.key = get_int(r, 8), .weight = 1, .time = get_number(r, 0, FLOW_MOST)};
 	for (int u = 0; u < BUDGET_UNITS; u++) {
-		e->level[u] = get_number(r, -MOST, MOST);
-		e->room[u] = get_number(r, 0, MOST);
+		e->level[u] = get_number(r, -FLOW_MOST, FLOW_MOST);
+		e->room[u] = get_number(r, 0, FLOW_MOST);
 	}
 	for (int kind = 0; kind < KEY_KINDS; kind++) {
 		e->share[kind] = get_number(r, 0, 1);
@@ -250,7 +248,7 @@ static void get_key_1(struct reader *r, struct key *e, double protected_share)
 	e->share[KEY_NORMAL] = get_number(r, 0, 1);
 	e->share[KEY_PROTECTED] = protected_share;
 	for (int u = 0; u < BUDGET_UNITS; u++) {
-		e->level[u] = get_number(r, -MOST, MOST);
+		e->level[u] = get_number(r, -FLOW_MOST, FLOW_MOST);
 		e->room[u] = fmax(0, e->level[u]);
 		get_flow(r, &past);
 	}
@@ -301,7 +299,7 @@ static void get_keys(struct reader *r, struct node *n, bool take, double average
 		memcpy(k->start, start, sizeof(start));
 	for (uint32_t c = 0; c < KEYS_CLASSES; c++) {
 		uint64_t key = get_int(r, 8);
-		double volume = get_number(r, 0, MOST);
+		double volume = get_number(r, 0, FLOW_MOST);
 		if (k == NULL)
 			continue;
 		k->challenger[c].key = key;
@@ -329,7 +327,7 @@ static void get_key_levels(struct reader *r, struct node *n, bool take)
 		uint64_t key = get_int(r, 8);
 		double level[BUDGET_UNITS];
 		for (int u = 0; u < BUDGET_UNITS; u++)
-			level[u] = get_number(r, -MOST, MOST);
+			level[u] = get_number(r, -FLOW_MOST, FLOW_MOST);
 		if (!take)
 			continue;
 		struct keys *k = &n->keys;
@@ -364,16 +362,16 @@ static void get_soft(struct reader *r, struct node *n, bool keep_keys, double av
 	struct flow past;
 	bool old = r->version == 1, known = keep_keys && !old;
 	to->traffic = get_int(r, 1) != 0;
-	double time = get_number(r, 0, MOST), share = old ? get_number(r, 0, 1) : 1;
+	double time = get_number(r, 0, FLOW_MOST), share = old ? get_number(r, 0, 1) : 1;
 	to->time = known ? fmin(time, average_s) : 0;
 	for (int u = 0; u < BUDGET_UNITS; u++) {
-		double late = get_number(r, 0, MOST);
+		double late = get_number(r, 0, FLOW_MOST);
 		to->late[u] = known ? late : 0;
-		to->lift[u] = get_number(r, 0, MOST);
+		to->lift[u] = get_number(r, 0, FLOW_MOST);
 		if (old)
 			get_flow(r, &past);
 		else
-			to->room[u] = get_number(r, 0, MOST);
+			to->room[u] = get_number(r, 0, FLOW_MOST);
 	}
 	get_keys(r, to, keep_keys, average_s, share);
 }

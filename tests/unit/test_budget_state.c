@@ -339,6 +339,27 @@ static void test_a_level_is_never_below_the_debt_there_may_be(void)
 	budget_destroy(c);
 }
 
+/* th:ffffffffffffff says that each span stands for 2^56. */
+static void test_what_is_saved_can_be_loaded_whatever_th_came(void)
+{
+	struct budget_node_options n[NODES];
+	struct buf saved = {0};
+	begin();
+	options(n);
+	struct budget *b = make_of(n, NODES, 10), *c = make_of(n, NODES, 10);
+	struct budget_offer o = {
+	    .path.node = 2, .spans = 10, .bytes = 1e7, .own = 1, .arrived = 0x1p-56};
+	for (int i = 0; i < 100; i++)
+		budget_offer(b, &o);
+	pass(1);
+	budget_tick(b, now, NULL, 0);
+	CHECK_EQ(budget_save(b, &saved), 0);
+	CHECK_EQ(budget_load(c, buf_slice(&saved), now), 0);
+	buf_finish(&saved);
+	budget_destroy(b);
+	budget_destroy(c);
+}
+
 static void test_no_room_to_save_appends_nothing(void)
 {
 	struct stream s[8];
@@ -361,5 +382,6 @@ int main(int argc, char **argv)
 		   TEST(test_forged_state_does_no_harm),
 		   TEST(test_state_of_version_1_is_still_read),
 		   TEST(test_a_level_is_never_below_the_debt_there_may_be),
+		   TEST(test_what_is_saved_can_be_loaded_whatever_th_came),
 		   TEST(test_no_room_to_save_appends_nothing));
 }
