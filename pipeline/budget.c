@@ -85,8 +85,9 @@ static void size_buckets(const struct budget *b, struct node *n)
 		n->bucket[u].level = n->capacity[u];
 		n->bucket[u].reserve = n->o.reserve * n->capacity[u];
 		n->keys.full[u] = hold(n->o.burst_s * l->per_second_each, b->largest[u]);
+		n->room[u] = n->capacity[u];
 		for (uint32_t c = n->keys.max; c < keys_end(&n->keys); c++)
-			n->keys.entries[c].level[u] = n->keys.full[u];
+			n->keys.entries[c].level[u] = n->keys.entries[c].room[u] = n->keys.full[u];
 	}
 }
 
@@ -102,7 +103,6 @@ static int node_init(struct budget *b, unsigned i, const struct budget_options *
 	n->o.name = strdup(n->o.name);
 	if (n->o.name == NULL)
 		return -ENOMEM;
-	n->protected_share = 1;
 	n->as_child = child_key(b, n->o.name);
 	set_default(&n->o.weight, 1);
 	set_default(&n->o.protected_weight, 4);

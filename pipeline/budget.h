@@ -169,7 +169,7 @@ struct budget_unit_report {
 struct budget_report {
 	const char *name;
 	struct budget_unit_report unit[BUDGET_UNITS];
-	double protected_share; /* soft control's probability for protected traces */
+	double protected_share; /* soft control's probability for protected traces, in the mean */
 	unsigned keys;
 	double overflow_share; /* of what is offered, in spans: in keys that have no entry */
 };
@@ -179,7 +179,7 @@ struct budget_key_report {
 	uint64_t key;
 	bool overflow;                /* `key` is the number of a class */
 	double offered[BUDGET_UNITS]; /* per second */
-	double share;
+	double share;                 /* of what is not protected */
 };
 void budget_each_key(const struct budget *b, unsigned node,
 		     void (*on_key)(void *ctx, const struct budget_key_report *r), void *ctx);

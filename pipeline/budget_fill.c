@@ -18,8 +18,8 @@ static unsigned class_of(double arrived)
 void flow_add(struct flow *f, double volume, double arrived)
 {
 	unsigned c = class_of(arrived);
-	f->volume[c] += volume;
-	f->whole[c] += volume / arrived;
+	f->volume[c] = fmin(FLOW_MOST, f->volume[c] + volume);
+	f->whole[c] = fmin(FLOW_MOST, f->whole[c] + volume / arrived);
 }
 
 void flow_scale(struct flow *f, double factor)
@@ -33,8 +33,8 @@ void flow_scale(struct flow *f, double factor)
 void flow_join(struct flow *f, const struct flow *other)
 {
 	for (unsigned c = 0; c < FLOW_CLASSES; c++) {
-		f->volume[c] += other->volume[c];
-		f->whole[c] += other->whole[c];
+		f->volume[c] = fmin(FLOW_MOST, f->volume[c] + other->volume[c]);
+		f->whole[c] = fmin(FLOW_MOST, f->whole[c] + other->whole[c]);
 	}
 }
 
@@ -72,7 +72,7 @@ static int by_need(const void *a, const void *b)
 	return (l > r) - (l < r);
 }
 
-double fill_level(struct claim *claims, unsigned n, double goal)
+static double plain_level(struct claim *claims, unsigned n, double goal)
 {
 	double weight = 0, wanted = 0;
 	for (unsigned i = 0; i < n; i++) {
@@ -91,6 +91,25 @@ double fill_level(struct claim *claims, unsigned n, double goal)
 		weight -= claims[i].weight;
 	}
 	return INFINITY; /* all fit but for a rounding */
+}
+
+/* Those whose `least` is above the level take that, and the level of the others falls: never does
+ * one come back. */
+double fill_level(struct claim *claims, unsigned n, double goal)
+{
+	for (;;) {
+		double level = plain_level(claims, n, goal);
+		unsigned left = 0;
+		for (unsigned i = 0; i < n; i++) {
+			if (claims[i].least > claims[i].weight * level)
+				goal -= claims[i].least;
+			else
+				claims[left++] = claims[i];
+		}
+		if (left == n)
+			return level;
+		n = left;
+	}
 }
 
 struct split fill_split(double protected, double normal, double goal, double reserve, double weight)

@@ -13,19 +13,23 @@ struct flow {
 	double whole[FLOW_CLASSES];
 };
 
+/* No sum gets above it, whatever a `th` that came with a span claims: it is what budget_load()
+ * takes for sound. */
+static const double FLOW_MOST = 1e24;
+
 void flow_add(struct flow *f, double volume, double arrived);
 void flow_scale(struct flow *f, double factor);
 void flow_join(struct flow *f, const struct flow *other);
 double flow_at(const struct flow *f, double p);         /* how much of it p keeps */
 double flow_share(const struct flow *f, double volume); /* the p that keeps so much; at most 1 */
 
-/* One that wants a part of the goal. */
+/* One that wants a part of the goal. `least`, at most its volume, it has in any case. */
 struct claim {
-	double volume, weight;
+	double volume, weight, least;
 };
 
-/* The level L at which the sum of min(volume, weight * L) is the goal; INFINITY when all fit in it.
- * Sorts the claims. */
+/* The level L at which the sum of max(least, min(volume, weight * L)) is the goal; INFINITY when
+ * all fit in it. Reorders the claims. */
 double fill_level(struct claim *claims, unsigned n, double goal);
 
 /* Protected spans draw their reserve first; what is beyond it competes at a weight: it is kept with

@@ -14,7 +14,7 @@ int keys_init(struct keys *k, unsigned max)
 	uint32_t places = 64;
 	while (places < 2 * max)
 		places *= 2;
-	*k = (struct keys){.max = max, .mask = places - 1, .start = 1};
+	*k = (struct keys){.max = max, .mask = places - 1, .start = {1, 1}};
 	k->entries = calloc(max + KEYS_CLASSES, sizeof(*k->entries));
 	k->index = calloc(places, sizeof(*k->index));
 	k->claims = calloc(max + KEYS_CLASSES, sizeof(*k->claims));
@@ -23,7 +23,7 @@ int keys_init(struct keys *k, unsigned max)
 		return -ENOMEM;
 	}
 	for (uint32_t c = 0; c < KEYS_CLASSES; c++)
-		k->entries[max + c] = (struct key){.key = c, .share = 1, .weight = 1};
+		k->entries[max + c] = (struct key){.key = c, .share = {1, 1}, .weight = 1};
 	return 0;
 }
 
@@ -60,8 +60,10 @@ uint32_t keys_find(const struct keys *k, uint64_t key)
 struct key *keys_add(struct keys *k, uint64_t key)
 {
 	struct key *e = &k->entries[k->n++];
-	*e = (struct key){.key = key, .share = k->start, .weight = 1};
+	*e = (struct key){.key = key, .weight = 1};
+	memcpy(e->share, k->start, sizeof(e->share));
 	memcpy(e->level, k->full, sizeof(e->level));
+	memcpy(e->room, k->full, sizeof(e->room));
 	k->index[place_of(k, key)] = k->n;
 	return e;
 }
@@ -77,11 +79,32 @@ uint32_t keys_meet(struct keys *k, uint64_t key)
 
 /* ---- counting ---- */
 
-void keys_count(struct keys *k, uint32_t at, uint64_t key, const double volume[BUDGET_UNITS],
-		double arrived)
+double key_volume(const struct key *e, int u)
+{
+	return flow_at(&e->flow[KEY_NORMAL][u], 1) + flow_at(&e->flow[KEY_PROTECTED][u], 1);
+}
+
+double keys_offered(const struct keys *k, int kind, int unit)
+{
+	double sum = 0;
+	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i))
+		sum += flow_at(&k->entries[i].flow[kind][unit], 1);
+	return sum;
+}
+
+double keys_kept(const struct keys *k, int kind, int unit)
+{
+	double sum = 0;
+	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i))
+		sum += flow_at(&k->entries[i].flow[kind][unit], k->entries[i].share[kind]);
+	return sum;
+}
+
+void keys_count(struct keys *k, uint32_t at, uint64_t key, bool protected,
+		const double volume[BUDGET_UNITS], double arrived)
 {
 	for (int u = 0; u < BUDGET_UNITS; u++)
-		flow_add(&k->entries[at].flow[u], volume[u], arrived);
+		flow_add(&k->entries[at].flow[protected][u], volume[u], arrived);
 	if (at < k->max)
 		return;
 	double spans = volume[BUDGET_SPANS], *held = &k->challenger[at - k->max].volume;
@@ -97,18 +120,23 @@ void keys_count(struct keys *k, uint32_t at, uint64_t key, const double volume[B
 	}
 }
 
-void keys_decay(struct keys *k, double factor)
+static void scale(struct key *e, double factor)
 {
-	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i))
+	for (int i = 0; i < KEY_KINDS; i++)
 		for (int u = 0; u < BUDGET_UNITS; u++)
-			flow_scale(&k->entries[i].flow[u], factor);
-	for (uint32_t c = 0; c < KEYS_CLASSES; c++)
-		k->challenger[c].volume *= factor;
+			flow_scale(&e->flow[i][u], factor);
 }
 
-static double spans_of(const struct key *e)
+void keys_decay(struct keys *k, double elapsed_s, double factor)
 {
-	return flow_at(&e->flow[BUDGET_SPANS], 1);
+	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i)) {
+		struct key *e = &k->entries[i];
+		e->fits = e->time > 0;
+		e->time = (e->time + elapsed_s) * factor;
+		scale(e, factor);
+	}
+	for (uint32_t c = 0; c < KEYS_CLASSES; c++)
+		k->challenger[c].volume *= factor;
 }
 
 static void reindex(struct keys *k)
@@ -118,21 +146,25 @@ static void reindex(struct keys *k)
 		k->index[place_of(k, k->entries[i].key)] = i + 1;
 }
 
+void keys_join(struct key *to, const struct key *from)
+{
+	for (int i = 0; i < KEY_KINDS; i++)
+		for (int u = 0; u < BUDGET_UNITS; u++)
+			flow_join(&to->flow[i][u], &from->flow[i][u]);
+}
+
 /* What it was counted for in its class goes with the challenger, in proportion; what the entry had
  * goes to the class that its key falls in now. */
 static void replace(struct keys *k, struct key *e, struct key *class, uint64_t key, double volume)
 {
-	struct key *home = &k->entries[class_of(k, e->key)];
-	for (int u = 0; u < BUDGET_UNITS; u++)
-		flow_join(&home->flow[u], &e->flow[u]);
-	double part = fmin(1, volume / spans_of(class));
-	*e = (struct key){.key = key, .weight = 1, .share = fmin(k->start, class->share)};
-	for (int u = 0; u < BUDGET_UNITS; u++) {
-		e->flow[u] = class->flow[u];
-		flow_scale(&e->flow[u], part);
-		flow_scale(&class->flow[u], 1 - part);
-		e->level[u] = fmin(class->level[u], k->full[u]);
-	}
+	keys_join(&k->entries[class_of(k, e->key)], e);
+	double part = fmin(1, volume / key_volume(class, BUDGET_SPANS));
+	*e = *class;
+	e->key = key;
+	scale(e, part);
+	scale(class, 1 - part);
+	for (int i = 0; i < KEY_KINDS; i++)
+		e->share[i] = fmin(k->start[i], class->share[i]);
 }
 
 void keys_promote(struct keys *k)
@@ -144,10 +176,11 @@ void keys_promote(struct keys *k)
 			continue;
 		struct key *least = &k->entries[0];
 		for (uint32_t i = 1; i < k->n; i++)
-			if (spans_of(&k->entries[i]) < spans_of(least))
+			if (key_volume(&k->entries[i], BUDGET_SPANS) <
+			    key_volume(least, BUDGET_SPANS))
 				least = &k->entries[i];
 		/* By a quarter: two that are alike must not take turns. */
-		if (volume <= 1.25 * spans_of(least))
+		if (volume <= 1.25 * key_volume(least, BUDGET_SPANS))
 			continue;
 		replace(k, least, &k->entries[k->max + c], k->challenger[c].key, volume);
 		k->challenger[c].volume = 0;
@@ -159,6 +192,17 @@ void keys_promote(struct keys *k)
 
 /* ---- sharing ---- */
 
+/* Up to which each key has its part without competing: of the goal, and of the reserve. */
+struct levels {
+	double goal[BUDGET_UNITS], reserve[BUDGET_UNITS];
+};
+
+static double rate_of(const struct key *e, int kind, int u)
+{
+	double volume = flow_at(&e->flow[kind][u], 1);
+	return volume > 0 ? volume / e->time : 0;
+}
+
 /* The most that a key may have of a unit: its own goal, more or less by what its bucket holds. */
 static double each_goal(const struct keys *k, const struct key *e, const struct keys_goal *g, int u)
 {
@@ -169,65 +213,164 @@ static double each_goal(const struct keys *k, const struct key *e, const struct 
 	return goal + fmax(-goal / 2, fmin(goal / 2, off));
 }
 
-/* What a key may have at the next update: what it cannot use flows to the others. */
-static double risen(const struct key *e)
+/* What of the reserve is a key's. */
+static double drawn(const struct key *e, const struct levels *l, int u)
 {
-	return fmin(1, fmax(e->share, LEAST_SHARE) * RISE);
+	return fmin(rate_of(e, KEY_PROTECTED, u), l->reserve[u] * e->weight);
 }
 
-/* What a key wants of a unit when the other unit allows it the share `p`. */
-static double wants(const struct keys *k, const struct key *e, const struct keys_goal *g, int u,
-		    double p, double time)
+/* A key's part of a unit. */
+static double part_of(const struct keys *k, const struct key *e, const struct keys_goal *g,
+		      const struct levels *l, int u)
 {
-	return fmin(flow_at(&e->flow[u], p) / time, each_goal(k, e, g, u));
+	return fmin(fmax(l->goal[u] * e->weight, drawn(e, l, u)), each_goal(k, e, g, u));
 }
 
-/* The share that one unit gives a key at a level. */
-static double allows(const struct keys *k, const struct key *e, const struct keys_goal *g, int u,
-		     double level, double time)
+struct shares {
+	double of[KEY_KINDS];
+};
+
+/* The shares that one unit gives a key: its part, split between protected and normal. */
+static struct shares allows(const struct keys *k, const struct key *e, const struct keys_goal *g,
+			    const struct levels *l, int u)
 {
-	double most = fmin(level * e->weight, each_goal(k, e, g, u));
-	if (flow_at(&e->flow[u], 1) <= most * time)
-		return 1;
-	return flow_share(&e->flow[u], most * time);
+	const struct flow *normal = &e->flow[KEY_NORMAL][u],
+			  *protected = &e->flow[KEY_PROTECTED][u];
+	double n = rate_of(e, KEY_NORMAL, u), p = rate_of(e, KEY_PROTECTED, u);
+	struct split s = fill_split(p, n, part_of(k, e, g, l, u), drawn(e, l, u), g->weight);
+	struct shares out = {{1, 1}};
+	if (s.normal < 1)
+		out.of[KEY_NORMAL] = flow_share(normal, s.normal * n * e->time);
+	if (s.protected < 1)
+		out.of[KEY_PROTECTED] = flow_share(protected, s.protected * p * e->time);
+	return out;
 }
 
-static double level_of(struct keys *k, const struct keys_goal *g, int u, double other_level,
-		       double time)
+/* The most a share may be at this update: it rises by a fifth, so that an average that is wrong
+ * after a lull does no harm. Who fits into its part as a whole takes nothing that is due to
+ * others, as far as it is known: its share is 1 at once, or a small key that is new beside a large
+ * one would wait long for what nobody else may have. */
+static double may_be(const struct key *e, int kind)
+{
+	return e->fits ? 1 : fmin(1, fmax(e->share[kind], LEAST_SHARE) * RISE);
+}
+
+/* The shares at this update, as far as the units other than `not` say. */
+static struct shares shares_of(const struct keys *k, const struct key *e, const struct keys_goal *g,
+			       const struct levels *l, int not )
+{
+	struct shares s = {{1, 1}};
+	for (int u = 0; u < BUDGET_UNITS; u++) {
+		if (u == not )
+			continue;
+		struct shares a = allows(k, e, g, l, u);
+		for (int i = 0; i < KEY_KINDS; i++)
+			s.of[i] = fmin(s.of[i], a.of[i]);
+	}
+	for (int i = 0; i < KEY_KINDS; i++)
+		s.of[i] = fmin(fmax(s.of[i], LEAST_SHARE), may_be(e, i));
+	return s;
+}
+
+/* What a key wants of a unit with these shares. */
+static double wants(const struct keys *k, const struct key *e, const struct keys_goal *g,
+		    const struct shares *s, int u)
+{
+	double volume = 0;
+	for (int i = 0; i < KEY_KINDS; i++)
+		volume += flow_at(&e->flow[i][u], s->of[i]);
+	return volume > 0 ? fmin(volume / e->time, each_goal(k, e, g, u)) : 0;
+}
+
+/* Of the reserve each key has the same part by weight, and what one leaves is for the others. */
+static double reserve_level(struct keys *k, const struct keys_goal *g, int u)
+{
+	unsigned n = 0;
+	if (!(g->reserve[u] > 0))
+		return 0;
+	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i)) {
+		const struct key *e = &k->entries[i];
+		double volume = fmin(rate_of(e, KEY_PROTECTED, u), each_goal(k, e, g, u));
+		if (volume > 0)
+			k->claims[n++] = (struct claim){.volume = volume, .weight = e->weight};
+	}
+	return fill_level(k->claims, n, fmin(g->reserve[u], g->node[u]));
+}
+
+/* The level of one unit, when the other one's is known. `all`: as if each share could be 1. */
+static double goal_level(struct keys *k, const struct keys_goal *g, const struct levels *l, int u,
+			 bool all)
 {
 	unsigned n = 0;
 	if (isinf(g->node[u]))
 		return INFINITY;
 	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i)) {
 		const struct key *e = &k->entries[i];
-		double p = fmin(allows(k, e, g, !u, other_level, time), risen(e));
-		double volume = wants(k, e, g, u, p, time);
+		struct shares s = all ? (struct shares){{1, 1}} : shares_of(k, e, g, l, u);
+		double volume = wants(k, e, g, &s, u);
 		if (volume > 0)
-			k->claims[n++] = (struct claim){volume, e->weight};
+			k->claims[n++] = (struct claim){.volume = volume,
+							.weight = e->weight,
+							.least = fmin(volume, drawn(e, l, u))};
 	}
 	return fill_level(k->claims, n, g->node[u]);
 }
 
-void keys_share(struct keys *k, const struct keys_goal *g, double time)
+/* Who fits: at the level of all that is offered, the lowest there can be. What a key offers is
+ * known only when it was there for the whole time since the last update: keys_decay(). */
+static void see_who_fits(struct keys *k, const struct keys_goal *g, const struct levels *reserve)
 {
-	/* The tighter unit sets a key's share; what it leaves of the other is for the rest. */
-	double spans = level_of(k, g, BUDGET_SPANS, INFINITY, time);
-	double bytes = level_of(k, g, BUDGET_BYTES, spans, time);
-	if (!isinf(bytes))
-		spans = level_of(k, g, BUDGET_SPANS, bytes, time);
-	double offered[BUDGET_UNITS] = {0}, lowest = 1;
+	struct levels l = *reserve;
+	for (int u = 0; u < BUDGET_UNITS; u++)
+		l.goal[u] = goal_level(k, g, &l, u, true);
 	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i)) {
 		struct key *e = &k->entries[i];
-		double p = fmin(allows(k, e, g, BUDGET_SPANS, spans, time),
-				allows(k, e, g, BUDGET_BYTES, bytes, time));
-		e->share = fmin(fmax(p, LEAST_SHARE), risen(e));
 		for (int u = 0; u < BUDGET_UNITS; u++)
-			offered[u] += flow_at(&e->flow[u], 1) / time;
-		if (flow_at(&e->flow[BUDGET_SPANS], 1) > 0)
-			lowest = fmin(lowest, e->share);
+			e->fits =
+			    e->fits && rate_of(e, KEY_NORMAL, u) + rate_of(e, KEY_PROTECTED, u) <=
+					   part_of(k, e, g, &l, u);
 	}
-	k->start = lowest;
+}
+
+/* A new key begins with the lowest share there is, and not above goal / offered (reference 3). */
+static void set_start(struct keys *k, const struct keys_goal *g, const double offered[BUDGET_UNITS])
+{
+	for (int i = 0; i < KEY_KINDS; i++) {
+		k->start[i] = 1;
+		for (uint32_t at = keys_first(k); at < keys_end(k); at = keys_next(k, at))
+			if (rate_of(&k->entries[at], i, BUDGET_SPANS) > 0)
+				k->start[i] = fmin(k->start[i], k->entries[at].share[i]);
+	}
 	for (int u = 0; u < BUDGET_UNITS; u++)
 		if (offered[u] > g->node[u])
-			k->start = fmin(k->start, fmax(LEAST_SHARE, g->node[u] / offered[u]));
+			k->start[KEY_NORMAL] =
+			    fmin(k->start[KEY_NORMAL], fmax(LEAST_SHARE, g->node[u] / offered[u]));
+}
+
+void keys_share(struct keys *k, const struct keys_goal *goal)
+{
+	struct keys_goal g = *goal;
+	double offered[BUDGET_UNITS] = {0};
+	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i))
+		for (int u = 0; u < BUDGET_UNITS; u++)
+			offered[u] += rate_of(&k->entries[i], KEY_NORMAL, u) +
+				      rate_of(&k->entries[i], KEY_PROTECTED, u);
+	if (g.offered > 0)
+		g.node[BUDGET_SPANS] =
+		    fmin(g.node[BUDGET_SPANS], g.offered * offered[BUDGET_SPANS]);
+	struct levels l = {.goal = {INFINITY, INFINITY}};
+	for (int u = 0; u < BUDGET_UNITS; u++)
+		l.reserve[u] = reserve_level(k, &g, u);
+	see_who_fits(k, &g, &l);
+	/* The tighter unit sets a key's share; what it leaves of the other is for the rest. */
+	l.goal[BUDGET_SPANS] = goal_level(k, &g, &l, BUDGET_SPANS, false);
+	l.goal[BUDGET_BYTES] = goal_level(k, &g, &l, BUDGET_BYTES, false);
+	if (!isinf(l.goal[BUDGET_BYTES]))
+		l.goal[BUDGET_SPANS] = goal_level(k, &g, &l, BUDGET_SPANS, false);
+	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i)) {
+		struct key *e = &k->entries[i];
+		struct shares s = shares_of(k, e, &g, &l, BUDGET_UNITS);
+		memcpy(e->share, s.of, sizeof(e->share));
+	}
+	set_start(k, &g, offered);
 }

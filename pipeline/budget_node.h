@@ -28,11 +28,10 @@ struct node {
 
 	/* Soft control: decayed volumes, in decayed seconds of `time`. */
 	struct keys keys; /* of a node without key_fields: its children, and 0 for what is direct */
-	struct flow protected[BUDGET_UNITS];
 	double late[BUDGET_UNITS], time;
+	double room[BUDGET_UNITS]; /* of the bucket, what the parents were not yet told of */
 	double lift[BUDGET_UNITS]; /* on the goal, by how full the bucket was: soft_goal() */
-	double protected_share;
-	bool traffic; /* since the last update */
+	bool traffic;              /* since the last update */
 };
 
 struct budget {

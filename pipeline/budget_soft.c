@@ -10,40 +10,55 @@
 static const double FEEDBACK = 0.5; /* of average_s */
 static const double FEEDBACK_MOST = 0.5, LEAST_GOAL = 0.05;
 static const double LIFT = 6, LIFT_MOST = 1;
-static const double RISE = 1.2, LEAST_SHARE = 1e-6;
 
 /* ---- offers ---- */
 
-/* What a later node sees of an offer: spans that arrive with less than `own` are all still there,
- * of others own / arrived. */
-static void seen(const struct budget_offer *o, double own, double volume[BUDGET_UNITS],
+/* What a later node sees of an offer, when it is told of a part: spans that arrive with less than
+ * `own` are all still there, of others own / arrived. */
+static void seen(const struct budget_offer *o, double own, double part, double volume[BUDGET_UNITS],
 		 double *arrived)
 {
 	double come = o->arrived > 0 && o->arrived < 1 ? o->arrived : 1;
-	volume[BUDGET_SPANS] = o->spans * fmin(1, own / come);
-	volume[BUDGET_BYTES] = o->bytes * fmin(1, own / come);
+	volume[BUDGET_SPANS] = o->spans * part * fmin(1, own / come);
+	volume[BUDGET_BYTES] = o->bytes * part * fmin(1, own / come);
 	*arrived = fmin(1, come / own);
+}
+
+/* How much of a volume the parents are told of: no more than what the node's buckets may pay until
+ * the next update. The hard ceiling cuts the rest, and parents that were told of it would thin
+ * others for it as long as they remember. */
+static double told(struct node *n, struct key *e, const double volume[BUDGET_UNITS])
+{
+	double part = 1;
+	for (int u = 0; u < BUDGET_UNITS; u++) {
+		double room = isinf(n->goal[u]) ? INFINITY : n->room[u];
+		room = isinf(each_limit(n, u)) ? room : fmin(room, e->room[u]);
+		if (volume[u] > room)
+			part = fmin(part, fmax(0, room) / volume[u]);
+	}
+	for (int u = 0; u < BUDGET_UNITS; u++) {
+		n->room[u] = fmax(0, n->room[u] - part * volume[u]);
+		e->room[u] = fmax(0, e->room[u] - part * volume[u]);
+	}
+	return part;
 }
 
 uint64_t budget_offer(struct budget *b, const struct budget_offer *o)
 {
-	double own = fmin(o->own, 1), volume[BUDGET_UNITS], arrived;
+	double own = fmin(o->own, 1), part = 1, volume[BUDGET_UNITS], arrived;
 	unsigned i = 0;
 	for (unsigned at = o->path.node; at != BUDGET_ROOT && own > 0;
 	     at = b->nodes[at].o.parent, i++) {
 		struct node *n = &b->nodes[at];
 		uint64_t key = node_key(b, &o->path, i, at);
 		uint32_t slot = keys_meet(&n->keys, key);
-		seen(o, own, volume, &arrived);
+		struct key *e = &n->keys.entries[slot];
+		seen(o, own, part, volume, &arrived);
 		n->traffic = true;
-		if (!o->protected) {
-			keys_count(&n->keys, slot, key, volume, arrived);
-			own *= n->keys.entries[slot].share;
-			continue;
-		}
-		for (int u = 0; u < BUDGET_UNITS; u++)
-			flow_add(&n->protected[u], volume[u], arrived);
-		own *= n->protected_share;
+		keys_count(&n->keys, slot, key, o->protected, volume, arrived);
+		own *= e->share[o->protected];
+		seen(o, own, part, volume, &arrived);
+		part *= told(n, e, volume);
 	}
 	return threshold_of(own);
 }
@@ -57,10 +72,8 @@ uint64_t budget_threshold(const struct budget *b, const struct budget_offer *o)
 		const struct node *n = &b->nodes[at];
 		uint32_t slot = keys_find(&n->keys, node_key(b, &o->path, i, at));
 		bool is_new = slot >= n->keys.max && n->keys.n < n->keys.max;
-		if (o->protected)
-			own *= n->protected_share;
-		else
-			own *= is_new ? n->keys.start : n->keys.entries[slot].share;
+		own *= is_new ? n->keys.start[o->protected]
+			      : n->keys.entries[slot].share[o->protected];
 	}
 	return threshold_of(own);
 }
@@ -106,7 +119,7 @@ static double soft_goal(struct node *n, int u, double elapsed_s, double feedback
 	double off = (n->bucket[u].level - mark) / feedback_s;
 	off = fmax(-FEEDBACK_MOST * goal, fmin(FEEDBACK_MOST * goal, off));
 	double part = fmin(1, elapsed_s / (LIFT * feedback_s));
-	if (n->keys.start < 1 || off < 0)
+	if (fmin(n->keys.start[KEY_NORMAL], n->keys.start[KEY_PROTECTED]) < 1 || off < 0)
 		n->lift[u] += off * part;
 	else
 		n->lift[u] -= n->lift[u] * part; /* all is kept: the bucket is full of itself */
@@ -116,49 +129,42 @@ static double soft_goal(struct node *n, int u, double elapsed_s, double feedback
 
 /* ---- the update ---- */
 
-static double offered(const struct node *n, int u)
-{
-	double sum = 0;
-	for (uint32_t i = keys_first(&n->keys); i < keys_end(&n->keys); i = keys_next(&n->keys, i))
-		sum += flow_at(&n->keys.entries[i].flow[u], 1);
-	return sum / n->time;
-}
-
 static void decay(struct node *n, double elapsed_s, double average_s)
 {
 	double factor = exp(-elapsed_s / average_s);
 	n->time = (n->time + elapsed_s) * factor;
-	keys_decay(&n->keys, factor);
-	for (int u = 0; u < BUDGET_UNITS; u++) {
-		flow_scale(&n->protected[u], factor);
+	keys_decay(&n->keys, elapsed_s, factor);
+	for (int u = 0; u < BUDGET_UNITS; u++)
 		n->late[u] *= factor;
-	}
 }
 
 static void share_out(struct node *n, double elapsed_s, double feedback_s)
 {
-	struct keys_goal g = {.feedback_s = feedback_s};
-	double protected_share = 1;
+	struct keys_goal g = {
+	    .offered = n->o.goal_share, .weight = n->o.protected_weight, .feedback_s = feedback_s};
 	for (int u = 0; u < BUDGET_UNITS; u++) {
 		g.node[u] = INFINITY;
 		g.each[u] = each_limit(n, u);
 		if (isinf(n->goal[u]))
 			continue;
-		double goal = soft_goal(n, u, elapsed_s, feedback_s),
-		       of_protected = flow_at(&n->protected[u], 1) / n->time;
-		struct split s = fill_split(of_protected, offered(n, u), goal,
-					    n->o.reserve * n->goal[u], n->o.protected_weight);
-		double kept = s.protected * of_protected;
-		protected_share =
-		    fmin(protected_share,
-			 kept < of_protected ? flow_share(&n->protected[u], kept * n -> time) : 1);
-		g.node[u] = fmax(LEAST_GOAL * n->goal[u], goal - kept);
+		g.node[u] = soft_goal(n, u, elapsed_s, feedback_s);
+		g.reserve[u] = n->o.reserve * n->goal[u];
 	}
-	if (n->o.goal_share > 0)
-		g.node[BUDGET_SPANS] =
-		    fmin(g.node[BUDGET_SPANS], n->o.goal_share * offered(n, BUDGET_SPANS));
-	n->protected_share = fmin(fmax(protected_share, LEAST_SHARE), n->protected_share * RISE);
-	keys_share(&n->keys, &g, n->time);
+	keys_share(&n->keys, &g);
+}
+
+static void make_room(struct node *n, double update_s)
+{
+	for (int u = 0; u < BUDGET_UNITS; u++)
+		n->room[u] =
+		    fmax(0, n->bucket[u].level + (isinf(n->goal[u]) ? 0 : n->goal[u] * update_s));
+	for (uint32_t i = keys_first(&n->keys); has_each(n) && i < keys_end(&n->keys);
+	     i = keys_next(&n->keys, i)) {
+		struct key *e = &n->keys.entries[i];
+		for (int u = 0; u < BUDGET_UNITS; u++)
+			e->room[u] =
+			    fmax(0, e->level[u] + n->o.limit[u].per_second_each * update_s);
+	}
 }
 
 void budget_update(struct budget *b, double elapsed_s)
@@ -171,6 +177,7 @@ void budget_update(struct budget *b, double elapsed_s)
 		decay(n, elapsed_s, b->average_s);
 		keys_promote(&n->keys);
 		share_out(n, elapsed_s, FEEDBACK * b->average_s);
+		make_room(n, b->update_s);
 	}
 }
 
@@ -179,8 +186,10 @@ void budget_update(struct budget *b, double elapsed_s)
 void budget_report(const struct budget *b, unsigned node, struct budget_report *out)
 {
 	const struct node *n = &b->nodes[node];
-	*out = (struct budget_report){
-	    .name = n->o.name, .protected_share = n->protected_share, .keys = n->keys.n};
+	double protected = keys_offered(&n->keys, KEY_PROTECTED, BUDGET_SPANS);
+	*out = (struct budget_report){.name = n->o.name, .protected_share = 1, .keys = n->keys.n};
+	if (protected > 0)
+		out->protected_share = keys_kept(&n->keys, KEY_PROTECTED, BUDGET_SPANS) / protected;
 	double month_s = (double)(n->month.end_ms - n->month.begin_ms) / 1000, past_s = 1;
 	if (b->last.unix_ms > n->month.begin_ms)
 		past_s = fmax(1, (double)(b->last.unix_ms - n->month.begin_ms) / 1000);
@@ -197,13 +206,13 @@ void budget_report(const struct budget *b, unsigned node, struct budget_report *
 						 .late_over = k->late_over};
 		if (n->time <= 0)
 			continue;
-		r->protected = flow_at(&n->protected[u], 1) / n->time;
-		r->offered = offered(n, u) + r->protected;
+		r->protected = keys_offered(&n->keys, KEY_PROTECTED, u) / n->time;
+		r->offered = r->protected + keys_offered(&n->keys, KEY_NORMAL, u) / n->time;
 		r->late = n->late[u] / n->time;
 	}
 	double rest = 0, all = out->unit[BUDGET_SPANS].offered * n->time;
 	for (uint32_t i = n->keys.max; i < keys_end(&n->keys); i++)
-		rest += flow_at(&n->keys.entries[i].flow[BUDGET_SPANS], 1);
+		rest += key_volume(&n->keys.entries[i], BUDGET_SPANS);
 	out->overflow_share = all > 0 ? rest / all : 0;
 }
 
@@ -216,9 +225,9 @@ void budget_each_key(const struct budget *b, unsigned node,
 	     i = keys_next(&n->keys, i)) {
 		const struct key *e = &n->keys.entries[i];
 		struct budget_key_report r = {
-		    .key = e->key, .overflow = i >= n->keys.max, .share = e->share};
+		    .key = e->key, .overflow = i >= n->keys.max, .share = e->share[KEY_NORMAL]};
 		for (int u = 0; u < BUDGET_UNITS; u++)
-			r.offered[u] = flow_at(&e->flow[u], 1) / time;
+			r.offered[u] = key_volume(e, u) / time;
 		on_key(ctx, &r);
 	}
 }

@@ -12,7 +12,7 @@
 #include "base/crc32c.h"
 #include "pipeline/budget_node.h"
 
-enum { VERSION = 1, WHOLE = 1, LEVELS = 2, HEAD = 28 };
+enum { VERSION = 2, WHOLE = 1, LEVELS = 2, HEAD = 28 };
 
 static uint64_t fingerprint(const struct budget *b)
 {
@@ -69,7 +69,8 @@ static void put_flow(struct writer *w, const struct flow *f)
 
 static void put_keys(struct writer *w, const struct keys *k)
 {
-	put_number(w, k->start);
+	for (int kind = 0; kind < KEY_KINDS; kind++)
+		put_number(w, k->start[kind]);
 	for (uint32_t c = 0; c < KEYS_CLASSES; c++) {
 		put_int(w, k->challenger[c].key, 8);
 		put_number(w, k->challenger[c].volume);
@@ -78,10 +79,15 @@ static void put_keys(struct writer *w, const struct keys *k)
 	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i)) {
 		const struct key *e = &k->entries[i];
 		put_int(w, e->key, 8);
-		put_number(w, e->share);
+		put_number(w, e->time);
 		for (int u = 0; u < BUDGET_UNITS; u++) {
 			put_number(w, e->level[u]);
-			put_flow(w, &e->flow[u]);
+			put_number(w, e->room[u]);
+		}
+		for (int kind = 0; kind < KEY_KINDS; kind++) {
+			put_number(w, e->share[kind]);
+			for (int u = 0; u < BUDGET_UNITS; u++)
+				put_flow(w, &e->flow[kind][u]);
 		}
 	}
 }
@@ -127,11 +133,10 @@ static void put_node(struct writer *w, const struct node *n, int kind)
 	}
 	put_int(w, n->traffic, 1);
 	put_number(w, n->time);
-	put_number(w, n->protected_share);
 	for (int u = 0; u < BUDGET_UNITS; u++) {
 		put_number(w, n->late[u]);
 		put_number(w, n->lift[u]);
-		put_flow(w, &n->protected[u]);
+		put_number(w, n->room[u]);
 	}
 	put_keys(w, &n->keys);
 }
@@ -172,6 +177,7 @@ struct reader {
 	struct slice rest;
 	bool failed;
 	bool take; /* false: only look whether it is sound */
+	unsigned version;
 };
 
 static uint64_t get_int(struct reader *r, unsigned len)
@@ -198,14 +204,12 @@ static double get_number(struct reader *r, double least, double most)
 	return 0;
 }
 
-static const double MOST = 1e24; /* no sum gets there */
-
 static void get_bucket(struct reader *r, struct bucket *k)
 {
-	*k = (struct bucket){.level = get_number(r, -MOST, MOST)};
+	*k = (struct bucket){.level = get_number(r, -FLOW_MOST, FLOW_MOST)};
 	double *v[] = {&k->reserve, &k->used, &k->kept, &k->over, &k->late_over};
 	for (unsigned i = 0; i < sizeof(v) / sizeof(v[0]); i++)
-		*v[i] = get_number(r, 0, MOST);
+		*v[i] = get_number(r, 0, FLOW_MOST);
 }
 
 static void get_flow(struct reader *r, struct flow *f)
@@ -216,24 +220,55 @@ static void get_flow(struct reader *r, struct flow *f)
 		r->failed = true;
 	for (unsigned c = 0; c < FLOW_CLASSES && !r->failed; c++)
 		if (used & 1u << c) {
-			f->volume[c] = get_number(r, 0, MOST);
-			f->whole[c] = get_number(r, f->volume[c], MOST);
+			f->volume[c] = get_number(r, 0, FLOW_MOST);
+			f->whole[c] = get_number(r, f->volume[c], FLOW_MOST);
 		}
 }
 
 static void get_key(struct reader *r, struct key *e)
 {
-	*e = (struct key){.key = get_int(r, 8), .weight = 1};
-	e->share = get_number(r, 0, 1);
+	*e = (struct key){.key = get_int(r, 8), .weight = 1, .time = get_number(r, 0, FLOW_MOST)};
 	for (int u = 0; u < BUDGET_UNITS; u++) {
-		e->level[u] = get_number(r, -MOST, MOST);
-		get_flow(r, &e->flow[u]);
+		e->level[u] = get_number(r, -FLOW_MOST, FLOW_MOST);
+		e->room[u] = get_number(r, 0, FLOW_MOST);
 	}
+	for (int kind = 0; kind < KEY_KINDS; kind++) {
+		e->share[kind] = get_number(r, 0, 1);
+		for (int u = 0; u < BUDGET_UNITS; u++)
+			get_flow(r, &e->flow[kind][u]);
+	}
+}
+
+/* Version 1 knew what is protected by node, not by key: its volumes are read past, and measured
+ * anew from here on. Shares and levels are kept. */
+static void get_key_1(struct reader *r, struct key *e, double protected_share)
+{
+	struct flow past;
+	*e = (struct key){.key = get_int(r, 8), .weight = 1};
+	e->share[KEY_NORMAL] = get_number(r, 0, 1);
+	e->share[KEY_PROTECTED] = protected_share;
+	for (int u = 0; u < BUDGET_UNITS; u++) {
+		e->level[u] = get_number(r, -FLOW_MOST, FLOW_MOST);
+		e->room[u] = fmax(0, e->level[u]);
+		get_flow(r, &past);
+	}
+}
+
+/* A level cannot be below the debt that there may be: it would be paid back for ever. */
+static double sound_level(double level, double debt, double most)
+{
+	return fmin(fmax(level, -debt), most);
+}
+
+static double key_level(const struct node *n, int u, double level)
+{
+	double debt = n->o.debt_s * n->o.limit[u].per_second_each;
+	return sound_level(level, debt, n->keys.full[u]);
 }
 
 /* An entry that has its place in the table: another size of the table, a child that is gone or a
  * key that comes twice leave it to a class. */
-static void take_key(struct node *n, const struct key *from, bool class)
+static void take_key(struct node *n, const struct key *from, bool class, double average_s)
 {
 	struct keys *k = &n->keys;
 	uint32_t at = class ? k->max + (uint32_t)(from->key % KEYS_CLASSES)
@@ -241,39 +276,46 @@ static void take_key(struct node *n, const struct key *from, bool class)
 								      : keys_find(k, from->key));
 	struct key *e = &k->entries[at];
 	if (!class && at >= k->max) {
-		for (int u = 0; u < BUDGET_UNITS && n->o.key_fields != 0; u++)
-			flow_join(&e->flow[u], &from->flow[u]);
+		if (n->o.key_fields != 0)
+			keys_join(e, from);
 		return;
 	}
-	e->share = from->share;
-	for (int u = 0; u < BUDGET_UNITS; u++) {
-		flow_join(&e->flow[u], &from->flow[u]);
-		e->level[u] = fmin(from->level[u], k->full[u]);
-	}
+	keys_join(e, from);
+	memcpy(e->share, from->share, sizeof(e->share));
+	memcpy(e->room, from->room, sizeof(e->room));
+	e->time = fmin(from->time, average_s);
+	for (int u = 0; u < BUDGET_UNITS; u++)
+		e->level[u] = key_level(n, u, from->level[u]);
 }
 
-static void get_keys(struct reader *r, struct node *n, bool take)
+static void get_keys(struct reader *r, struct node *n, bool take, double average_s,
+		     double protected_share)
 {
 	struct keys *k = take ? &n->keys : NULL;
-	double start = get_number(r, 0, 1);
+	double start[KEY_KINDS] = {get_number(r, 0, 1), protected_share};
+	if (r->version > 1)
+		start[KEY_PROTECTED] = get_number(r, 0, 1);
 	if (k != NULL)
-		k->start = start;
+		memcpy(k->start, start, sizeof(start));
 	for (uint32_t c = 0; c < KEYS_CLASSES; c++) {
 		uint64_t key = get_int(r, 8);
-		double volume = get_number(r, 0, MOST);
+		double volume = get_number(r, 0, FLOW_MOST);
 		if (k == NULL)
 			continue;
 		k->challenger[c].key = key;
-		k->challenger[c].volume = volume;
+		k->challenger[c].volume = r->version > 1 ? volume : 0;
 	}
 	uint64_t count = get_int(r, 4);
 	if (count > BUDGET_KEYS)
 		r->failed = true;
 	for (uint64_t i = 0; i < count + KEYS_CLASSES && !r->failed; i++) {
 		struct key e;
-		get_key(r, &e);
+		if (r->version > 1)
+			get_key(r, &e);
+		else
+			get_key_1(r, &e, protected_share);
 		if (k != NULL)
-			take_key(n, &e, i >= count);
+			take_key(n, &e, i >= count, average_s);
 	}
 }
 
@@ -285,13 +327,13 @@ static void get_key_levels(struct reader *r, struct node *n, bool take)
 		uint64_t key = get_int(r, 8);
 		double level[BUDGET_UNITS];
 		for (int u = 0; u < BUDGET_UNITS; u++)
-			level[u] = get_number(r, -MOST, MOST);
+			level[u] = get_number(r, -FLOW_MOST, FLOW_MOST);
 		if (!take)
 			continue;
 		struct keys *k = &n->keys;
 		uint32_t at = class ? k->max + (uint32_t)(key % KEYS_CLASSES) : keys_meet(k, key);
 		for (int u = 0; u < BUDGET_UNITS; u++)
-			k->entries[at].level[u] = fmin(level[u], k->full[u]);
+			k->entries[at].level[u] = key_level(n, u, level[u]);
 	}
 }
 
@@ -314,22 +356,24 @@ static struct slice get_bytes(struct reader *r, size_t len)
 	return s;
 }
 
-static void get_soft(struct reader *r, struct node *n, bool keep_keys)
+static void get_soft(struct reader *r, struct node *n, bool keep_keys, double average_s)
 {
 	struct node scratch = {0}, *to = n != NULL ? n : &scratch;
+	struct flow past;
+	bool old = r->version == 1, known = keep_keys && !old;
 	to->traffic = get_int(r, 1) != 0;
-	double time = get_number(r, 0, MOST), share = get_number(r, 0, 1);
-	to->time = keep_keys ? time : 0;
-	to->protected_share = share;
+	double time = get_number(r, 0, FLOW_MOST), share = old ? get_number(r, 0, 1) : 1;
+	to->time = known ? fmin(time, average_s) : 0;
 	for (int u = 0; u < BUDGET_UNITS; u++) {
-		double late = get_number(r, 0, MOST);
-		to->lift[u] = get_number(r, 0, MOST);
-		struct flow f;
-		get_flow(r, &f);
-		to->late[u] = keep_keys ? late : 0;
-		to->protected[u] = keep_keys ? f : (struct flow){0};
+		double late = get_number(r, 0, FLOW_MOST);
+		to->late[u] = known ? late : 0;
+		to->lift[u] = get_number(r, 0, FLOW_MOST);
+		if (old)
+			get_flow(r, &past);
+		else
+			to->room[u] = get_number(r, 0, FLOW_MOST);
 	}
-	get_keys(r, to, keep_keys);
+	get_keys(r, to, keep_keys, average_s, share);
 }
 
 /* A node that is no more, or is only looked at, is read past. */
@@ -347,25 +391,28 @@ static void get_node(struct budget *b, struct reader *r, int kind, bool same_has
 		r->failed = true;
 	if (n != NULL) {
 		/* With another billing day the month of now stays, with what is used. */
-		if (month_of(m.begin_ms, n->o.billing_day).begin_ms == m.begin_ms)
-			n->month = m;
+		struct month whole = month_of(m.begin_ms, n->o.billing_day);
+		if (whole.begin_ms == m.begin_ms)
+			n->month = whole;
 		for (int u = 0; u < BUDGET_UNITS; u++) {
 			n->bucket[u] = k[u];
-			n->bucket[u].level = fmin(k[u].level, n->capacity[u]);
+			n->bucket[u].level = sound_level(k[u].level, n->debt[u], n->capacity[u]);
 			n->bucket[u].reserve = fmin(k[u].reserve, fmax(0, n->bucket[u].level));
 		}
 	}
 	if (kind == LEVELS)
 		get_key_levels(r, n, keep_keys);
 	else
-		get_soft(r, n, keep_keys);
+		get_soft(r, n, keep_keys, b->average_s);
 }
 
 static void forget(struct node *n)
 {
 	struct keys *k = &n->keys;
-	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i))
+	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i)) {
 		memset(k->entries[i].flow, 0, sizeof(k->entries[i].flow));
+		k->entries[i].time = 0;
+	}
 	if (n->o.key_fields == 0)
 		return; /* the children stay known */
 	memset(k->index, 0, ((size_t)k->mask + 1) * sizeof(*k->index));
@@ -398,11 +445,11 @@ int budget_load(struct budget *b, struct slice state, struct budget_now now)
 	struct reader head = {.rest = slice_of(state.data + 4, 4)};
 	state.len -= 4;
 	uint64_t version = get_int(&head, 2), kind = get_int(&head, 2);
-	if (get_int(&tail, 4) != crc32c(0, state.data, state.len) || version != VERSION ||
-	    (kind != WHOLE && kind != LEVELS))
+	if (get_int(&tail, 4) != crc32c(0, state.data, state.len) || version < 1 ||
+	    version > VERSION || (kind != WHOLE && kind != LEVELS))
 		return BUDGET_BAD;
 	for (int round = 0; round < 2; round++) {
-		struct reader r = {.rest = state, .take = round == 1};
+		struct reader r = {.rest = state, .take = round == 1, .version = (unsigned)version};
 		read_nodes(b, &r, (int)kind);
 		if (r.failed)
 			return BUDGET_BAD;

@@ -15,14 +15,14 @@ static bool near(double a, double b)
 /* 10, 40 and 200 want a part of 130: 10 and 40 take theirs, 80 is left. */
 static void test_water_filling_gives_what_one_does_not_use_to_the_others(void)
 {
-	struct claim c[] = {{200, 1}, {10, 1}, {40, 1}};
+	struct claim c[] = {{200, 1, 0}, {10, 1, 0}, {40, 1, 0}};
 	CHECK(near(fill_level(c, 3, 130), 80));
-	struct claim all[] = {{200, 1}, {10, 1}, {40, 1}};
+	struct claim all[] = {{200, 1, 0}, {10, 1, 0}, {40, 1, 0}};
 	CHECK(isinf(fill_level(all, 3, 250)));
 	CHECK(fill_level(all, 3, 249.9) < 200);
 	CHECK(fill_level(all, 3, 0) == 0);
 	CHECK(fill_level(all, 3, -5) == 0);
-	struct claim idle[] = {{0, 1}, {500, 1}, {500, 1}};
+	struct claim idle[] = {{0, 1, 0}, {500, 1, 0}, {500, 1, 0}};
 	CHECK(near(fill_level(idle, 3, 100), 50));
 	CHECK(isinf(fill_level(idle, 0, 100)));
 }
@@ -30,14 +30,29 @@ static void test_water_filling_gives_what_one_does_not_use_to_the_others(void)
 /* Weight 3 against 1: 90 and 30 of 120; when the heavy one wants 50, 70 are left for the other. */
 static void test_weights_divide_what_is_short(void)
 {
-	struct claim c[] = {{200, 1}, {200, 3}};
+	struct claim c[] = {{200, 1, 0}, {200, 3, 0}};
 	double l = fill_level(c, 2, 120);
 	CHECK(near(l, 30));
-	struct claim d[] = {{200, 1}, {50, 3}};
+	struct claim d[] = {{200, 1, 0}, {50, 3, 0}};
 	CHECK(near(fill_level(d, 2, 120), 70));
 }
 
 /* 100 plain spans and 30 of a source that kept 10 %: p = 0.05 keeps 5 and half of the 30. */
+
+/* 60 of a reserve is one's in any case; what is left is for the others, and whose 20 is below the
+ * level has no more for it. */
+static void test_what_one_has_in_any_case_is_not_there_for_the_others(void)
+{
+	struct claim c[] = {{500, 1, 60}, {100, 1, 20}, {100, 1, 0}};
+	CHECK(near(fill_level(c, 3, 140), 40));
+	struct claim d[] = {{500, 1, 60}, {100, 1, 45}, {100, 1, 0}, {10, 1, 0}};
+	CHECK(near(fill_level(d, 4, 140), 25)); /* 60, 45, 25, 10 */
+	struct claim e[] = {{500, 1, 90}, {100, 1, 10}};
+	CHECK(near(fill_level(e, 2, 100), 10));
+	struct claim all[] = {{50, 1, 50}, {50, 1, 0}};
+	CHECK(isinf(fill_level(all, 2, 100)));
+}
+
 static void test_spans_that_arrive_sampled_are_kept_with_p_by_their_share(void)
 {
 	struct flow f = {0};
@@ -140,6 +155,7 @@ int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_water_filling_gives_what_one_does_not_use_to_the_others),
 		   TEST(test_weights_divide_what_is_short),
+		   TEST(test_what_one_has_in_any_case_is_not_there_for_the_others),
 		   TEST(test_spans_that_arrive_sampled_are_kept_with_p_by_their_share),
 		   TEST(test_flows_join_and_decay),
 		   TEST(test_protected_spans_draw_their_reserve_first),

@@ -277,6 +277,89 @@ static void test_forged_state_does_no_harm(void)
 	budget_destroy(b);
 }
 
+/* As version 1 saved it: tests/fuzz/corpus/budget. Shares and levels stay; volumes, which it did
+ * not know by key and kind, are measured anew. */
+static void test_state_of_version_1_is_still_read(void)
+{
+	struct budget_node_options n[NODES];
+	struct stream s[8];
+	struct budget_report r;
+	begin();
+	options(n);
+	struct budget *b = make_of(n, NODES, 10);
+	static const char *const files[] = {"whole", "levels"};
+	for (unsigned i = 0; i < 2; i++) {
+		struct buf state = {0};
+		char name[64], bytes[8192];
+		snprintf(name, sizeof(name), "tests/fuzz/corpus/budget/version-1-%s", files[i]);
+		FILE *f = fopen(name, "rb");
+		CHECK(f != NULL);
+		CHECK_EQ(buf_append(&state, bytes, fread(bytes, 1, sizeof(bytes), f)), 0);
+		fclose(f);
+		CHECK_EQ(budget_load(b, buf_slice(&state), now), 0);
+		buf_finish(&state);
+	}
+	budget_report(b, 2, &r);
+	CHECK(r.keys == 4 && r.unit[0].kept == 9584 && r.unit[0].level == 96);
+	traffic(s);
+	CHECK(fabs(share_of(b, 2, s[0].key, false) - 0.881851) < 1e-5);
+	CHECK(fabs(share_of(b, 2, s[3].key, false) - 0.012598) < 1e-5);
+	CHECK(fabs(share_of(b, 2, s[5].key, true) - 0.465883) < 1e-5);
+	seconds(b, s, 8, 20);
+	double kept = 0;
+	for (unsigned i = 0; i < 8; i++)
+		kept += s[i].kept;
+	CHECK(kept <= 250 * 20 + 500 && kept >= 250 * 20 * 0.9);
+	budget_destroy(b);
+}
+
+/* Debt of years and months without end would leave nothing of a budget. */
+static void test_a_level_is_never_below_the_debt_there_may_be(void)
+{
+	struct stream s[8];
+	struct budget_node_options n[NODES];
+	struct budget_report r;
+	struct budget *b = busy(s);
+	struct buf saved = {0};
+	while (budget_late(b, &(struct budget_path){.node = 2}, 10, 0) == 0)
+		;
+	CHECK_EQ(budget_save(b, &saved), 0);
+	options(n);
+	for (unsigned i = 0; i < NODES; i++)
+		n[i].limit[BUDGET_SPANS].per_second /= 100;
+	n[1].limit[BUDGET_SPANS].per_second_each /= 100;
+	struct budget *c = make_of(n, NODES, 10);
+	CHECK_EQ(budget_load(c, buf_slice(&saved), now), 0);
+	budget_report(b, 2, &r);
+	CHECK(r.unit[BUDGET_SPANS].level < -100);
+	budget_report(c, 2, &r);
+	CHECK(r.unit[BUDGET_SPANS].level == -5);
+	buf_finish(&saved);
+	budget_destroy(b);
+	budget_destroy(c);
+}
+
+/* th:ffffffffffffff says that each span stands for 2^56. */
+static void test_what_is_saved_can_be_loaded_whatever_th_came(void)
+{
+	struct budget_node_options n[NODES];
+	struct buf saved = {0};
+	begin();
+	options(n);
+	struct budget *b = make_of(n, NODES, 10), *c = make_of(n, NODES, 10);
+	struct budget_offer o = {
+	    .path.node = 2, .spans = 10, .bytes = 1e7, .own = 1, .arrived = 0x1p-56};
+	for (int i = 0; i < 100; i++)
+		budget_offer(b, &o);
+	pass(1);
+	budget_tick(b, now, NULL, 0);
+	CHECK_EQ(budget_save(b, &saved), 0);
+	CHECK_EQ(budget_load(c, buf_slice(&saved), now), 0);
+	buf_finish(&saved);
+	budget_destroy(b);
+	budget_destroy(c);
+}
+
 static void test_no_room_to_save_appends_nothing(void)
 {
 	struct stream s[8];
@@ -297,5 +380,8 @@ int main(int argc, char **argv)
 		   TEST(test_only_changed_key_fields_start_afresh),
 		   TEST(test_damaged_state_is_refused_and_changes_nothing),
 		   TEST(test_forged_state_does_no_harm),
+		   TEST(test_state_of_version_1_is_still_read),
+		   TEST(test_a_level_is_never_below_the_debt_there_may_be),
+		   TEST(test_what_is_saved_can_be_loaded_whatever_th_came),
 		   TEST(test_no_room_to_save_appends_nothing));
 }
