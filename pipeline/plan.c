@@ -251,6 +251,21 @@ static void sum_up(struct plan *p)
 	}
 }
 
+/* How much of a rule was kept is known; the shares that its traces were kept with say how that
+ * divides among them. */
+static void scale_shares(struct plan *p)
+{
+	for (size_t i = 0; i < p->n_items; i++)
+		p->sources[p->items[i].from].expected +=
+		    p->items[i].weight * p->items[i].spans * p->items[i].was;
+	double late = by(p->all.spans + (double)p->late_spans, p->all.spans);
+	for (size_t i = 0; i < p->n_items; i++) {
+		const struct plan_source *s = &p->sources[p->items[i].from];
+		double known = by((double)s->all.kept_spans * late, s->expected);
+		p->items[i].was = fmin(1, p->items[i].was * known);
+	}
+}
+
 /* What passes no budget. */
 static void keep_shares(struct plan *p)
 {
@@ -317,19 +332,7 @@ static void report_now(struct plan *p)
 	}
 }
 
-/* The shares that traces were kept with say how what was kept divides among the pairs; how much it
- * was is known. */
-static double known_part(const struct plan *p, uint32_t from)
-{
-	double was = 0;
-	for (uint32_t to = 0; to < p->policy->n_rules; to++)
-		was += plan_pair_at(p, from, to)->was.spans;
-	const struct tally *t = &p->sources[from].all;
-	double late = by(p->all.spans + (double)p->late_spans, p->all.spans);
-	return was > 0 ? (double)t->kept_spans * late / was : 1;
-}
-
-static void report_pair(struct plan *p, uint32_t from, uint32_t to, double known)
+static void report_pair(struct plan *p, uint32_t from, uint32_t to)
 {
 	const struct plan_pair *pair = plan_pair_at(p, from, to);
 	struct plan_rule *r = rule_row(p, p->policy->rules[to].name);
@@ -343,7 +346,7 @@ static void report_pair(struct plan *p, uint32_t from, uint32_t to, double known
 	*m = (struct plan_move){.from = p->sources[from].name,
 				.to = p->policy->rules[to].name,
 				.offered = pair->offered};
-	volume_add(&m->now, &pair->was, known);
+	volume_add(&m->now, &pair->was, 1);
 	volume_add(&m->planned, &pair->soft, cut);
 	volume_add(&m->newly_kept, &pair->up, cut);
 	m->newly_kept =
@@ -378,9 +381,8 @@ static int write_report(struct plan *p)
 	}
 	report_now(p);
 	for (uint32_t from = 0; from < p->n_sources; from++) {
-		double known = known_part(p, from);
 		for (uint32_t to = 0; to < n; to++)
-			report_pair(p, from, to, known);
+			report_pair(p, from, to);
 	}
 	if (r->n_moves > 1)
 		qsort(r->moves, r->n_moves, sizeof(*r->moves), by_move);
@@ -400,6 +402,7 @@ int plan_run(struct plan *p)
 		return fail(-ENOMEM, "plan: no memory");
 	sum_up(p);
 	scale_items(p);
+	scale_shares(p);
 	keep_shares(p);
 	int rc = plan_simulate(p);
 	return rc == 0 ? write_report(p) : rc;

@@ -82,7 +82,9 @@ static uint64_t tick_of(const struct run *r, const struct plan_item *item, doubl
 	double at_s = item->at_s;
 	if (n > 1.5)
 		at_s += SPREAD_S * ((k + 0.5) / n - 0.5);
-	at_s = fmin(fmax(at_s, 0), r->plan->report.covered_s);
+	at_s = fabs(at_s); /* what would lie outside is as much within */
+	double end_s = r->plan->report.covered_s;
+	at_s = at_s > end_s ? fmax(0, 2 * end_s - at_s) : at_s;
 	uint64_t tick = r->begun + (uint64_t)(at_s * 10);
 	return tick < r->tick ? r->tick : tick;
 }
@@ -205,17 +207,20 @@ static void look(struct run *r)
 	r->measured_s++;
 }
 
-/* The recording up to `end_s`, and then what waits. Items are in the order of their time. */
+/* The recording up to `end_s`. Items are in the order of their time. */
 static int pass(struct run *r, double end_s)
 {
 	struct plan *p = r->plan;
 	size_t next = 0;
 	int rc = 0;
+	uint64_t ticks = (uint64_t)(end_s * 10) + 1;
 	r->begun = r->tick;
 	memset(r->rest, 0, p->policy->n_rules * sizeof(*r->rest));
-	for (double t_s = 0; rc == 0 && t_s <= end_s; t_s += 0.1) {
-		for (; rc == 0 && next < p->n_items && p->items[next].at_s <= t_s + SPREAD_S / 2;
-		     next++)
+	for (int i = 0; i < RING_TICKS; i++) /* what the pass before put for later */
+		r->ring[i].n = 0;
+	for (uint64_t tick = 0; rc == 0 && tick < ticks; tick++) {
+		double until_s = (double)tick / 10 + SPREAD_S / 2;
+		for (; rc == 0 && next < p->n_items && p->items[next].at_s <= until_s; next++)
 			if (p->items[next].budgeted)
 				rc = put_item(r, (uint32_t)next);
 		if (rc == 0)
@@ -241,10 +246,9 @@ static void note_totals(struct run *r, double sign)
 static int run_all(struct run *r)
 {
 	double all_s = r->plan->report.covered_s;
-	int rc = pass(r, fmin(all_s, WARM_S));
-	/* what was put for later in it is not the beginning of what counts */
-	for (int i = 0; i < RING_TICKS; i++)
-		r->ring[i].n = 0;
+	int rc = 0;
+	for (double warm_s = 0; rc == 0 && warm_s < WARM_S; warm_s += all_s + 1)
+		rc = pass(r, fmin(all_s, WARM_S));
 	r->counts = true;
 	note_totals(r, -1);
 	if (rc == 0)

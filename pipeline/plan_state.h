@@ -25,6 +25,7 @@ struct plan_source {
 	char name[CONF_RULE_NAME + 8];
 	struct tally all;
 	struct volume recorded; /* what the sample says of `all` */
+	double expected;        /* spans, by the shares that were kept of traces like them */
 };
 
 /* Sums over traces that were decided by `from` and are by `to`. */
