@@ -13,6 +13,7 @@
 #include "base/buf.h"
 
 enum {
+	CONF_RECENT_LEAST = 8 << 20, /* of sampling.recent: eight files */
 	CONF_MAX_EXPORTERS = 16,
 	CONF_MAX_RULES = 256,
 	CONF_MAX_SOURCES = 64,
@@ -129,6 +130,7 @@ struct conf_budget {
 struct conf_sampling {
 	uint64_t wait_ms, root_wait_ms, trace_spans, trace_bytes, memory_bytes, pending_bytes;
 	uint64_t kept_records, dropped_records, records_ms;
+	uint64_t recent_bytes; /* 0: nothing is recorded for `spanrelay plan` */
 	bool dry_run;
 	struct conf_rule *rules; /* where there are any, the last one takes everything */
 	size_t n_rules;

@@ -111,6 +111,9 @@ const struct option OPTIONS[] = {
      1000000000, NULL, "Likewise, dropped traces."},
     {"sampling.records.age", OPTION_TIME, AT(sampling.records_ms), "1h", SECOND, 30 * DAY, NULL,
      "Decisions are remembered for no longer than this."},
+    {"sampling.recent", OPTION_SIZE, AT(sampling.recent_bytes), "64MiB", 0, 1024 * GIB, NULL,
+     "A sample of recent traffic for `spanrelay plan`, kept traces and dropped ones, on disk in "
+     "`recent`: whole traces, as large a share as covers the last hour. At least 8MiB; 0: none."},
     {"sampling.dry_run", OPTION_CHOICE, AT(sampling.dry_run), "false", 0, 0, NO_YES,
      "Everything is kept; what rules and budgets would have done is counted."},
 

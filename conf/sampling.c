@@ -347,6 +347,13 @@ static void check_pending(struct conf *c, const struct node *sampling, struct re
 			       "nine tenths of journal.limit");
 }
 
+static void check_recent(struct conf_sampling *s, const struct node *sampling, struct report *r)
+{
+	const struct node *recent = node_child(sampling, "recent");
+	if (s->recent_bytes != 0 && s->recent_bytes < CONF_RECENT_LEAST && recent != NULL)
+		report_fault(r, recent->at, "sampling.recent: wanted 0 or at least 8MiB");
+}
+
 static void check_waits(struct conf_sampling *s, const struct node *sampling, struct report *r)
 {
 	const struct node *root_wait = node_child(sampling, "root_wait");
@@ -370,6 +377,7 @@ void sampling_read(struct conf *c, const struct node *root, struct report *r)
 		return;
 	check_pending(c, sampling, r);
 	check_waits(&c->sampling, sampling, r);
+	check_recent(&c->sampling, sampling, r);
 	faults = r->faults;
 	check_budgets(c, budgets, r);
 	of_budgets += r->faults - faults;

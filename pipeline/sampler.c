@@ -132,6 +132,8 @@ void sampler_destroy(struct sampler *s)
 	free(s->picks);
 	free(s->decisions);
 	free(s->late_decisions);
+	free(s->sample);
+	free(s->sampled);
 	free(s->report.rules);
 	free(s);
 }
@@ -176,7 +178,9 @@ static uint64_t memory_of(const struct sampler *s)
 	       s->room_hashes * sizeof(*s->hashes) + s->room_late * sizeof(*s->late) +
 	       s->room_groups * sizeof(*s->groups) +
 	       (s->room_chosen + s->room_waiting) * sizeof(*s->chosen) +
-	       s->room_candidates * sizeof(*s->candidates) + s->room_picks * sizeof(*s->picks) +
+	       s->room_candidates * sizeof(*s->candidates) +
+	       (s->room_picks + s->room_sample) * sizeof(*s->picks) +
+	       s->room_sampled * sizeof(*s->sampled) +
 	       (s->room_decisions + s->room_late_decisions) * sizeof(*s->decisions);
 }
 

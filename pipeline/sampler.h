@@ -80,6 +80,12 @@ struct pick {
 };
 #define PICK_LATE 0x80000000u
 
+/* A trace of the sample: its spans are in ruling.sample. */
+struct sampled {
+	uint64_t hash; /* what it was chosen by; uniform, and unknown to clients */
+	uint32_t decision;
+};
+
 struct ruling {
 	struct pick *picks; /* sorted by place */
 	size_t n_picks;
@@ -87,6 +93,13 @@ struct ruling {
 	size_t n_decisions;
 	struct decision *late; /* earlier ones that late spans in `picks` follow */
 	size_t n_late;
+	/* Of sampler_sample(): whole traces, kept and dropped ones, without what is late or came
+	 * twice; sorted by place, and in the order of decisions. */
+	struct pick *sample;
+	size_t n_sample;
+	struct sampled *sampled;
+	size_t n_sampled;
+	bool sample_failed;       /* no memory for all of it: it says nothing */
 	uint64_t spans[VERDICTS]; /* what became of spans: [VERDICT_KEPT] is n_picks */
 	uint64_t bytes[VERDICTS];
 	uint64_t position;   /* see above */
@@ -106,6 +119,14 @@ enum { SAMPLER_IDLE = 1 };
  * decisions will be in: a new one after each ruling that has some. */
 int sampler_decide(struct sampler *s, size_t max_bytes, uint64_t number, struct sampler_now now,
 		   struct ruling *out);
+/* From now on rulings list this share of all traces, whatever is decided about them: those whose
+ * hash is below sample_limit(share). It has nothing to do with the randomness they are judged by.
+ */
+void sampler_sample(struct sampler *s, double share);
+static inline uint64_t sample_limit(double share)
+{
+	return share >= 1 ? UINT64_MAX : share > 0 ? (uint64_t)(share * 0x1p64) : 0;
+}
 /* Late spans have gathered, or memory is short: decide now. */
 bool sampler_is_urgent(const struct sampler *s);
 /* When sampler_decide() has something to do at the latest: monotonic; UINT64_MAX: nothing waits. */

@@ -95,6 +95,7 @@ static void settle(struct sampler *s, const struct judgement *j, struct sampler_
 	struct decision *d = &s->decisions[s->n_decisions];
 	bool is_kept = j->verdict == VERDICT_KEPT || s->policy->dry_run;
 	judge_write(s, j, now, d);
+	sample_take(s, j->trace, (uint32_t)s->n_decisions);
 	settle_spans(s, j, is_kept ? VERDICT_KEPT : (enum verdict)j->verdict);
 	count(s, j, d->spans);
 	s->n_decisions++;
@@ -202,6 +203,7 @@ static void write_ruling(struct sampler *s, uint64_t number, uint64_t position, 
 			       .position = position,
 			       .first_held = s->first_held,
 			       .forget = r->n != 0 ? r->entries[r->first].number : number};
+	sample_give(s, out);
 	memcpy(out->spans, s->spans_done, sizeof(out->spans));
 	memcpy(out->bytes, s->bytes_done, sizeof(out->bytes));
 	memset(s->spans_done, 0, sizeof(s->spans_done));
@@ -214,6 +216,7 @@ int sampler_decide(struct sampler *s, size_t max_bytes, uint64_t number, struct 
 	struct choice choice;
 	s->now_ms = s->decided_ms = now.mono_ms;
 	s->n_picks = s->n_decisions = s->n_late_decisions = 0;
+	sample_start(s);
 	sampler_close_block(s);
 	int rc = late_reserve(s);
 	if (rc == 0)

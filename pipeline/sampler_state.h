@@ -201,6 +201,12 @@ struct sampler {
 	size_t n_picks, room_picks, n_decisions, room_decisions, n_late_decisions,
 	    room_late_decisions;
 	uint64_t first_held; /* as last told */
+	struct pick *sample;
+	struct sampled *sampled;
+	size_t n_sample, room_sample, n_sampled, room_sampled;
+	uint64_t sample_below; /* of a trace's hash */
+	struct siphash_key sample_key;
+	bool sample_failed;
 
 	uint64_t now_ms; /* of the last call that had it */
 	uint64_t decided_ms;
@@ -382,6 +388,13 @@ static inline struct dropped *dropped_at(const struct records *r, uint32_t numbe
 {
 	return pool_at(&r->dropped, number);
 }
+
+/* ---- sampler_sample.c ---- */
+
+void sample_start(struct sampler *s);
+/* Before its spans are settled; `decision` is its place. */
+void sample_take(struct sampler *s, uint32_t trace, uint32_t decision);
+void sample_give(struct sampler *s, struct ruling *out);
 
 /* ---- sampler_judge.c: by which rule, and how ---- */
 

@@ -8,6 +8,7 @@ int cli_quarantine(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_options(int argc, char **argv);
+int cli_plan(int argc, char **argv);
 int cli_send(int argc, char **argv);
 int cli_explain(int argc, char **argv);
 int cli_status(int argc, char **argv);

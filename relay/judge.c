@@ -83,6 +83,15 @@ static void show(struct judge *j)
 	    j->ruling_out && r.used_bytes > j->relay->policy->memory_bytes / 100 * BEHIND_PERCENT;
 }
 
+static void send_part(struct judge *j, struct sampler_now now)
+{
+	struct record_note *n = recorder_next(&j->recorder, now);
+	if (n == NULL)
+		return;
+	n->mail.kind = MAIL_RECORD;
+	room_answer(&j->relay->spillway.room, &n->mail);
+}
+
 static void send_ruling(struct judge *j, const struct ruling *r, struct sampler_now now)
 {
 	struct ruling_note *n = ruling_create();
@@ -110,8 +119,11 @@ static void decide(struct judge *j)
 	    store_reader_begin(j->reader) != 0)
 		return;
 	int rc = sampler_decide(j->sampler, RULING_BYTES, j->next_chapter, now, &r);
-	if (rc == 0)
+	if (rc == 0) {
+		struct recorder_source from = {j->sampler, j->reader, &j->pending, j->pick};
 		send_ruling(j, &r, now);
+		recorder_take(&j->recorder, &r, &from, now);
+	}
 	store_reader_end(j->reader);
 	if (rc < 0)
 		log_limited(LOG_ERROR, "no memory to decide, traces wait", "code=%d", rc);
@@ -122,6 +134,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
 	(void)loop, (void)events;
 	struct judge *j = timer->data;
 	decide(j);
+	send_part(j, now_of());
 	show(j);
 }
 
@@ -247,6 +260,9 @@ static void on_mail(void *ctx, struct mail *m)
 		break;
 	case MAIL_RULING:
 		on_ruling(j, container_of(m, struct ruling_note, mail));
+		break;
+	case MAIL_RECORD:
+		recorder_answered(&j->recorder, container_of(m, struct record_note, mail));
 		break;
 	case MAIL_EXPLAIN:
 		question = container_of(m, struct explain_request, mail);
@@ -445,6 +461,15 @@ int judge_open(struct judge *j, struct relay *relay)
 	return 0;
 }
 
+/* Where there is a ring to record in. */
+void judge_record(struct judge *j)
+{
+	const struct recent *ring = &j->relay->spillway.recent;
+	if (j->sampler != NULL && ring->box != NULL)
+		recorder_init(&j->recorder, j->relay->policy, &j->relay->metrics, j->sampler,
+			      ring->limit_bytes, ring->oldest_ms, now_of());
+}
+
 void judge_close(struct judge *j)
 {
 	room_stop(&j->room);
@@ -453,6 +478,7 @@ void judge_close(struct judge *j)
 	condition_scratch_destroy(j->scratch);
 	otlp_pick_destroy(j->pick);
 	pending_finish(&j->pending);
+	recorder_finish(&j->recorder);
 	buf_finish(&j->rulebook);
 	store_reader_close(j->reader);
 	room_finish(&j->room);

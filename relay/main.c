@@ -16,6 +16,7 @@ static const struct command {
     {"run", cli_run, "receive, store and forward spans"},
     {"check", cli_check, "read a configuration and name everything that is wrong with it"},
     {"test", cli_test, "try sampling rules on sample traces"},
+    {"plan", cli_plan, "tell what other rules and budgets would keep, and what it costs"},
     {"options", cli_options, "list every option with its default and meaning"},
     {"send", cli_send, "send sample traces to a relay or a backend"},
     {"status", cli_status, "show what a running relay is doing"},

@@ -11,6 +11,8 @@
 #include "pipeline/sampler.h"
 #include "receivers/room.h"
 #include "relay/pending.h"
+#include "relay/recent.h"
+#include "relay/recorder.h"
 #include "relay/room.h"
 #include "relay/view.h"
 #include "storage/outbox.h"
@@ -32,7 +34,8 @@ enum mail_kind {
 	MAIL_SEALED,   /* spill -> export: struct box_note */
 	MAIL_TRIM,     /* store -> spill: struct box_note */
 	MAIL_RESEND,   /* main -> export: struct box_note */
-	MAIL_CLEAR     /* main -> export: struct box_note */
+	MAIL_CLEAR,    /* main -> export: struct box_note */
+	MAIL_RECORD    /* judge -> spill -> judge: struct record_note */
 };
 
 struct accepted {
@@ -128,6 +131,7 @@ struct judge {
 	struct store_reader *reader;
 	struct otlp_pick *pick;
 	struct pending pending;
+	struct recorder recorder;
 	struct buf rulebook;
 	struct ev_timer tick;
 	bool ruling_out; /* one waits for its commit */
@@ -147,6 +151,7 @@ struct spillway {
 		struct mail *first, *last; /* spills that are appended and not yet committed */
 		_Atomic uint64_t bytes;    /* on disk, for the admin page */
 	} boxes[CONF_MAX_EXPORTERS][PLACES];
+	struct recent recent; /* traffic, for `spanrelay plan` */
 };
 
 /* Hands what is kept to every exporter. */
@@ -189,6 +194,7 @@ int archive_open(struct archive *a, struct relay *relay); /* opens and recovers 
 void archive_tell_held(struct archive *a); /* once all rooms are open: of the blocks there were */
 void archive_close(struct archive *a);
 int judge_open(struct judge *j, struct relay *relay); /* after the archive */
+void judge_record(struct judge *j);                   /* before it is started, after the spillway */
 void judge_close(struct judge *j);
 int spillway_open(struct spillway *s, struct relay *relay); /* after the archive */
 void spillway_close(struct spillway *s);

@@ -97,6 +97,10 @@ static void on_mail(void *ctx, struct mail *m)
 	case MAIL_SPILL:
 		on_spill(s, container_of(m, struct spill, mail));
 		break;
+	case MAIL_RECORD:
+		recent_put(&s->recent, container_of(m, struct record_note, mail));
+		room_answer(&s->relay->judge.room, m);
+		break;
 	case MAIL_SEAL:
 		on_seal(s, container_of(m, struct box_note, mail));
 		break;
@@ -171,6 +175,9 @@ int spillway_open(struct spillway *s, struct relay *relay)
 		if (rc == 0)
 			rc = open_box(s, i, PLACE_QUARANTINE, &ledger.exporter[i]);
 	}
+	if (rc == 0 && relay->judges && relay->conf->sampling.recent_bytes != 0)
+		recent_open(&s->recent, relay->conf->data_dir, relay->conf->sampling.recent_bytes,
+			    &relay->metrics);
 	return rc == 0 ? settle(relay->archive.store) : rc;
 }
 
@@ -180,5 +187,6 @@ void spillway_close(struct spillway *s)
 	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
 		for (int box = PLACE_OUTBOX; box < PLACES; box++)
 			box_close(s->boxes[i][box].box);
+	recent_close(&s->recent);
 	room_finish(&s->room);
 }

@@ -278,6 +278,8 @@ static int open_rooms(struct worker *w)
 	if (rc == 0)
 		rc = spillway_open(&relay->spillway, relay);
 	if (rc == 0)
+		judge_record(&relay->judge);
+	if (rc == 0)
 		rc = export_open(&relay->export, relay);
 	relay->n_intakes = (unsigned)relay->conf->intake_threads;
 	while (rc == 0 && w->intakes_open < relay->n_intakes)

@@ -221,10 +221,10 @@ static int list_files(const char *dir, struct files *f)
 
 /* A segment in the making has a lock file, and whoever writes to it minds readers that use it too.
  */
-static int open_segment(const struct survey *s, struct segment *g)
+static int open_segment(bool is_live, struct segment *g)
 {
 	struct audit a;
-	if (survey_is_live(s) && segment_is_in_the_making(g))
+	if (is_live && segment_is_in_the_making(g))
 		return segment_open_beside(g);
 	if (access(g->path, F_OK) != 0)
 		return -errno;
@@ -308,7 +308,7 @@ static int each_segment(struct survey *s, const char *dir, const struct files *f
 			continue;
 		int rc = segment_name(&g, dir, f->first[i]);
 		if (rc == 0)
-			rc = open_segment(s, &g);
+			rc = open_segment(survey_is_live(s), &g);
 		if (rc == -ENOENT) {
 			w->drained = true;
 			w->at = end != UINT64_MAX ? end : w->at;
@@ -366,4 +366,67 @@ int survey_each_pending(struct survey *s, int (*on_item)(void *ctx, const struct
 {
 	struct cursor from = {.block_id = s->state.first[TREE_PENDING]};
 	return each_block(s, STAGE_PENDING, from, on_item, ctx);
+}
+
+/* ---- a box without an exporter ---- */
+
+struct lone_walk {
+	int (*on_parcel)(void *ctx, const struct parcel *p);
+	void *ctx;
+	uint64_t *damaged;
+};
+
+static int each_whole(struct segment *g, const struct lone_walk *w)
+{
+	struct slice bytes;
+	struct parcel p;
+	uint64_t key = 1;
+	int rc = 0, found = 0;
+	for (; rc == 0 && (found = segment_at_least(g, &key, &bytes)) == 0; key++) {
+		if (parcel_open(&p, bytes, key) == 0)
+			rc = w->on_parcel(w->ctx, &p);
+		else
+			++*w->damaged;
+	}
+	if (found == SEGMENT_BAD)
+		++*w->damaged;
+	return rc != 0 || found >= 0 ? rc : found;
+}
+
+static int each_lone(const char *dir, bool is_live, const struct files *f, struct lone_walk *w)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < f->n; i++) {
+		struct segment g = {.env = NULL};
+		rc = segment_name(&g, dir, f->first[i]);
+		if (rc == 0)
+			rc = open_segment(is_live, &g);
+		if (rc == 0)
+			rc = each_whole(&g, w);
+		else if (rc == SEGMENT_BAD || rc == -ENOENT) { /* the newest go on meanwhile */
+			*w->damaged += rc == SEGMENT_BAD;
+			rc = 0;
+		}
+		segment_close(&g);
+	}
+	return rc;
+}
+
+int survey_box(const char *data_dir, const char *dir,
+	       int (*on_parcel)(void *ctx, const struct parcel *p), void *ctx, uint64_t *damaged)
+{
+	struct lone_walk w = {on_parcel, ctx, damaged};
+	struct files f = {.first = NULL};
+	struct store_lock *lock = NULL;
+	*damaged = 0;
+	int rc = list_files(dir, &f);
+	if (rc == 0 && f.n == 0)
+		rc = SURVEY_NONE;
+	if (rc == 0 && data_dir != NULL)
+		rc = store_lock_open_to_look(&lock, data_dir);
+	if (rc == 0 || rc == STORE_LOCKED)
+		rc = each_lone(dir, rc == STORE_LOCKED, &f, &w);
+	store_lock_close(lock);
+	free(f.first);
+	return rc;
 }

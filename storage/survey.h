@@ -44,4 +44,11 @@ int survey_each(struct survey *s, unsigned exporter, enum place place,
 int survey_each_pending(struct survey *s, int (*on_item)(void *ctx, const struct survey_item *item),
 			void *ctx);
 
+/* The parcels of a box that belongs to no exporter, oldest first: the folder `dir`, of a relay that
+ * may be at work on `data_dir` (NULL: on a copy none is). Files that cannot be read and parcels
+ * that are damaged are passed over, and counted in *damaged. SURVEY_NONE: there is no such folder,
+ * or nothing in it; otherwise as survey_each(). */
+int survey_box(const char *data_dir, const char *dir,
+	       int (*on_parcel)(void *ctx, const struct parcel *p), void *ctx, uint64_t *damaged);
+
 #endif
