@@ -25,17 +25,23 @@ void pool_finish(struct pool *p)
 	*p = (struct pool){0};
 }
 
+void *huge_alloc(size_t bytes)
+{
+	size_t align = bytes < HUGE_PAGE ? CACHE_LINE : HUGE_PAGE;
+	void *p = aligned_alloc(align, (bytes + align - 1) & ~(align - 1));
+	if (p != NULL && align == HUGE_PAGE)
+		madvise(p, bytes, MADV_HUGEPAGE); /* only a wish */
+	return p;
+}
+
 /* A pool with many blocks is read all over the place: huge pages save it half of its misses. The
  * first block does without, so that a small relay stays small. */
 static uint8_t *new_block(const struct pool *p)
 {
 	size_t bytes = (size_t)p->stride << p->bits;
-	if (p->n_blocks == 0)
-		return malloc(bytes);
-	uint8_t *block = aligned_alloc(HUGE_PAGE, (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
-	if (block != NULL)
-		madvise(block, bytes, MADV_HUGEPAGE); /* only a wish */
-	return block;
+	if (p->n_blocks != 0)
+		return huge_alloc(bytes);
+	return aligned_alloc(CACHE_LINE, (bytes + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
 }
 
 static bool add_block(struct pool *p)

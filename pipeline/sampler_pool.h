@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { POOL_AHEAD = 16 };
+enum { CACHE_LINE = 64 };
 
 struct pool {
 	uint8_t **blocks;
@@ -22,6 +22,10 @@ struct pool {
 	uint32_t *free; /* those given back, fresh - used of them; room for all that there are */
 	uint32_t most_free;
 };
+
+/* Not cleared; free() gives it back. From 2 MB on of huge pages, if the system has some. NULL: no
+ * memory. */
+void *huge_alloc(size_t bytes);
 
 void pool_init(struct pool *p, size_t stride);
 void pool_finish(struct pool *p);
@@ -40,15 +44,31 @@ static inline void fetch_line(const void *p)
 	__asm__ volatile("" : : "r"(p));
 }
 
+/* Things lie side by side, so one may reach into a second line. */
+static inline void fetch_all(const void *p, size_t bytes)
+{
+	fetch_line(p);
+	if (bytes > CACHE_LINE)
+		fetch_line((const uint8_t *)p + CACHE_LINE);
+	fetch_line((const uint8_t *)p + bytes - 1);
+}
+
 /* There must be room. Not cleared. */
 static inline uint32_t pool_take(struct pool *p)
 {
 	uint32_t n_free = p->fresh - p->used++;
-	if (n_free == 0)
-		return p->fresh++;
-	if (n_free > POOL_AHEAD)
-		fetch_line(pool_at(p, p->free[n_free - POOL_AHEAD]));
-	return p->free[n_free - 1];
+	return n_free == 0 ? p->fresh++ : p->free[n_free - 1];
+}
+
+/* Whether one that was given back is taken after `ahead` others: it should be fetched. Fresh ones
+ * follow each other in memory. */
+static inline bool pool_soon(const struct pool *p, uint32_t ahead, uint32_t *i)
+{
+	uint32_t n_free = p->fresh - p->used;
+	if (n_free <= ahead)
+		return false;
+	*i = p->free[n_free - 1 - ahead];
+	return true;
 }
 
 static inline void pool_give(struct pool *p, uint32_t i)

@@ -2,7 +2,9 @@
  * pipeline/sampler_table.h - from the hash of a trace id to the number of what is known of it: open
  * addressing, 8 bytes a slot. Cut into 256 parts by the hash, each of which grows by itself, by
  * half, from its slots alone: with a million entries that is 20 microseconds now and then, and 10
- * to 15 bytes an entry. The sampler's own. */
+ * to 15 bytes an entry. Parts of one size lie in one region, of huge pages when it is large: a
+ * lookup is a miss of the cache, and should not be one of the page table as well. While parts move
+ * on to the next region, for 65,536 additions at most, there are two. The sampler's own. */
 #ifndef PIPELINE_SAMPLER_TABLE_H
 #define PIPELINE_SAMPLER_TABLE_H
 
@@ -12,7 +14,7 @@
 
 #include "pipeline/sampler_pool.h"
 
-enum { TABLE_PARTS = 256 };
+enum { TABLE_PARTS = 256, TABLE_LEVELS = 36 /* a part of 23 million slots */ };
 
 struct table_slot {
 	uint32_t tag;  /* of the hash, the low half */
@@ -22,10 +24,18 @@ struct table_part {
 	struct table_slot *slots;
 	uint32_t cap, used;
 	uint32_t promised; /* used + promised < cap */
+	uint32_t level;
+};
+struct table_region {
+	struct table_slot *slots; /* of all parts, in order; NULL: none has that size */
+	uint32_t parts;           /* that are here */
 };
 struct table {
 	struct table_part parts[TABLE_PARTS];
-	bool promised; /* any */
+	struct table_region regions[TABLE_LEVELS];
+	uint32_t top;        /* the highest level of a part */
+	uint32_t adds, next; /* parts that are to follow it */
+	bool promised;       /* any */
 };
 
 bool table_init(struct table *t); /* false: no memory */
