@@ -2,6 +2,7 @@
  * A sampler's beginning and end, and what people are told of it. */
 #include "pipeline/sampler.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -87,6 +88,7 @@ int sampler_create(struct sampler **out, const struct sampler_options *o)
 			(size_t)p->n_fields * KEY_VALUES * sizeof(uint32_t);
 	pool_init(&s->traces, stride);
 	pool_init(&s->spans, sizeof(struct span_ref));
+	assert(s->spans.bits == SPAN_BITS);
 	s->trace_cost = (uint32_t)stride + SLOT_COST;
 	s->room_blocks = LEAST_BLOCKS;
 	s->blocks = calloc(s->room_blocks, sizeof(*s->blocks));

@@ -11,7 +11,9 @@ enum {
 	VICTIMS = 64,       /* of so many of the oldest the larger half goes first */
 	CALM_PERCENT = 75,  /* of memory, below which stress may end */
 	NEED_GAP_MS = 1000, /* need that is back within that time was never gone */
-	CHOSEN_MOST = DECISIONS_MOST / 2
+	CHOSEN_MOST = DECISIONS_MOST / 2,
+	RESERVE = 256, /* decisions at once */
+	AHEAD = 4      /* traces that are fetched before one is looked at */
 };
 
 struct choosing {
@@ -20,6 +22,7 @@ struct choosing {
 	struct choice *out;
 	uint64_t bytes, max_bytes; /* of what is kept; what a budget decides on has as much again */
 	uint64_t freed;
+	size_t reserved; /* decisions there is room for */
 	bool full, failed;
 };
 
@@ -73,12 +76,18 @@ static bool push(struct judgement **list, size_t *n, size_t *room, const struct 
 }
 
 /* Room for all that one more decision may need. */
-static bool room_for(struct sampler *s, const struct choice *c, const struct trace *t)
+static bool room_for(struct choosing *x, const struct trace *t)
 {
+	struct sampler *s = x->s;
+	const struct choice *c = x->out;
 	size_t n = s->n_chosen + c->brought + 1;
-	return sampler_room(&s->picks, &s->room_picks, c->picks + t->spans, sizeof(*s->picks)) &&
-	       sampler_room(&s->decisions, &s->room_decisions, n, sizeof(*s->decisions)) &&
-	       records_reserve(&s->records, n) &&
+	if (n > x->reserved) {
+		if (!sampler_room(&s->decisions, &s->room_decisions, n, sizeof(*s->decisions)) ||
+		    !records_reserve(&s->records, n + RESERVE))
+			return false;
+		x->reserved = s->room_decisions < n + RESERVE ? s->room_decisions : n + RESERVE;
+	}
+	return picks_room(s, c->picks + t->spans) &&
 	       records_promise(&s->records, sampler_hash(s, t->id));
 }
 
@@ -89,7 +98,7 @@ static bool choose_plain(struct choosing *x, const struct judgement *j, const st
 	x->full = is_kept && x->bytes != 0 && x->bytes + trace_bytes(t) > x->max_bytes;
 	if (x->full)
 		return false;
-	x->failed = !room_for(s, x->out, t) || !push(&s->chosen, &s->n_chosen, &s->room_chosen, j);
+	x->failed = !room_for(x, t) || !push(&s->chosen, &s->n_chosen, &s->room_chosen, j);
 	if (x->failed)
 		return false;
 	x->bytes += is_kept ? trace_bytes(t) : 0;
@@ -105,7 +114,7 @@ static bool choose_budgeted(struct choosing *x, struct judgement *j, const struc
 	x->full = s->policy->dry_run && x->bytes != 0 && x->bytes + trace_bytes(t) > x->max_bytes;
 	x->failed =
 	    !x->full &&
-	    (!room_for(s, x->out, t) ||
+	    (!room_for(x, t) ||
 	     !sampler_room(&s->chosen, &s->room_chosen, s->n_chosen + 1, sizeof(*s->chosen)) ||
 	     !sampler_room(&s->waiting, &s->room_waiting, s->n_waiting + 1, sizeof(*s->waiting)));
 	if (x->full || x->failed)
@@ -120,15 +129,6 @@ static bool choose_budgeted(struct choosing *x, struct judgement *j, const struc
 	return choose_plain(x, j, t);
 }
 
-/* What settling it will touch. */
-static void fetch(const struct sampler *s, const struct trace *t, bool is_kept)
-{
-	uint64_t hash = sampler_hash(s, t->id);
-	fetch_line(span_at(s, t->newest - 1));
-	table_prefetch(&s->table, hash);
-	table_prefetch(is_kept ? &s->records.kept_table : &s->records.dropped_table, hash);
-}
-
 static bool choose(struct choosing *x, uint32_t number, enum decision_trigger trigger)
 {
 	struct sampler *s = x->s;
@@ -141,7 +141,6 @@ static bool choose(struct choosing *x, uint32_t number, enum decision_trigger tr
 	j.trigger = (uint8_t)trigger;
 	if (!(j.budgeted ? choose_budgeted(x, &j, t) : choose_plain(x, &j, t)))
 		return false;
-	fetch(s, t, j.verdict == VERDICT_KEPT || s->policy->dry_run);
 	trace_unlist(s, number);
 	x->freed += s->trace_cost + (uint64_t)t->spans * sizeof(struct span_ref);
 	return true;
@@ -149,24 +148,38 @@ static bool choose(struct choosing *x, uint32_t number, enum decision_trigger tr
 
 /* ---- those that are due ---- */
 
+/* Gives 1 + the number of the one after `i`; 0 for 0. */
+static uint32_t fetch_next(const struct sampler *s, uint32_t i)
+{
+	if (i == 0)
+		return 0;
+	uint32_t next = trace_at(s, i - 1)->next;
+	if (next != 0)
+		trace_prefetch(trace_at(s, next - 1));
+	return next;
+}
+
 static void choose_due(struct choosing *x)
 {
 	struct sampler *s = x->s;
 	static const enum decision_trigger trigger[LISTS] = {
 	    [LIST_ROOT] = TRIGGER_ROOT, [LIST_WAIT] = TRIGGER_WAIT};
-	for (int list = LIST_READY; list < LISTS; list++)
+	for (int list = LIST_READY; list < LISTS; list++) {
+		uint32_t ahead = s->lists[list].head;
+		for (int i = 0; i < AHEAD; i++)
+			ahead = fetch_next(s, ahead);
 		while (s->lists[list].head != 0) {
 			uint32_t number = s->lists[list].head - 1;
 			const struct trace *t = trace_at(s, number);
 			if (list != LIST_READY && !is_due(t->due_ms, x->now.mono_ms))
 				break;
-			if (t->next != 0)
-				trace_prefetch(trace_at(s, t->next - 1));
+			ahead = fetch_next(s, ahead);
 			uint8_t why =
 			    list == LIST_READY ? trace_trigger(t) : (uint8_t)trigger[list];
 			if (!choose(x, number, (enum decision_trigger)why))
 				return;
 		}
+	}
 }
 
 /* ---- those that are not ---- */
@@ -247,8 +260,7 @@ static bool bring(struct choosing *x, uint64_t *bytes)
 	if (x->out->brought >= CHOSEN_MOST ||
 	    (*bytes != 0 && *bytes + trace_bytes(t) > x->max_bytes))
 		return false;
-	x->failed =
-	    !room_for(s, x->out, t) || !sampler_room(&s->candidates, &s->room_candidates,
+	x->failed = !room_for(x, t) || !sampler_room(&s->candidates, &s->room_candidates,
 						     x->out->brought + 1, sizeof(*s->candidates));
 	if (x->failed)
 		return false;

@@ -7,7 +7,8 @@
 #include "base/log.h"
 #include "pipeline/sampler_state.h"
 
-enum { TRACES_AT_ONCE = 32, FETCH_DEPTH = 64 };
+/* Traces: a chase takes a step for each. */
+enum { SPANS_AHEAD = 20, TRACE_AHEAD = 32 };
 
 /* ---- one trace ---- */
 
@@ -21,36 +22,30 @@ static uint32_t spans_over(struct sampler *s, const struct judgement *j)
 		   : 0;
 }
 
-static void settle_span(struct sampler *s, const struct span_ref *ref, enum verdict verdict,
-			uint32_t place)
-{
-	struct held *b = block_at(s, ref->block);
-	b->undecided--;
-	s->spans_done[verdict]++;
-	s->bytes_done[verdict] += ref->bytes;
-	if (verdict == VERDICT_KEPT)
-		s->picks[s->n_picks++] =
-		    (struct pick){.block_id = b->id, .number = ref->number, .decision = place};
-}
-
 static void settle_spans(struct sampler *s, const struct judgement *j, enum verdict verdict)
 {
 	struct trace *t = trace_at(s, j->trace);
-	uint32_t over = spans_over(s, j), place = (uint32_t)s->n_decisions;
-	while (t->newest != 0) {
-		uint32_t span = t->newest - 1;
-		const struct span_ref *ref = span_at(s, span);
+	uint32_t over = spans_over(s, j), place = (uint32_t)s->n_decisions, next;
+	for (uint32_t i = t->newest; i != 0; i = next) {
+		const struct span_ref *ref = span_at(s, i - 1);
+		struct held *b = block_at(s, ref->block);
 		enum verdict v = verdict;
-		t->newest = ref->next;
 		if (ref->number & SPAN_DUPLICATE) {
 			v = VERDICT_DUPLICATE;
 		} else if (over != 0) {
 			v = VERDICT_LATE_OVER;
 			over--;
 		}
-		settle_span(s, ref, v, place);
-		pool_give(&s->spans, span);
+		b->undecided--;
+		s->spans_done[v]++;
+		s->bytes_done[v] += ref->bytes;
+		if (v == VERDICT_KEPT)
+			s->picks[s->n_picks++] = (struct pick){
+			    .block_id = b->id, .number = ref->number, .decision = place};
+		next = ref->next;
+		pool_give(&s->spans, i - 1);
 	}
+	t->newest = 0;
 }
 
 static void count(struct sampler *s, const struct judgement *j, uint32_t spans)
@@ -65,28 +60,34 @@ static void count(struct sampler *s, const struct judgement *j, uint32_t spans)
 		judge_count(s, j);
 }
 
-/* Spans of a trace lie anywhere, each known by the one after it. Those of many traces are fetched
- * side by side. */
-static void fetch_spans(const struct sampler *s, const struct judgement *list, size_t n)
+/* What settling the i-th of n will touch: first the trace, some time later its spans and its places
+ * in the tables. */
+static void look_ahead(const struct sampler *s, const struct judgement *list, size_t i, size_t n,
+		       struct chase *c)
 {
-	uint32_t at[TRACES_AT_ONCE];
-	bool more = true;
-	n = n < TRACES_AT_ONCE ? n : TRACES_AT_ONCE;
-	for (size_t i = 0; i < n; i++)
-		at[i] = trace_at(s, list[i].trace)->newest;
-	for (int depth = 0; depth < FETCH_DEPTH && more; depth++) {
-		more = false;
-		for (size_t i = 0; i < n; i++) {
-			if (at[i] == 0)
-				continue;
-			const struct span_ref *ref = span_at(s, at[i] - 1);
-			fetch_line(block_at(s, ref->block));
-			at[i] = ref->next;
-			more = true;
-			if (at[i] != 0)
-				fetch_line(span_at(s, at[i] - 1));
-		}
-	}
+	if (i + TRACE_AHEAD < n)
+		trace_prefetch(trace_at(s, list[i + TRACE_AHEAD].trace));
+	chase_step(s, c);
+	if (i + SPANS_AHEAD >= n)
+		return;
+	const struct judgement *j = &list[i + SPANS_AHEAD];
+	const struct trace *t = trace_at(s, j->trace);
+	uint64_t hash = sampler_hash(s, t->id);
+	bool is_kept = j->verdict == VERDICT_KEPT || s->policy->dry_run;
+	chase_begin(s, c, t->newest);
+	table_prefetch(&s->table, hash);
+	table_prefetch(is_kept ? &s->records.kept_table : &s->records.dropped_table, hash);
+}
+
+/* Before the first of n: what look_ahead() would have fetched before. */
+static struct chase look_at_first(const struct sampler *s, const struct judgement *list, size_t n)
+{
+	struct chase c = {.n = 0};
+	for (size_t i = 0; i < SPANS_AHEAD && i < n; i++)
+		chase_begin(s, &c, trace_at(s, list[i].trace)->newest);
+	for (int i = 0; i < SPANS_AHEAD; i++)
+		chase_step(s, &c);
+	return c;
 }
 
 static void settle(struct sampler *s, const struct judgement *j, struct sampler_now now)
@@ -145,10 +146,10 @@ static void run_budget(struct sampler *s, size_t brought, struct sampler_now now
 		make_candidate(s, &s->waiting[i], &s->candidates[i]);
 	budget_tick(s->budget, (struct budget_now){now.mono_ms, now.unix_ms}, s->candidates,
 		    brought);
+	struct chase c = look_at_first(s, s->waiting, brought);
 	for (size_t i = 0; i < brought; i++) {
 		struct judgement *j = &s->waiting[i];
-		if (i % TRACES_AT_ONCE == 0)
-			fetch_spans(s, j, brought - i);
+		look_ahead(s, s->waiting, i, brought, &c);
 		if (s->candidates[i].verdict == BUDGET_WAIT) {
 			s->waiting[left++] = *j;
 			continue;
@@ -181,14 +182,6 @@ static uint64_t release_blocks(struct sampler *s)
 	return s->newest_id != 0 ? s->newest_id + 1 : 0;
 }
 
-static int by_place(const void *a, const void *b)
-{
-	const struct pick *x = a, *y = b;
-	if (x->block_id != y->block_id)
-		return x->block_id < y->block_id ? -1 : 1;
-	return x->number < y->number ? -1 : 1;
-}
-
 static bool has_changed(const struct sampler *s, uint64_t first_held)
 {
 	bool spans = false;
@@ -200,9 +193,7 @@ static bool has_changed(const struct sampler *s, uint64_t first_held)
 static void write_ruling(struct sampler *s, uint64_t number, uint64_t position, struct ruling *out)
 {
 	const struct records *r = &s->records;
-	if (s->n_picks > 1)
-		qsort(s->picks, s->n_picks, sizeof(*s->picks), by_place);
-	*out = (struct ruling){.picks = s->picks,
+	*out = (struct ruling){.picks = picks_sort(s),
 			       .n_picks = s->n_picks,
 			       .decisions = s->decisions,
 			       .n_decisions = s->n_decisions,
@@ -235,9 +226,9 @@ int sampler_decide(struct sampler *s, size_t max_bytes, uint64_t number, struct 
 	late_settle(s);
 	records_begin(&s->records, number, position, (int64_t)now.mono_ms);
 	run_budget(s, choice.brought, now);
+	struct chase c = look_at_first(s, s->chosen, s->n_chosen);
 	for (size_t i = 0; i < s->n_chosen; i++) {
-		if (i % TRACES_AT_ONCE == 0)
-			fetch_spans(s, &s->chosen[i], s->n_chosen - i);
+		look_ahead(s, s->chosen, i, s->n_chosen, &c);
 		settle(s, &s->chosen[i], now);
 	}
 	records_end(&s->records);

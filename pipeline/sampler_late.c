@@ -29,7 +29,7 @@ static bool group(struct sampler *s)
 
 int late_reserve(struct sampler *s)
 {
-	if (group(s) && sampler_room(&s->picks, &s->room_picks, s->n_late, sizeof(*s->picks)) &&
+	if (group(s) && picks_room(s, s->n_late) &&
 	    sampler_room(&s->late_decisions, &s->room_late_decisions, s->n_groups,
 			 sizeof(*s->late_decisions)))
 		return 0;

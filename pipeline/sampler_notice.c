@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "pipeline/sampler_state.h"
 
-enum { AHEAD = 8 };
+enum { AT_ONCE = 64, CHASE_EVERY = 8 };
 
 /* ---- blocks ---- */
 
@@ -66,39 +66,60 @@ static bool reserve(struct sampler *s, size_t n)
 	       pool_reserve(&s->traces, n) && pool_reserve(&s->spans, n);
 }
 
+/* Fetches what finding the places of notices [from, to) will touch: slots of the table, then what
+ * they lead to, then the slots of records for those that lead nowhere. Short loops, one of them
+ * after the other: a fetch whose page is not known holds up what comes after it, so there should be
+ * many of them close together. */
 static void look_ahead(struct sampler *s, const struct notices *all, uint32_t from, uint32_t to)
 {
+	uint32_t unseen[AT_ONCE], n = 0;
 	for (uint32_t i = from; i < to; i++) {
 		s->hashes[i] = sampler_hash(s, notice_at(all, i)->trace_id);
 		table_prefetch(&s->table, s->hashes[i]);
 	}
 	for (uint32_t i = from; i < to; i++) {
 		struct table_walk w = table_walk(&s->table, s->hashes[i]);
-		uint32_t number;
-		if (table_next(&w, &number)) {
-			trace_prefetch(trace_at(s, number));
-			continue;
+		struct place *p = &s->places[i];
+		p->trace = NULL;
+		if (table_next(&w, &p->number)) {
+			p->trace = trace_at(s, p->number);
+			trace_prefetch(p->trace);
+		} else {
+			unseen[n++] = i;
 		}
-		table_prefetch(&s->records.kept_table, s->hashes[i]);
-		table_prefetch(&s->records.dropped_table, s->hashes[i]);
 	}
+	for (uint32_t i = 0; i < n; i++) {
+		table_prefetch(&s->records.kept_table, s->hashes[unseen[i]]);
+		table_prefetch(&s->records.dropped_table, s->hashes[unseen[i]]);
+	}
+}
+
+/* Where look_ahead() has seen nothing, or another trace of the same tag. */
+static bool find_elsewhere(struct sampler *s, const struct notice *n, uint64_t hash,
+			   struct place *p)
+{
+	bool is_done = s->newest_id <= s->restored;
+	if (!trace_find(s, n->trace_id, hash, &p->number)) {
+		if (records_find_kept(&s->records, n->trace_id, hash, &p->number)) {
+			p->kind = is_done ? PLACE_DONE : PLACE_KEPT;
+			return true;
+		}
+		if (records_find_dropped(&s->records, hash, &p->number)) {
+			p->kind = is_done ? PLACE_DONE : PLACE_DROPPED;
+			return true;
+		}
+		if (!trace_add(s, n->trace_id, hash, &p->number))
+			return false;
+	}
+	p->trace = trace_at(s, p->number);
+	return true;
 }
 
 static bool find_place(struct sampler *s, const struct notice *n, uint64_t hash, struct place *p)
 {
-	bool is_done = s->newest_id <= s->restored;
 	p->kind = PLACE_TRACE;
-	if (trace_find(s, n->trace_id, hash, &p->number))
-		return true;
-	if (records_find_kept(&s->records, n->trace_id, hash, &p->number)) {
-		p->kind = is_done ? PLACE_DONE : PLACE_KEPT;
-		return true;
-	}
-	if (records_find_dropped(&s->records, hash, &p->number)) {
-		p->kind = is_done ? PLACE_DONE : PLACE_DROPPED;
-		return true;
-	}
-	return trace_add(s, n->trace_id, hash, &p->number);
+	return (p->trace != NULL && memcmp(p->trace->id, n->trace_id, 16) == 0) ||
+	       find_elsewhere(s, n, hash, p);
 }
 
 /* Those of the first n places that were made for them. */
@@ -106,23 +127,35 @@ static void take_back(struct sampler *s, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		struct place *p = &s->places[i];
-		if (p->kind != PLACE_TRACE || trace_at(s, p->number)->spans != 0)
+		if (p->kind != PLACE_TRACE || p->trace->spans != 0)
 			continue;
 		trace_remove(s, p->number);
-		trace_at(s, p->number)->spans = UINT32_MAX; /* it may be here twice */
+		p->trace->spans = UINT32_MAX; /* it may be here twice */
 	}
 }
 
-static bool find_places(struct sampler *s, const struct notices *all)
+/* A span that the filter of its trace cannot tell from the others will be compared with each. */
+static void chase_others(struct sampler *s, struct chase *c, const struct place *p,
+			 const struct notice *n)
 {
-	for (uint32_t from = 0; from < all->n; from += NOTICES_AT_ONCE) {
-		uint32_t to = all->n - from < NOTICES_AT_ONCE ? all->n : from + NOTICES_AT_ONCE;
+	if (p->kind == PLACE_TRACE && trace_may_have(p->trace, n->identity))
+		chase_begin(s, c, p->trace->newest);
+}
+
+static bool find_places(struct sampler *s, const struct notices *all, struct chase *c)
+{
+	for (uint32_t from = 0; from < all->n; from += AT_ONCE) {
+		uint32_t to = all->n - from < AT_ONCE ? all->n : from + AT_ONCE;
 		look_ahead(s, all, from, to);
-		for (uint32_t i = from; i < to; i++)
+		for (uint32_t i = from; i < to; i++) {
 			if (!find_place(s, notice_at(all, i), s->hashes[i], &s->places[i])) {
 				take_back(s, i);
 				return false;
 			}
+			chase_others(s, c, &s->places[i], notice_at(all, i));
+			if (i % CHASE_EVERY == 0)
+				chase_step(s, c);
+		}
 	}
 	return true;
 }
@@ -168,25 +201,30 @@ static void first_root(struct sampler *s, uint32_t number, const struct held *b,
 	trace_enlist(s, number, LIST_ROOT);
 }
 
-static void add_span(struct sampler *s, uint32_t number, const struct notice *n, uint32_t place,
-		     struct sampler_now now)
+/* false: it was there already. */
+static bool link_span(struct sampler *s, struct trace *t, const struct notice *n, uint32_t block,
+		      uint32_t place)
 {
-	struct trace *t = trace_at(s, number);
-	struct held *b = block_at(s, s->first_seq + s->n_blocks - 1);
 	uint32_t span = pool_take(&s->spans);
 	struct span_ref *ref = span_at(s, span);
-	*ref = (struct span_ref){.next = t->newest,
-				 .block = s->first_seq + s->n_blocks - 1,
-				 .number = place,
-				 .bytes = n->bytes,
-				 .identity = n->identity};
-	b->undecided++;
-	if (trace_has_span(s, t, span)) {
-		ref->number |= SPAN_DUPLICATE;
-		t->newest = span + 1;
-		return;
-	}
+	ref->next = t->newest;
+	ref->block = block;
+	ref->bytes = n->bytes;
+	ref->identity = n->identity;
+	bool is_new = trace_takes(s, t, span, n->identity);
+	ref->number = is_new ? place : place | SPAN_DUPLICATE;
 	t->newest = span + 1;
+	return is_new;
+}
+
+static void add_span(struct sampler *s, const struct place *p, const struct notice *n,
+		     uint32_t place, struct held *b, struct sampler_now now)
+{
+	struct trace *t = p->trace;
+	uint32_t number = p->number;
+	b->undecided++;
+	if (!link_span(s, t, n, s->first_seq + s->n_blocks - 1, place))
+		return;
 	bool had_root = t->th_flags & TRACE_ROOT, is_first = t->spans == 0;
 	bool is_news = trace_learn(s, t, n) || is_first || s->by_counts;
 	if (is_first)
@@ -212,20 +250,33 @@ static void add_late(struct sampler *s, uint32_t record, const struct notice *n,
 	s->n_late++;
 }
 
+/* Those that the next spans will be. */
+static void fetch_free(const struct sampler *s)
+{
+	uint32_t number;
+	for (uint32_t i = 0; i < AT_ONCE && pool_soon(&s->spans, i, &number); i++)
+		fetch_all(span_at(s, number), sizeof(struct span_ref));
+}
+
 int sampler_notice(struct sampler *s, const struct notices *all, struct sampler_now now)
 {
 	assert(s->open && all->block_id == s->newest_id);
 	s->now_ms = now.mono_ms;
-	if (!reserve(s, all->n) || !find_places(s, all))
+	struct held *b = block_at(s, s->first_seq + s->n_blocks - 1);
+	struct chase c;
+	c.n = 0; /* the rest is set as it is used */
+	if (!reserve(s, all->n) || !find_places(s, all, &c))
 		return fail(-ENOMEM, "sampler: no memory for the spans of a request");
 	for (uint32_t i = 0; i < all->n; i++) {
 		const struct notice *n = notice_at(all, i);
 		const struct place *p = &s->places[i];
-		if (i + AHEAD < all->n && p[AHEAD].kind == PLACE_TRACE)
-			trace_prefetch(trace_at(s, p[AHEAD].number));
+		if (i % AT_ONCE == 0)
+			fetch_free(s);
+		if (i % CHASE_EVERY == 0)
+			chase_step(s, &c);
 		switch (p->kind) {
 		case PLACE_TRACE:
-			add_span(s, p->number, n, all->first + i, now);
+			add_span(s, p, n, all->first + i, b, now);
 			break;
 		case PLACE_KEPT:
 			add_late(s, p->number, n, all->first + i);
@@ -240,6 +291,6 @@ int sampler_notice(struct sampler *s, const struct notices *all, struct sampler_
 			break;
 		}
 	}
-	block_at(s, s->first_seq + s->n_blocks - 1)->noticed += all->n;
+	b->noticed += all->n;
 	return 0;
 }

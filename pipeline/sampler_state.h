@@ -17,7 +17,6 @@ enum {
 	FILTER_SPANS = 16, /* traces with more distinct spans have a set of them */
 	SET_LEAST = 32,
 	DECISIONS_MOST = 32768, /* of one ruling: a chapter of 4 MB */
-	NOTICES_AT_ONCE = 128,
 	TICK_MS = 100,
 	STRESS_MS = 10000 /* of need before stress, and of calm after it */
 };
@@ -25,6 +24,7 @@ enum {
 /* ---- undecided ---- */
 
 #define SPAN_DUPLICATE 0x80000000u
+enum { SPAN_BITS = 18 }; /* of their pool */
 struct span_ref {
 	uint32_t next;   /* 1 + the one that came before it; 0 ends */
 	uint32_t block;  /* held.seq */
@@ -149,6 +149,7 @@ struct late_group {
 /* Where a notice belongs, found before anything is changed. */
 enum place_kind { PLACE_TRACE, PLACE_KEPT, PLACE_DROPPED, PLACE_DONE };
 struct place {
+	struct trace *trace; /* of PLACE_TRACE; before that, the one it may be, or NULL */
 	uint32_t number;
 	enum place_kind kind;
 };
@@ -195,7 +196,7 @@ struct sampler {
 	size_t n_chosen, n_waiting, room_chosen, room_waiting, room_candidates;
 
 	/* The last ruling's. */
-	struct pick *picks;
+	struct pick *picks; /* in the first half of their room; the rest is for sorting them */
 	struct decision *decisions, *late_decisions;
 	size_t n_picks, room_picks, n_decisions, room_decisions, n_late_decisions,
 	    room_late_decisions;
@@ -212,18 +213,31 @@ struct sampler {
 /* Room for n of `size` bytes in *all. false: no memory. */
 bool sampler_room(void *all, size_t *room, size_t n, size_t size);
 
+static inline uint64_t hash_fold(uint64_t a, uint64_t b)
+{
+	unsigned __int128 p = (unsigned __int128)a * b;
+	return (uint64_t)(p >> 64) ^ (uint64_t)p;
+}
+
+/* Two multiplications by secret numbers: who does not know them cannot fill one part. */
+static inline uint64_t sampler_hash(const struct sampler *s, const uint8_t *trace_id)
+{
+	uint64_t a, b;
+	memcpy(&a, trace_id, 8);
+	memcpy(&b, trace_id + 8, 8);
+	return hash_fold(hash_fold(a ^ s->key.k0, b ^ s->key.k1) ^ s->key.k0, s->key.k1 | 1);
+}
+
 /* ---- sampler_trace.c: the trace table ---- */
 
-uint64_t sampler_hash(const struct sampler *s, const uint8_t *trace_id);
 bool trace_find(const struct sampler *s, const uint8_t *id, uint64_t hash, uint32_t *number);
 /* Adds one without spans, in no list; there must be room in the pool. false: no memory. */
 bool trace_add(struct sampler *s, const uint8_t *id, uint64_t hash, uint32_t *number);
 void trace_remove(struct sampler *s, uint32_t number); /* with its spans; in no list any more */
 void trace_enlist(struct sampler *s, uint32_t number, enum trace_list list);
 void trace_unlist(struct sampler *s, uint32_t number);
-/* Whether a span of that identity is there; else it is remembered as `span`, which is not yet
- * linked. */
-bool trace_has_span(struct sampler *s, struct trace *t, uint32_t span);
+/* trace_takes(), where it has to look at the other spans or may have to make a set of them. */
+bool trace_takes_unsure(struct sampler *s, struct trace *t, uint32_t span, uint64_t identity);
 void trace_facts(const struct sampler *s, const struct trace *t, struct trace_facts *out);
 /* Whether it meets predicates that the trace did not. */
 bool trace_learn(struct sampler *s, struct trace *t, const struct notice *n);
@@ -235,19 +249,69 @@ static inline struct trace *trace_at(const struct sampler *s, uint32_t number)
 
 static inline void trace_prefetch(const struct trace *t)
 {
-	fetch_line(t);
-	fetch_line((const uint8_t *)t + 64);
-	fetch_line((const uint8_t *)t + sizeof(*t) - 1);
+	fetch_all(t, sizeof(*t));
 }
 
+static inline uint64_t filter_bits(uint64_t identity)
+{
+	return (uint64_t)1 << (identity & 63) | (uint64_t)1 << (identity >> 6 & 63) |
+	       (uint64_t)1 << (identity >> 12 & 63) | (uint64_t)1 << (identity >> 18 & 63);
+}
+
+/* Whether it has to be compared with the others one by one. */
+static inline bool trace_may_have(const struct trace *t, uint64_t identity)
+{
+	uint64_t bits = filter_bits(identity);
+	return !(t->th_flags & TRACE_SET) && (t->seen.filter & bits) == bits;
+}
+
+/* Remembers a span of that identity, which is not yet linked. false: the trace has one. */
+static inline bool trace_takes(struct sampler *s, struct trace *t, uint32_t span, uint64_t identity)
+{
+	uint64_t bits = filter_bits(identity), filter = t->seen.filter;
+	if (t->th_flags & TRACE_SET || t->spans >= FILTER_SPANS || (filter & bits) == bits)
+		return trace_takes_unsure(s, t, span, identity);
+	t->seen.filter = filter | bits;
+	return true;
+}
+
+/* As pool_at(), of numbers that the compiler knows: it is done for each span a dozen times. */
 static inline struct span_ref *span_at(const struct sampler *s, uint32_t number)
 {
-	return pool_at(&s->spans, number);
+	struct span_ref *block = (struct span_ref *)(void *)s->spans.blocks[number >> SPAN_BITS];
+	return &block[number & ((1u << SPAN_BITS) - 1)];
 }
+
+/* Spans of a trace lie anywhere in memory, each known by the one after it: a row of misses. A chase
+ * fetches those of many traces, and what is told of their blocks, side by side: a span of each a
+ * step. */
+struct chase {
+	uint32_t at[32]; /* 1 + number; fetched */
+	uint32_t n;
+};
 
 static inline struct held *block_at(const struct sampler *s, uint32_t seq)
 {
 	return &s->blocks[seq & (s->room_blocks - 1)];
+}
+
+static inline void chase_begin(const struct sampler *s, struct chase *c, uint32_t span)
+{
+	if (span == 0 || c->n == sizeof(c->at) / sizeof(c->at[0]))
+		return;
+	c->at[c->n++] = span;
+	fetch_all(span_at(s, span - 1), sizeof(struct span_ref));
+}
+
+static inline void chase_step(const struct sampler *s, struct chase *c)
+{
+	uint32_t n = c->n;
+	c->n = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct span_ref *ref = span_at(s, c->at[i] - 1);
+		fetch_line(block_at(s, ref->block));
+		chase_begin(s, c, ref->next);
+	}
 }
 
 static inline enum trace_list trace_list(const struct trace *t)
@@ -344,6 +408,11 @@ struct choice {
 int sampler_choose(struct sampler *s, size_t max_bytes, struct sampler_now now, struct choice *out);
 bool sampler_is_short(const struct sampler *s);
 uint64_t sampler_used(const struct sampler *s); /* of policy->memory_bytes */
+
+/* ---- sampler_picks.c ---- */
+
+bool picks_room(struct sampler *s, size_t n);     /* for n in all; false: no memory */
+struct pick *picks_sort(const struct sampler *s); /* by place; gives where they are now */
 
 /* ---- sampler_notice.c ---- */
 

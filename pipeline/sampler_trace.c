@@ -6,21 +6,6 @@
 
 /* ---- finding ---- */
 
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-	unsigned __int128 p = (unsigned __int128)a * b;
-	return (uint64_t)(p >> 64) ^ (uint64_t)p;
-}
-
-/* Two multiplications by secret numbers: who does not know them cannot fill one part. */
-uint64_t sampler_hash(const struct sampler *s, const uint8_t *trace_id)
-{
-	uint64_t a, b;
-	memcpy(&a, trace_id, 8);
-	memcpy(&b, trace_id + 8, 8);
-	return fold(fold(a ^ s->key.k0, b ^ s->key.k1) ^ s->key.k0, s->key.k1 | 1);
-}
-
 bool trace_find(const struct sampler *s, const uint8_t *id, uint64_t hash, uint32_t *number)
 {
 	struct table_walk w = table_walk(&s->table, hash);
@@ -147,22 +132,25 @@ static bool set_has(const struct sampler *s, const struct span_set *set, uint64_
 	return false;
 }
 
-bool trace_has_span(struct sampler *s, struct trace *t, uint32_t span)
+/* Without memory for a set the trace keeps its filter. */
+static bool set_takes(struct sampler *s, struct trace *t, uint32_t span, uint64_t identity)
 {
-	uint64_t identity = span_at(s, span)->identity;
-	if (t->th_flags & TRACE_SET) {
-		if (set_has(s, t->seen.set, identity))
-			return true;
-		if (t->spans >= t->seen.set->cap / 4 * 3)
-			set_grow_to(s, t, 2 * t->seen.set->cap);
-		if (t->spans + 1 < t->seen.set->cap)
-			set_put(s, t->seen.set, span);
+	if (set_has(s, t->seen.set, identity))
 		return false;
-	}
-	uint64_t bits = (uint64_t)1 << (identity & 63) | (uint64_t)1 << (identity >> 6 & 63) |
-			(uint64_t)1 << (identity >> 12 & 63) | (uint64_t)1 << (identity >> 18 & 63);
+	if (t->spans >= t->seen.set->cap / 4 * 3)
+		set_grow_to(s, t, 2 * t->seen.set->cap);
+	if (t->spans + 1 < t->seen.set->cap)
+		set_put(s, t->seen.set, span);
+	return true;
+}
+
+bool trace_takes_unsure(struct sampler *s, struct trace *t, uint32_t span, uint64_t identity)
+{
+	if (t->th_flags & TRACE_SET)
+		return set_takes(s, t, span, identity);
+	uint64_t bits = filter_bits(identity);
 	if ((t->seen.filter & bits) == bits && chain_has(s, t, identity))
-		return true;
+		return false;
 	t->seen.filter |= bits;
 	if (t->spans >= FILTER_SPANS) {
 		uint32_t cap = SET_LEAST;
@@ -172,7 +160,7 @@ bool trace_has_span(struct sampler *s, struct trace *t, uint32_t span)
 		if (t->th_flags & TRACE_SET)
 			set_put(s, t->seen.set, span);
 	}
-	return false;
+	return true;
 }
 
 /* ---- facts ---- */
@@ -180,10 +168,15 @@ bool trace_has_span(struct sampler *s, struct trace *t, uint32_t span)
 /* Ascending, 0s at the end; the same whatever the order they come in. */
 static void add_value(uint32_t values[KEY_VALUES], uint32_t v)
 {
+	/* Without a branch: where it stands is anyone's guess. */
+	bool is_known = (v == 0) | (values[0] == v) | (values[1] == v) | (values[2] == v) |
+			(values[3] == v) | (values[4] == v) | (values[5] == v);
 	int at = 0;
+	if (is_known)
+		return;
 	while (at < KEY_VALUES && values[at] != 0 && values[at] < v)
 		at++;
-	if (v == 0 || at == KEY_VALUES || values[at] == v)
+	if (at == KEY_VALUES)
 		return;
 	memmove(values + at + 1, values + at, (size_t)(KEY_VALUES - 1 - at) * sizeof(*values));
 	values[at] = v;
@@ -218,15 +211,18 @@ static void learn_randomness(struct sampler *s, struct trace *t, const struct no
 bool trace_learn(struct sampler *s, struct trace *t, const struct notice *n)
 {
 	const struct policy *p = s->policy;
+	uint32_t n_words = p->n_words, n_fields = p->n_fields;
 	uint64_t news = 0;
-	for (uint32_t i = 0; i < p->n_words; i++) {
+	for (uint32_t i = 0; i < n_words; i++) {
 		uint64_t *bits = i < TRACE_WORDS ? &t->bits[i] : &t->more[i - TRACE_WORDS];
-		news |= n->more[i] & ~*bits;
-		*bits |= n->more[i];
+		uint64_t was = *bits, is = was | n->more[i];
+		news |= was ^ is;
+		*bits = is;
 	}
-	const uint32_t *keys = (const uint32_t *)&n->more[p->n_words];
-	for (uint32_t i = 0; i < p->n_fields; i++)
-		add_value(trace_keys(s, t, i), keys[i]);
+	const uint32_t *keys = (const uint32_t *)&n->more[n_words];
+	uint32_t *values = trace_keys(s, t, 0);
+	for (uint32_t i = 0; i < n_fields; i++, values += KEY_VALUES)
+		add_value(values, keys[i]);
 	if (n->flags & NOTICE_TH) {
 		uint64_t th = t->th_flags >> 8;
 		th = n->th > th ? n->th : th;
