@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash judged outage torture model powercut corrupt budget-truth sampler-truth budget-live start interop bench bench-sampler bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash judged outage torture model powercut corrupt budget-truth sampler-truth budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -114,7 +114,7 @@ start: $(BUILD)/disk/start ## how long a start takes: START ("1024 10240": MiB o
 
 # Programs that measure: load, sink, disk.
 BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
-BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk sampler)
+BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk sampler budget)
 $(BUILD)/bench/load: $(BUILD)/tests/bench/client.o
 $(BUILD)/bench/load $(BUILD)/bench/disk: $(BUILD)/tests/bench/corpus.o
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
@@ -127,6 +127,9 @@ bench: all $(BENCH_P) ## speed and memory, 6 minutes; BENCH=quick: two; BENCH=--
 
 bench-sampler: $(BUILD)/bench/sampler ## what judging a span costs, by how many traces wait
 	$(Q)$(BUILD)/bench/sampler
+
+bench-budget: $(BUILD)/bench/budget ## what a budget costs, by keys and by nodes on the way
+	$(Q)$(BUILD)/bench/budget
 
 # The Collector comes from its Go modules, by its own builder; what they lock stays out of the tree.
 PEER := $(BUILD)/peer/otelcol-peer

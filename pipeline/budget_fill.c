@@ -38,11 +38,19 @@ void flow_join(struct flow *f, const struct flow *other)
 	}
 }
 
+double flow_sum(const struct flow *f)
+{
+	double sum = 0;
+	for (unsigned c = 0; c < FLOW_CLASSES; c++)
+		sum += f->volume[c];
+	return sum;
+}
+
 double flow_at(const struct flow *f, double p)
 {
 	double sum = 0;
 	for (unsigned c = 0; c < FLOW_CLASSES; c++)
-		sum += fmin(f->volume[c], p * f->whole[c]);
+		sum += smaller(f->volume[c], p * f->whole[c]);
 	return sum;
 }
 
@@ -72,6 +80,15 @@ static int by_need(const void *a, const void *b)
 	return (l > r) - (l < r);
 }
 
+static void swap(struct claim *a, struct claim *b)
+{
+	struct claim was = *a;
+	*a = *b;
+	*b = was;
+}
+
+/* Who wants less than the level of all takes that, and the level of those left rises. It takes a
+ * few rounds; a sort ends it where volumes are such that each lets go but one. */
 static double plain_level(struct claim *claims, unsigned n, double goal)
 {
 	double weight = 0, wanted = 0;
@@ -83,6 +100,22 @@ static double plain_level(struct claim *claims, unsigned n, double goal)
 		return INFINITY;
 	if (goal <= 0)
 		return 0;
+	for (unsigned round = 0; round < 32 && n > 0; round++) {
+		double level = larger(goal, 0) / weight, rest = 0;
+		unsigned left = 0;
+		for (unsigned i = 0; i < n; i++) {
+			if (claims[i].volume > level * claims[i].weight) {
+				rest += claims[i].weight;
+				swap(&claims[left++], &claims[i]);
+				continue;
+			}
+			goal -= claims[i].volume;
+		}
+		if (left == n)
+			return level;
+		n = left;
+		weight = rest;
+	}
 	qsort(claims, n, sizeof(*claims), by_need);
 	for (unsigned i = 0; i < n; i++) {
 		if (claims[i].volume * weight > goal * claims[i].weight)

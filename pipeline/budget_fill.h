@@ -4,6 +4,17 @@
 #ifndef PIPELINE_BUDGET_FILL_H
 #define PIPELINE_BUDGET_FILL_H
 
+/* fmin() and fmax() of numbers that are no NaN; those are calls. */
+static inline double smaller(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+static inline double larger(double a, double b)
+{
+	return a > b ? a : b;
+}
+
 /* A volume by the share that its source kept: what arrives, and what that stands for (volume by
  * share). A probability p keeps min(1, p / share) of it, so with p much can be lost or nothing.
  * Classes are by powers of four; within one all is taken to have the mean share. */
@@ -20,6 +31,7 @@ static const double FLOW_MOST = 1e24;
 void flow_add(struct flow *f, double volume, double arrived);
 void flow_scale(struct flow *f, double factor);
 void flow_join(struct flow *f, const struct flow *other);
+double flow_sum(const struct flow *f);                  /* all of it */
 double flow_at(const struct flow *f, double p);         /* how much of it p keeps */
 double flow_share(const struct flow *f, double volume); /* the p that keeps so much; at most 1 */
 

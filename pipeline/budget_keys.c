@@ -81,14 +81,14 @@ uint32_t keys_meet(struct keys *k, uint64_t key)
 
 double key_volume(const struct key *e, int u)
 {
-	return flow_at(&e->flow[KEY_NORMAL][u], 1) + flow_at(&e->flow[KEY_PROTECTED][u], 1);
+	return flow_sum(&e->flow[KEY_NORMAL][u]) + flow_sum(&e->flow[KEY_PROTECTED][u]);
 }
 
 double keys_offered(const struct keys *k, int kind, int unit)
 {
 	double sum = 0;
 	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i))
-		sum += flow_at(&k->entries[i].flow[kind][unit], 1);
+		sum += flow_sum(&k->entries[i].flow[kind][unit]);
 	return sum;
 }
 
@@ -197,10 +197,18 @@ struct levels {
 	double goal[BUDGET_UNITS], reserve[BUDGET_UNITS];
 };
 
-static double rate_of(const struct key *e, int kind, int u)
+static void set_rates(struct key *e)
 {
-	double volume = flow_at(&e->flow[kind][u], 1);
-	return volume > 0 ? volume / e->time : 0;
+	for (int i = 0; i < KEY_KINDS; i++)
+		for (int u = 0; u < BUDGET_UNITS; u++) {
+			double volume = flow_sum(&e->flow[i][u]);
+			e->rate[i][u] = volume > 0 ? volume / e->time : 0;
+		}
+}
+
+static double rate_of(const struct key *e, int u)
+{
+	return e->rate[KEY_NORMAL][u] + e->rate[KEY_PROTECTED][u];
 }
 
 /* The most that a key may have of a unit: its own goal, more or less by what its bucket holds. */
@@ -210,20 +218,20 @@ static double each_goal(const struct keys *k, const struct key *e, const struct 
 	if (isinf(goal))
 		return goal;
 	double off = (e->level[u] - k->full[u] / 2) / g->feedback_s;
-	return goal + fmax(-goal / 2, fmin(goal / 2, off));
+	return goal + larger(-goal / 2, smaller(goal / 2, off));
 }
 
 /* What of the reserve is a key's. */
 static double drawn(const struct key *e, const struct levels *l, int u)
 {
-	return fmin(rate_of(e, KEY_PROTECTED, u), l->reserve[u] * e->weight);
+	return smaller(e->rate[KEY_PROTECTED][u], l->reserve[u] * e->weight);
 }
 
 /* A key's part of a unit. */
 static double part_of(const struct keys *k, const struct key *e, const struct keys_goal *g,
 		      const struct levels *l, int u)
 {
-	return fmin(fmax(l->goal[u] * e->weight, drawn(e, l, u)), each_goal(k, e, g, u));
+	return smaller(larger(l->goal[u] * e->weight, drawn(e, l, u)), each_goal(k, e, g, u));
 }
 
 struct shares {
@@ -234,15 +242,18 @@ struct shares {
 static struct shares allows(const struct keys *k, const struct key *e, const struct keys_goal *g,
 			    const struct levels *l, int u)
 {
-	const struct flow *normal = &e->flow[KEY_NORMAL][u],
-			  *protected = &e->flow[KEY_PROTECTED][u];
-	double n = rate_of(e, KEY_NORMAL, u), p = rate_of(e, KEY_PROTECTED, u);
-	struct split s = fill_split(p, n, part_of(k, e, g, l, u), drawn(e, l, u), g->weight);
+	double normal = e->rate[KEY_NORMAL][u], protected = e->rate[KEY_PROTECTED][u];
+	double part = part_of(k, e, g, l, u);
 	struct shares out = {{1, 1}};
+	if (normal + protected <= part)
+		return out;
+	struct split s = fill_split(protected, normal, part, drawn(e, l, u), g->weight);
 	if (s.normal < 1)
-		out.of[KEY_NORMAL] = flow_share(normal, s.normal * n * e->time);
+		out.of[KEY_NORMAL] =
+		    flow_share(&e->flow[KEY_NORMAL][u], s.normal * normal * e->time);
 	if (s.protected < 1)
-		out.of[KEY_PROTECTED] = flow_share(protected, s.protected * p * e->time);
+		out.of[KEY_PROTECTED] =
+		    flow_share(&e->flow[KEY_PROTECTED][u], s.protected * protected * e->time);
 	return out;
 }
 
@@ -252,7 +263,7 @@ static struct shares allows(const struct keys *k, const struct key *e, const str
  * one would wait long for what nobody else may have. */
 static double may_be(const struct key *e, int kind)
 {
-	return e->fits ? 1 : fmin(1, fmax(e->share[kind], LEAST_SHARE) * RISE);
+	return e->fits ? 1 : smaller(1, larger(e->share[kind], LEAST_SHARE) * RISE);
 }
 
 /* The shares at this update, as far as the units other than `not` say. */
@@ -265,10 +276,10 @@ static struct shares shares_of(const struct keys *k, const struct key *e, const 
 			continue;
 		struct shares a = allows(k, e, g, l, u);
 		for (int i = 0; i < KEY_KINDS; i++)
-			s.of[i] = fmin(s.of[i], a.of[i]);
+			s.of[i] = smaller(s.of[i], a.of[i]);
 	}
 	for (int i = 0; i < KEY_KINDS; i++)
-		s.of[i] = fmin(fmax(s.of[i], LEAST_SHARE), may_be(e, i));
+		s.of[i] = smaller(larger(s.of[i], LEAST_SHARE), may_be(e, i));
 	return s;
 }
 
@@ -276,10 +287,12 @@ static struct shares shares_of(const struct keys *k, const struct key *e, const 
 static double wants(const struct keys *k, const struct key *e, const struct keys_goal *g,
 		    const struct shares *s, int u)
 {
-	double volume = 0;
+	double rate = 0;
 	for (int i = 0; i < KEY_KINDS; i++)
-		volume += flow_at(&e->flow[i][u], s->of[i]);
-	return volume > 0 ? fmin(volume / e->time, each_goal(k, e, g, u)) : 0;
+		rate += s->of[i] >= 1 || e->rate[i][u] <= 0
+			    ? e->rate[i][u]
+			    : flow_at(&e->flow[i][u], s->of[i]) / e->time;
+	return smaller(rate, each_goal(k, e, g, u));
 }
 
 /* Of the reserve each key has the same part by weight, and what one leaves is for the others. */
@@ -290,11 +303,11 @@ static double reserve_level(struct keys *k, const struct keys_goal *g, int u)
 		return 0;
 	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i)) {
 		const struct key *e = &k->entries[i];
-		double volume = fmin(rate_of(e, KEY_PROTECTED, u), each_goal(k, e, g, u));
+		double volume = smaller(e->rate[KEY_PROTECTED][u], each_goal(k, e, g, u));
 		if (volume > 0)
 			k->claims[n++] = (struct claim){.volume = volume, .weight = e->weight};
 	}
-	return fill_level(k->claims, n, fmin(g->reserve[u], g->node[u]));
+	return fill_level(k->claims, n, smaller(g->reserve[u], g->node[u]));
 }
 
 /* The level of one unit, when the other one's is known. `all`: as if each share could be 1. */
@@ -311,7 +324,7 @@ static double goal_level(struct keys *k, const struct keys_goal *g, const struct
 		if (volume > 0)
 			k->claims[n++] = (struct claim){.volume = volume,
 							.weight = e->weight,
-							.least = fmin(volume, drawn(e, l, u))};
+							.least = smaller(volume, drawn(e, l, u))};
 	}
 	return fill_level(k->claims, n, g->node[u]);
 }
@@ -326,9 +339,7 @@ static void see_who_fits(struct keys *k, const struct keys_goal *g, const struct
 	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i)) {
 		struct key *e = &k->entries[i];
 		for (int u = 0; u < BUDGET_UNITS; u++)
-			e->fits =
-			    e->fits && rate_of(e, KEY_NORMAL, u) + rate_of(e, KEY_PROTECTED, u) <=
-					   part_of(k, e, g, &l, u);
+			e->fits = e->fits && rate_of(e, u) <= part_of(k, e, g, &l, u);
 	}
 }
 
@@ -338,26 +349,27 @@ static void set_start(struct keys *k, const struct keys_goal *g, const double of
 	for (int i = 0; i < KEY_KINDS; i++) {
 		k->start[i] = 1;
 		for (uint32_t at = keys_first(k); at < keys_end(k); at = keys_next(k, at))
-			if (rate_of(&k->entries[at], i, BUDGET_SPANS) > 0)
-				k->start[i] = fmin(k->start[i], k->entries[at].share[i]);
+			if (k->entries[at].rate[i][BUDGET_SPANS] > 0)
+				k->start[i] = smaller(k->start[i], k->entries[at].share[i]);
 	}
 	for (int u = 0; u < BUDGET_UNITS; u++)
 		if (offered[u] > g->node[u])
-			k->start[KEY_NORMAL] =
-			    fmin(k->start[KEY_NORMAL], fmax(LEAST_SHARE, g->node[u] / offered[u]));
+			k->start[KEY_NORMAL] = smaller(
+			    k->start[KEY_NORMAL], larger(LEAST_SHARE, g->node[u] / offered[u]));
 }
 
 void keys_share(struct keys *k, const struct keys_goal *goal)
 {
 	struct keys_goal g = *goal;
 	double offered[BUDGET_UNITS] = {0};
-	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i))
+	for (uint32_t i = keys_first(k); i < keys_end(k); i = keys_next(k, i)) {
+		set_rates(&k->entries[i]);
 		for (int u = 0; u < BUDGET_UNITS; u++)
-			offered[u] += rate_of(&k->entries[i], KEY_NORMAL, u) +
-				      rate_of(&k->entries[i], KEY_PROTECTED, u);
+			offered[u] += rate_of(&k->entries[i], u);
+	}
 	if (g.offered > 0)
 		g.node[BUDGET_SPANS] =
-		    fmin(g.node[BUDGET_SPANS], g.offered * offered[BUDGET_SPANS]);
+		    smaller(g.node[BUDGET_SPANS], g.offered * offered[BUDGET_SPANS]);
 	struct levels l = {.goal = {INFINITY, INFINITY}};
 	for (int u = 0; u < BUDGET_UNITS; u++)
 		l.reserve[u] = reserve_level(k, &g, u);

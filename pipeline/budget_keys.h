@@ -35,6 +35,7 @@ struct key {
 	double level[BUDGET_UNITS]; /* of its bucket, where a goal is each key's */
 	double
 	    room[BUDGET_UNITS]; /* of that, what its parents were not yet told of: budget_soft.c */
+	double rate[KEY_KINDS][BUDGET_UNITS]; /* scratch of an update: volume by time */
 	bool fits; /* scratch: known since the last update, and all it offers is its part */
 };
 

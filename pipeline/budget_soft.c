@@ -19,9 +19,9 @@ static void seen(const struct budget_offer *o, double own, double part, double v
 		 double *arrived)
 {
 	double come = o->arrived > 0 && o->arrived < 1 ? o->arrived : 1;
-	volume[BUDGET_SPANS] = o->spans * part * fmin(1, own / come);
-	volume[BUDGET_BYTES] = o->bytes * part * fmin(1, own / come);
-	*arrived = fmin(1, come / own);
+	volume[BUDGET_SPANS] = o->spans * part * smaller(1, own / come);
+	volume[BUDGET_BYTES] = o->bytes * part * smaller(1, own / come);
+	*arrived = smaller(1, come / own);
 }
 
 /* How much of a volume the parents are told of: no more than what the node's buckets may pay until
@@ -31,21 +31,21 @@ static double told(struct node *n, struct key *e, const double volume[BUDGET_UNI
 {
 	double part = 1;
 	for (int u = 0; u < BUDGET_UNITS; u++) {
-		double room = isinf(n->goal[u]) ? INFINITY : n->room[u];
-		room = isinf(each_limit(n, u)) ? room : fmin(room, e->room[u]);
-		if (volume[u] > room)
-			part = fmin(part, fmax(0, room) / volume[u]);
+		if (volume[u] > n->room[u] && !isinf(n->goal[u]))
+			part = smaller(part, n->room[u] / volume[u]);
+		if (volume[u] > e->room[u] && !isinf(each_limit(n, u)))
+			part = smaller(part, e->room[u] / volume[u]);
 	}
 	for (int u = 0; u < BUDGET_UNITS; u++) {
-		n->room[u] = fmax(0, n->room[u] - part * volume[u]);
-		e->room[u] = fmax(0, e->room[u] - part * volume[u]);
+		n->room[u] = larger(0, n->room[u] - part * volume[u]);
+		e->room[u] = larger(0, e->room[u] - part * volume[u]);
 	}
 	return part;
 }
 
 uint64_t budget_offer(struct budget *b, const struct budget_offer *o)
 {
-	double own = fmin(o->own, 1), part = 1, volume[BUDGET_UNITS], arrived;
+	double own = smaller(o->own, 1), part = 1, volume[BUDGET_UNITS], arrived;
 	unsigned i = 0;
 	for (unsigned at = o->path.node; at != BUDGET_ROOT && own > 0;
 	     at = b->nodes[at].o.parent, i++) {
@@ -57,6 +57,8 @@ uint64_t budget_offer(struct budget *b, const struct budget_offer *o)
 		n->traffic = true;
 		keys_count(&n->keys, slot, key, o->protected, volume, arrived);
 		own *= e->share[o->protected];
+		if (n->o.parent == BUDGET_ROOT)
+			break;
 		seen(o, own, part, volume, &arrived);
 		part *= told(n, e, volume);
 	}

@@ -106,13 +106,42 @@ static double idle_sibling(unsigned key, double t)
 	return key % 3 == 2 && t < 720 ? 0 : 60;
 }
 
-static double half_errors(double t)
+static double half_errors(unsigned key, double t)
 {
+	(void)key;
 	return t >= 420 && t < 840 ? 1 : 0.02;
 }
 
+/* Key 0 floods from 420 to 840 s. The others want half as much again as their part, or less. */
+static double forger(unsigned key, double t)
+{
+	return key == 0 && t >= 420 && t < 840 ? 5000 : 150;
+}
+
+static double forged(unsigned key, double t)
+{
+	return key != 0 ? 0.05 : t >= 420 && t < 840 ? 1 : 0;
+}
+
+static double new_flood(unsigned key, double t)
+{
+	if (key == 0)
+		return t >= 420 && t < 840 ? 10000 : 0;
+	return 90;
+}
+
+/* Bars that are looser than 2 % say why.
+ *
+ * Counts: where 3 standard errors are more than 1 %, chance alone is. That is where a few large
+ * streams are kept at a hundredth or less (Zipf, hot keys' neighbours, floods): each kept trace
+ * then stands for hundreds. What is shown there is that no bias is larger than chance; the shapes
+ * with small errors show that there is none.
+ *
+ * With other seeds about one window in a thousand is beyond 2 % by chance. */
 static const struct shape shapes[] = {
-    {.name = "10 keys, 1.01 of their part", .keys = 10, .rate = equal_101},
+    /* What is offered in a window varies by 1.6 % (sizes are 1, 5 and 20), so that for seconds it
+     * is below the goal, for longer than a bucket of 2 s can make up for. */
+    {.name = "10 keys, 1.01 of their part", .keys = 10, .rate = equal_101, .most_bar = 0.025},
     {.name = "10 keys, 1.50 of their part", .keys = 10, .rate = equal_150},
     {.name = "10 keys, 1.99 of their part", .keys = 10, .rate = equal_199},
     {.name = "10 keys, 0.90: below the goal", .keys = 10, .rate = equal_90},
@@ -133,29 +162,62 @@ static const struct shape shapes[] = {
      .rate = step_from_below,
      .seconds = 1260,
      .steps = {420, 840}},
+    /* 8 or 9 bursts in a window. They bring 55 % of what is offered, so by a share that is right in
+     * the mean one more or less is 3.7 % of the goal; each brings 3.8 s of it, and the bucket holds
+     * 2: it evens out a part. */
     {.name = "bursts of 0.4 s each 7 s",
      .keys = 10,
      .rate = bursts,
      .seconds = 10800,
-     .steady_bar = 0.06},
+     .steady_bar = 0.025,
+     .most_bar = 0.045},
     {.name = "silence for 10 minutes",
      .keys = 10,
      .rate = silence,
      .seconds = 1440,
      .steps = {420, 480, 540, 600, 660, 720, 780, 1020}},
     {.name = "30 % late, up to 60 s", .keys = 10, .rate = equal_500, .late = 0.3},
+    /* While the large one waits for its turn, up to 10,000 are saved up for it, a sixth of a
+     * window, and leave in the next one. */
     {.name = "a trace of 30,000 each 5 min",
      .keys = 10,
      .rate = equal_500,
      .big_every_s = 300,
      .largest = 10000,
      .seconds = 14400,
-     .steady_bar = 0.2},
+     .most_bar = 1.0 / 6},
     {.name = "all errors for 7 minutes",
      .keys = 10,
      .rate = equal_500,
      .errors = half_errors,
      .reserve = 0.2,
+     .seconds = 1260,
+     .steps = {420, 840}},
+    {.name = "forged errors in one key",
+     .keys = 10,
+     .rate = forger,
+     .changing = true,
+     .errors = forged,
+     .flood_s = 420,
+     .flooded_s = 840,
+     .seconds = 1260,
+     .steps = {420, 840}},
+    {.name = "the same, beside a reserve",
+     .keys = 10,
+     .rate = forger,
+     .changing = true,
+     .errors = forged,
+     .reserve = 0.2,
+     .flood_s = 420,
+     .flooded_s = 840,
+     .seconds = 1260,
+     .steps = {420, 840}},
+    {.name = "a flood in a key that is new",
+     .keys = 10,
+     .rate = new_flood,
+     .changing = true,
+     .flood_s = 420,
+     .flooded_s = 840,
      .seconds = 1260,
      .steps = {420, 840}},
     {.name = "mixed th: none, 10 %, 1 %", .keys = 10, .rate = equal_500, .mixed = true},
@@ -267,13 +329,23 @@ static void judge(bool holds, char *verdict, const char *name)
 /* The nested shape: weights 2, 1 and 1; the third sleeps for the first half. */
 static bool teams_have_their_part(const struct shape *s, const struct result *r)
 {
-	const double part[3] = {2.0 / 3 + 1.0 / 2, 1.0 / 3 + 1.0 / 4, 1.0 / 4};
-	for (unsigned i = 0; i < 3; i++) {
-		double wanted = part[i] * s->goal * s->seconds / 2;
-		if (fabs(r->team[i] / wanted - 1) > 0.02)
+	static const double part[2][3] = {{2.0 / 3, 1.0 / 3, 0}, {1.0 / 2, 1.0 / 4, 1.0 / 4}};
+	double wanted[3] = {0};
+	for (unsigned w = 0; w < r->windows; w++)
+		for (unsigned i = 0; i < 3 && r->window[w].steady; i++)
+			wanted[i] += part[60.0 * w >= s->seconds / 2][i] * 60 * s->goal;
+	for (unsigned i = 0; i < 3; i++)
+		if (fabs(r->team[i] / wanted[i] - 1) > 0.02)
 			return false;
-	}
 	return true;
+}
+
+/* Issue 5, "Bad input": honest ones keep nine tenths of what is usual. */
+static double honest_part(const struct shape *s, const struct result *r)
+{
+	if (s->flooded_s <= 0)
+		return 1;
+	return (r->honest[1][1] / r->honest[1][0]) / (r->honest[0][1] / r->honest[0][0]);
 }
 
 static bool run(struct shape s)
@@ -286,18 +358,20 @@ static bool run(struct shape s)
 	struct row row = row_of(&s, &r);
 	double bound = r.bound / 60;
 	char verdict[256] = "";
-	/* 19 of 20 windows within the bar, and no window further off than its bucket explains. */
 	judge(row.p95 <= (s.steady_bar > 0 ? s.steady_bar : 0.02), verdict, "steady");
-	judge(row.most <= fmax(bound, s.steady_bar), verdict, "window");
+	judge(row.most <= (s.most_bar > 0 ? s.most_bar : 0.02), verdict, "window");
 	judge(row.over <= bound, verdict, "overshoot");
-	/* Where few traces stand for many, chance alone is more than the bar. */
 	double count_bar = fmax(s.count_bar > 0 ? s.count_bar : 0.01, 3 * row.error);
 	judge(fabs(row.count - 1) <= count_bar, verdict, "counts");
 	judge(row.kept >= 0.9999, verdict, "kept");
 	judge(fabs(r.charged - r.emitted) < 0.5, verdict, "charged");
 	judge(r.late_over == 0, verdict, "late");
 	judge(!s.nested || teams_have_their_part(&s, &r), verdict, "teams");
+	judge(honest_part(&s, &r) >= 0.9, verdict, "honest");
 	print_row(s.name, &row, bound, verdict[0] != '\0' ? verdict : "ok");
+	if (s.flooded_s > 0)
+		printf("  the other keys keep %.1f %% of what they kept before\n",
+		       100 * honest_part(&s, &r));
 	static const char *const names[] = {"", "  EMA throughput", "  windowed throughput"};
 	for (int kind = SIM_EMA; kind <= SIM_WINDOWED; kind++) {
 		sim_run(&s, (enum sim_kind)kind, seed, &r);
@@ -317,7 +391,8 @@ static bool run_months(const char *name)
 	for (unsigned i = 0; i < m.windows; i++)
 		row.over = fmax(row.over, m.off[i]);
 	finish_row(&row, m.off);
-	judge(row.p95 <= 0.02 && row.most <= 2.0 / 60, verdict, "steady");
+	/* Of 553 windows, 5 times as many as elsewhere, one or two are further off by chance. */
+	judge(row.p95 <= 0.02 && row.most <= 0.025, verdict, "steady");
 	judge(row.over <= 2.0 / 60, verdict, "overshoot");
 	judge(fabs(row.count - 1) <= 0.01, verdict, "counts");
 	judge(m.months >= 2, verdict, "months");

@@ -48,6 +48,7 @@ struct trace {
 	struct budget_candidate c;
 	double early, late, late_bytes; /* spans */
 	double truth;                   /* sources' spans for each of ours */
+	double *honest;                 /* where it is counted, or NULL */
 	uint64_t id;
 };
 struct traces {
@@ -151,12 +152,18 @@ static void emit(struct sim *m, double spans, double bytes, double share)
 	m->r->estimate += spans / share;
 }
 
+/* A nested shape's rules are nodes 4 to 6. */
 static void keep(struct sim *m, const struct trace *t, double share)
 {
 	/* By Horvitz and Thompson; what came sampled by p is known to be 1 / p by its source. */
 	double spans = (t->early + t->late) * t->truth, p = share * t->truth;
 	m->r->variance += spans * spans * (1 - p) / (p * p);
 	emit(m, t->early, t->c.bytes, share);
+	const struct window *w = window_now(m);
+	if (m->kind == SIM_BUDGET && m->s->nested && w != NULL && w->steady)
+		m->r->team[t->c.path.node - 4] += t->early;
+	if (t->honest != NULL)
+		t->honest[1] += t->early;
 	if (t->late <= 0)
 		return;
 	/* Its late spans come in two parts; those of a big one in requests of 500. */
@@ -243,6 +250,15 @@ static void judge(struct sim *m, struct trace *t, unsigned key, uint64_t arrived
 		push(&m->waiting, t);
 }
 
+/* After two minutes, when all keys are known; NULL for what is not compared. */
+static double *honest_of(struct sim *m, unsigned key)
+{
+	double t = (double)m->tick * TICK_MS / 1000;
+	if (key == 0 || t < 120 || t >= m->s->flooded_s)
+		return NULL;
+	return m->r->honest[t >= m->s->flood_s];
+}
+
 static void arrive(struct sim *m, double spans, unsigned key, double error_share)
 {
 	const struct shape *s = m->s;
@@ -260,6 +276,9 @@ static void arrive(struct sim *m, double spans, unsigned key, double error_share
 	t.early -= t.late;
 	t.c.spans = t.early;
 	t.c.bytes = t.early * (200 + floor(random_unit(&m->random) * 600));
+	t.honest = honest_of(m, key);
+	if (t.honest != NULL)
+		t.honest[0] += t.early;
 	t.c.protected = error_share > 0 && random_unit(&m->random) < error_share;
 	struct window *w = window_now(m);
 	if (w != NULL)
@@ -284,7 +303,7 @@ static void arrivals(struct sim *m, double t)
 	const struct shape *s = m->s;
 	if (s->changing || m->tick == 0 || m->tick % 10 == 0)
 		set_rates(m, t);
-	double rate = 0, errors = s->errors != NULL ? s->errors(t) : 0;
+	double rate = 0;
 	if (!s->changing) { /* the sum may change at any tick */
 		double at_key = s->rate(0, t), was = m->cumulated[0];
 		rate = was > 0 ? m->cumulated[s->keys - 1] * at_key / was : 0;
@@ -296,11 +315,14 @@ static void arrivals(struct sim *m, double t)
 		rate = m->cumulated[s->keys - 1];
 	}
 	unsigned n = random_poisson(&m->random, rate / MEAN_SPANS * TICK_MS / 1000);
-	for (unsigned i = 0; i < n; i++)
-		arrive(m, size_of(m), pick_key(m), errors);
+	for (unsigned i = 0; i < n; i++) {
+		double spans = size_of(m);
+		unsigned key = pick_key(m);
+		arrive(m, spans, key, s->errors != NULL ? s->errors(key, t) : 0);
+	}
 	uint64_t every = (uint64_t)(s->big_every_s * 1000 / TICK_MS);
 	if (every != 0 && m->tick % every == every / 2)
-		arrive(m, 30000, 0, errors);
+		arrive(m, 30000, 0, s->errors != NULL ? s->errors(0, t) : 0);
 }
 
 /* ---- the budget's tick ---- */
@@ -370,10 +392,6 @@ static void kills(struct sim *m, double t)
 static void finish(struct sim *m)
 {
 	struct budget_report report;
-	for (unsigned i = 0; i < 3 && m->kind == SIM_BUDGET && m->s->nested; i++) {
-		budget_report(m->b, 1 + i, &report);
-		m->r->team[i] = report.unit[BUDGET_SPANS].kept;
-	}
 	if (m->kind == SIM_BUDGET) {
 		budget_report(m->b, 0, &report);
 		m->r->charged = report.unit[BUDGET_SPANS].kept;

@@ -39,6 +39,26 @@ static void test_weights_divide_what_is_short(void)
 
 /* 100 plain spans and 30 of a source that kept 10 %: p = 0.05 keeps 5 and half of the 30. */
 
+/* Each is a little less than the level that the one before leaves: rounds let go one at a time. */
+static void test_a_level_is_found_however_volumes_lie(void)
+{
+	enum { N = 200 };
+	static struct claim c[N];
+	double goal = 1000, left = goal, sum = 0;
+	for (unsigned i = 0; i < N; i++) {
+		c[i] = (struct claim){left / (N - i) * 0.999, 1, 0};
+		left -= c[i].volume;
+	}
+	c[N - 1].volume = 1e9;
+	double level = fill_level(c, N, goal);
+	for (unsigned i = 0; i < N; i++)
+		sum += fmin(c[i].volume, level);
+	CHECK(near(sum, goal));
+	/* A heavy one that is served leaves no error behind for a light one. */
+	struct claim d[] = {{1, 1e6, 0}, {50, 1e-6, 0}, {50, 1e-6, 0}};
+	CHECK(near(fill_level(d, 3, 11) / 5e6, 1));
+}
+
 /* 60 of a reserve is one's in any case; what is left is for the others, and whose 20 is below the
  * level has no more for it. */
 static void test_what_one_has_in_any_case_is_not_there_for_the_others(void)
@@ -155,6 +175,7 @@ int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_water_filling_gives_what_one_does_not_use_to_the_others),
 		   TEST(test_weights_divide_what_is_short),
+		   TEST(test_a_level_is_found_however_volumes_lie),
 		   TEST(test_what_one_has_in_any_case_is_not_there_for_the_others),
 		   TEST(test_spans_that_arrive_sampled_are_kept_with_p_by_their_share),
 		   TEST(test_flows_join_and_decay),
