@@ -33,7 +33,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash judged outage torture model powercut corrupt budget-truth sampler-truth budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz crash judged outage torture model powercut corrupt budget-truth plan-truth sampler-truth budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -97,6 +97,9 @@ $(BUILD)/truth/%: tests/truth/%.c $(BUILD)/parts.a
 
 budget-truth: $(BUILD)/truth/budget_truth ## how true budgets are, by shape of traffic: a table (SHAPE="10 keys")
 	$(Q)$(BUILD)/truth/budget_truth $(if $(SHAPE),"$(SHAPE)")
+
+plan-truth: all $(BENCH_P) ## what `spanrelay plan` predicts and what a relay then keeps, 7 minutes (PLAN="--seconds 30")
+	BUILD=$(BUILD) $(PYTHON) tests/truth/plan.py $(PLAN)
 
 # The sampler beside a model of it, and killed at random.
 $(BUILD)/sampler/truth: tests/sampler/model.c tests/sampler/model.h tests/unit/sampler_fixture.h

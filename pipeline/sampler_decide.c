@@ -159,7 +159,7 @@ static void run_budget(struct sampler *s, size_t brought, struct sampler_now now
 		settle(s, j, now);
 	}
 	size_t n = s->n_waiting - brought;
-	if (n != 0)
+	if (n != 0) /* there may be no list yet */
 		memmove(s->waiting + left, s->waiting + brought, n * sizeof(*s->waiting));
 	s->n_waiting = left + n;
 	if (left != 0 && n != 0) { /* those that were not here are first the next time */

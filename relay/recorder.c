@@ -11,6 +11,7 @@ enum {
 	PART_MS = 2000,        /* and what a crash may cost */
 	PART_MOST = 16 << 20,  /* while the disk does not answer */
 	RULING_MOST = 2 << 20, /* of one ruling's sample, or one trace ... */
+	FIRST_MS = 100,        /* the judge room's tick */
 	TRACE_MOST = 16 << 20  /* ... of at most so much */
 };
 
@@ -149,6 +150,9 @@ void recorder_take(struct recorder *r, struct ruling *ruling, const struct recor
 {
 	if (!r->on)
 		return;
+	if (!r->began) /* the time before the first traffic after a start says nothing of it */
+		r->part.begin_ms = now.unix_ms - FIRST_MS;
+	r->began = true;
 	bool waits = r->out && r->part.request.len >= PART_MOST;
 	uint64_t bytes = count(r, ruling);
 	if (waits || ruling->sample_failed || record(r, ruling, from) != 0)

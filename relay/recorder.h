@@ -34,6 +34,7 @@ struct recorder {
 	uint64_t sample_bytes; /* of its spans */
 	uint64_t oldest_ms;    /* of the ring */
 	bool on, out;          /* there is a ring; a part is on its way */
+	bool began;            /* something was decided since the start */
 };
 
 void recorder_init(struct recorder *r, const struct policy *policy, struct metrics *metrics,

@@ -376,13 +376,14 @@ struct lone_walk {
 	uint64_t *damaged;
 };
 
-static int each_whole(struct segment *g, const struct lone_walk *w)
+/* What is at or behind `end` has its id anew in the next file: see box_commit(). */
+static int each_whole(struct segment *g, uint64_t end, const struct lone_walk *w)
 {
 	struct slice bytes;
 	struct parcel p;
 	uint64_t key = 1;
 	int rc = 0, found = 0;
-	for (; rc == 0 && (found = segment_at_least(g, &key, &bytes)) == 0; key++) {
+	for (; rc == 0 && (found = segment_at_least(g, &key, &bytes)) == 0 && key < end; key++) {
 		if (parcel_open(&p, bytes, key) == 0)
 			rc = w->on_parcel(w->ctx, &p);
 		else
@@ -402,7 +403,7 @@ static int each_lone(const char *dir, bool is_live, const struct files *f, struc
 		if (rc == 0)
 			rc = open_segment(is_live, &g);
 		if (rc == 0)
-			rc = each_whole(&g, w);
+			rc = each_whole(&g, i + 1 < f->n ? f->first[i + 1] : UINT64_MAX, w);
 		else if (rc == SEGMENT_BAD || rc == -ENOENT) { /* the newest go on meanwhile */
 			*w->damaged += rc == SEGMENT_BAD;
 			rc = 0;

@@ -172,6 +172,25 @@ static void test_a_small_sample_is_exact_about_the_volume_of_rules(void)
 	policy_destroy(policy);
 }
 
+/* Half of the time all is recorded, half of it a twentieth: by count the first would be nearly all.
+ */
+static void test_traces_count_by_the_share_they_were_recorded_with(void)
+{
+	struct policy *policy = policy_of(
+	    "sampling: { rules: [ { name: large, when: trace.span_count > 4, keep: 100% },\n"
+	    "  { name: small, keep: 100% } ] }\n");
+	struct traffic small = {1, 500, 60, 2, 0, 0}, large = {0.05, 500, 60, 6, 0, 0};
+	struct plan *p = NULL;
+	CHECK_EQ(plan_create(&p, policy), 0);
+	for (int s = 0; s < 120; s++)
+		put_second(p, s < 60 ? &small : &large, s);
+	CHECK_EQ(plan_run(p), 0);
+	CHECK(near(rule_of(p, "large")->offered.spans, 60 * 500 * 6, 0.02));
+	CHECK(near(rule_of(p, "small")->offered.spans, 60 * 500 * 2, 0.06));
+	plan_destroy(p);
+	policy_destroy(policy);
+}
+
 static double total_kept(const char *budget, const struct traffic *t)
 {
 	char text[1000];
@@ -265,6 +284,7 @@ int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_a_share_is_an_expected_value),
 		   TEST(test_a_small_sample_is_exact_about_the_volume_of_rules),
+		   TEST(test_traces_count_by_the_share_they_were_recorded_with),
 		   TEST(test_a_budget_is_met_whatever_the_share_is), TEST(test_keys_share_a_goal),
 		   TEST(test_months_are_paced_or_capped),
 		   TEST(test_a_trace_that_came_sampled_is_judged_by_its_threshold));
