@@ -48,7 +48,10 @@ static struct pick_mark mark_of(const struct ruling *r, const struct pick *p)
 	bool late = p->decision & PICK_LATE;
 	const struct decision *d =
 	    late ? &r->late[p->decision & ~PICK_LATE] : &r->decisions[p->decision];
-	return (struct pick_mark){.write_th = d->threshold != 0 && !d->erase_th,
+	/* No `th` is above R, or erase_th would be set; but late spans had no say in that. */
+	bool as_is = !late && d->threshold == 0 && !d->erase_th && !d->write_rv;
+	return (struct pick_mark){.as_is = as_is,
+				  .write_th = d->threshold != 0 && !d->erase_th,
 				  .erase_th = d->erase_th,
 				  .write_rv = d->write_rv,
 				  .threshold = d->threshold,
