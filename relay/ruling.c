@@ -29,6 +29,20 @@ void ruling_free(struct ruling_note *n)
 	free(n);
 }
 
+void ruling_clear(struct ruling_note *n)
+{
+	struct ruling_note was = *n;
+	*n = (struct ruling_note){.requests = was.requests,
+				  .kept = was.kept,
+				  .cap_kept = was.cap_kept,
+				  .chapter = was.chapter};
+	n->requests.len = n->chapter.len = 0;
+	for (int i = 0; i < RULING_STATES; i++) {
+		n->states[i] = was.states[i];
+		n->states[i].len = 0;
+	}
+}
+
 /* ---- copying ---- */
 
 /* Where the copying is. */
