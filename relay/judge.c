@@ -94,7 +94,8 @@ static void send_part(struct judge *j, struct sampler_now now)
 
 static void send_ruling(struct judge *j, const struct ruling *r, struct sampler_now now)
 {
-	struct ruling_note *n = ruling_create();
+	struct ruling_note *n = j->spare != NULL ? j->spare : ruling_create();
+	j->spare = NULL;
 	if (n == NULL || ruling_fill(n, r, j->reader, &j->pending, j->pick) != 0)
 		die_of("a ruling");
 	n->ruling.first_chapter = r->forget < j->next_chapter ? r->forget : j->next_chapter;
@@ -108,6 +109,12 @@ static void send_ruling(struct judge *j, const struct ruling *r, struct sampler_
 	n->mail.kind = MAIL_RULING;
 	j->ruling_out = true;
 	room_answer(&j->relay->archive.room, &n->mail);
+}
+
+static void drop_spare(struct judge *j)
+{
+	ruling_free(j->spare);
+	j->spare = NULL;
 }
 
 /* The journal is opened for reading first: once something is decided it must be read. */
@@ -125,6 +132,8 @@ static void decide(struct judge *j)
 		recorder_take(&j->recorder, &r, &from, now);
 	}
 	store_reader_end(j->reader);
+	if (rc == SAMPLER_IDLE)
+		drop_spare(j);
 	if (rc < 0)
 		log_limited(LOG_ERROR, "no memory to decide, traces wait", "code=%d", rc);
 }
@@ -146,7 +155,8 @@ static void on_ruling(struct judge *j, struct ruling_note *n)
 	if (n->ruling.chapter.len != 0)
 		j->next_chapter++;
 	pending_drop(&j->pending, n->ruling.first_pending);
-	ruling_free(n);
+	ruling_clear(n);
+	j->spare = n;
 	if (sampler_is_urgent(j->sampler))
 		decide(j);
 }
@@ -473,6 +483,7 @@ void judge_record(struct judge *j)
 void judge_close(struct judge *j)
 {
 	room_stop(&j->room);
+	drop_spare(j);
 	sampler_destroy(j->sampler);
 	budget_destroy(j->budget);
 	condition_scratch_destroy(j->scratch);

@@ -135,6 +135,9 @@ struct judge {
 	struct buf rulebook;
 	struct ev_timer tick;
 	bool ruling_out; /* one waits for its commit */
+	/* The last one, while one follows the other: the megabytes of kept spans in it are pages of
+	 * their own, which would be new each time. */
+	struct ruling_note *spare;
 	bool introduced; /* key and rulebook are on disk */
 	uint64_t next_chapter;
 	uint64_t saved_ms; /* when all of the budgets' state was given to the store, monotonic */

@@ -29,6 +29,20 @@ void ruling_free(struct ruling_note *n)
 	free(n);
 }
 
+void ruling_clear(struct ruling_note *n)
+{
+	struct ruling_note was = *n;
+	*n = (struct ruling_note){.requests = was.requests,
+				  .kept = was.kept,
+				  .cap_kept = was.cap_kept,
+				  .chapter = was.chapter};
+	n->requests.len = n->chapter.len = 0;
+	for (int i = 0; i < RULING_STATES; i++) {
+		n->states[i] = was.states[i];
+		n->states[i].len = 0;
+	}
+}
+
 /* ---- copying ---- */
 
 /* Where the copying is. */
@@ -48,7 +62,10 @@ static struct pick_mark mark_of(const struct ruling *r, const struct pick *p)
 	bool late = p->decision & PICK_LATE;
 	const struct decision *d =
 	    late ? &r->late[p->decision & ~PICK_LATE] : &r->decisions[p->decision];
-	return (struct pick_mark){.write_th = d->threshold != 0 && !d->erase_th,
+	/* No `th` is above R, or erase_th would be set; but late spans had no say in that. */
+	bool as_is = !late && d->threshold == 0 && !d->erase_th && !d->write_rv;
+	return (struct pick_mark){.as_is = as_is,
+				  .write_th = d->threshold != 0 && !d->erase_th,
 				  .erase_th = d->erase_th,
 				  .write_rv = d->write_rv,
 				  .threshold = d->threshold,

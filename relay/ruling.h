@@ -29,6 +29,8 @@ extern const char *const RULING_STATE_NAMES[RULING_STATES];
 
 struct ruling_note *ruling_create(void); /* NULL: no memory */
 void ruling_free(struct ruling_note *n);
+/* As if it were new, but that it keeps its memory. */
+void ruling_clear(struct ruling_note *n);
 
 /* Copies what `r` keeps; counts what cannot be read any more as damaged. `reader` is between begin
  * and end. 0, or negative: no memory. */

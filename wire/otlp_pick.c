@@ -175,7 +175,7 @@ static struct slice take(void *ctx, uint32_t i, struct slice whole)
 	struct slice bytes = whole, text;
 	struct field f;
 	struct tracestate t;
-	if (!field_next(&bytes, &f))
+	if (m->as_is || !field_next(&bytes, &f))
 		return whole;
 	struct seen seen = look_for_state(f.value);
 	if (seen.text.len == 0 && !m->write_rv) {
@@ -213,10 +213,30 @@ static int note_numbers(struct otlp_pick *p, const struct picked *list, uint32_t
 	return 0;
 }
 
+/* Spans that follow each other and stay as they are: copied scope by scope, not one by one. */
+static bool is_run(const struct picked *list, uint32_t n)
+{
+	bool is = n != 0 && list[n - 1].number - list[0].number == n - 1;
+	for (uint32_t i = 0; is && i < n; i++)
+		is = list[i].mark.as_is;
+	return is;
+}
+
+static int add_run(struct otlp_pick *p, struct slice request, uint32_t first, uint32_t n,
+		   uint32_t *done)
+{
+	uint32_t span = first;
+	int rc = splice_add(p->splice, request, &span, first + n);
+	*done = span - first;
+	return rc == SPLICE_FULL ? PICK_FULL : rc;
+}
+
 int otlp_pick_add(struct otlp_pick *p, struct slice request, const struct picked *list, uint32_t n,
 		  uint32_t *done)
 {
 	*done = 0;
+	if (is_run(list, n))
+		return add_run(p, request, list[0].number, n, done);
 	int rc = note_numbers(p, list, n);
 	if (rc != 0)
 		return rc;

@@ -19,6 +19,7 @@ struct pick_mark {
 	bool write_th; /* else its `th` stays as it came */
 	bool erase_th; /* its probability is not known */
 	bool write_rv; /* where it has none */
+	bool as_is;    /* it is known that nothing of its tracestate changes: not looked at */
 	uint64_t threshold;
 	uint64_t randomness; /* of the trace: a `th` above it would be false, and goes */
 };

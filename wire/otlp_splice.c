@@ -32,7 +32,9 @@ struct splice {
 	uint32_t spans;
 	uint32_t end; /* of the request being added: the first span that is not wanted */
 	const struct splice_choice *choice; /* or only these of it; `end` is behind the last */
-	uint32_t first, last;               /* resources */
+	struct slice *found;                /* of the choice, in the scope being added */
+	uint32_t cap_found;
+	uint32_t first, last; /* resources */
 	struct group *groups;
 	struct run *runs;
 	uint32_t n_groups, cap_groups, n_runs, cap_runs;
@@ -66,6 +68,7 @@ void splice_destroy(struct splice *s)
 		return;
 	free(s->groups);
 	free(s->runs);
+	free(s->found);
 	free(s->buckets);
 	buf_finish(&s->headers);
 	free(s);
@@ -252,21 +255,28 @@ static void end_spot(struct splice *s, const struct spot *spot)
 		s->headers.len = spot->header_at; /* none of its spans was taken */
 }
 
-/* The first of two looks at a ScopeSpans: its header, and its spans as one run where they are one.
- */
+/* The first of two looks at a ScopeSpans: its header, its spans as one run where they are one, and
+ * of a choice those that are in it, in splice.found. */
 struct scope_scan {
 	struct slice run;
-	uint32_t spans, runs;
+	uint32_t spans, runs, found;
 };
+
+static int scan_header(struct splice *s, const struct field *f)
+{
+	if (buf_append(&s->headers, f->whole.data, f->whole.len) != 0)
+		return fail(-ENOMEM, "splice: no memory for a header");
+	return 0;
+}
 
 static int scan_scope(struct splice *s, struct slice scope, struct scope_scan *sc)
 {
 	struct field f;
+	int rc = 0;
 	*sc = (struct scope_scan){0};
-	while (field_next(&scope, &f)) {
+	while (rc == 0 && field_next(&scope, &f)) {
 		if (!field_is(&f, SCOPE_SPANS_SPANS)) {
-			if (buf_append(&s->headers, f.whole.data, f.whole.len) != 0)
-				return fail(-ENOMEM, "splice: no memory for a header");
+			rc = scan_header(s, &f);
 			continue;
 		}
 		if (sc->spans++ == 0 || sc->run.data + sc->run.len != f.whole.data) {
@@ -276,7 +286,28 @@ static int scan_scope(struct splice *s, struct slice scope, struct scope_scan *s
 			sc->run.len += f.whole.len;
 		}
 	}
-	return 0;
+	return rc;
+}
+
+/* `first` is the number of the scope's first span, `taken` how many of the choice are in. */
+static int scan_chosen(struct splice *s, struct slice scope, uint32_t first, uint32_t taken,
+		       struct scope_scan *sc)
+{
+	const struct splice_choice *c = s->choice;
+	struct field f;
+	int rc = 0;
+	*sc = (struct scope_scan){0};
+	while (rc == 0 && field_next(&scope, &f)) {
+		if (!field_is(&f, SCOPE_SPANS_SPANS)) {
+			rc = scan_header(s, &f);
+			continue;
+		}
+		uint32_t next = taken + sc->found;
+		uint32_t number = first + sc->spans++;
+		if (next < c->n && c->numbers[next] == number)
+			s->found[sc->found++] = f.whole;
+	}
+	return rc;
 }
 
 /* The second look, needed when not all of the spans are taken or unknown fields stand between them.
@@ -296,30 +327,19 @@ static int add_one_by_one(struct splice *s, struct spot *resource, struct spot *
 	return 0;
 }
 
-/* The second look for a choice of spans: *i counts on through their numbers. */
-static int add_chosen(struct splice *s, struct spot *resource, struct spot *spot,
-		      struct slice scope, uint32_t at, uint32_t *i)
+/* For a choice of spans: *i counts on through their numbers. */
+static int add_chosen(struct splice *s, struct spot *resource, struct spot *spot, uint32_t n,
+		      uint32_t *i)
 {
 	const struct splice_choice *c = s->choice;
-	struct field f;
-	while (*i < c->n && field_next(&scope, &f)) {
-		if (!field_is(&f, SCOPE_SPANS_SPANS) || at++ != c->numbers[*i])
-			continue;
-		struct slice span = c->take(c->ctx, *i, f.whole);
-		int rc = span.len != 0 ? put_spans(s, resource, spot, span, 1) : -ENOMEM;
-		if (rc != 0)
-			return rc;
-		++*i;
+	int rc = 0;
+	for (uint32_t k = 0; k < n && rc == 0; k++) {
+		struct slice span = c->take(c->ctx, *i, s->found[k]);
+		rc = span.len != 0 ? put_spans(s, resource, spot, span, 1) : -ENOMEM;
+		if (rc == 0)
+			++*i;
 	}
-	return 0;
-}
-
-/* Whether spans [first, end) have one that is wanted and not taken yet. */
-static bool has_wanted(const struct splice *s, uint32_t first, uint32_t end, uint32_t taken)
-{
-	if (s->choice != NULL)
-		return taken < s->choice->n && s->choice->numbers[taken] < end;
-	return end > taken && first < s->end;
+	return rc;
 }
 
 static int add_scope(struct splice *s, struct spot *resource, struct slice scope, uint32_t *at,
@@ -328,16 +348,18 @@ static int add_scope(struct splice *s, struct spot *resource, struct slice scope
 	struct spot spot = begin_spot(s);
 	struct scope_scan sc;
 	uint32_t first = *at;
-	int rc = scan_scope(s, scope, &sc);
+	int rc = s->choice != NULL ? scan_chosen(s, scope, first, *span, &sc)
+				   : scan_scope(s, scope, &sc);
 	*at += sc.spans;
-	if (rc == 0 && has_wanted(s, first, *at, *span)) {
+	bool wanted = s->choice != NULL ? sc.found != 0 : *at > *span && first < s->end;
+	if (rc == 0 && wanted) {
 		settle_spot(s, &spot, resource);
 		bool whole = s->choice == NULL && first >= *span && *at <= s->end && sc.runs == 1;
 		rc = whole ? put_spans(s, resource, &spot, sc.run, sc.spans) : SPLICE_FULL;
 		if (rc == 0)
 			*span += sc.spans;
 		else if (rc == SPLICE_FULL && s->choice != NULL)
-			rc = add_chosen(s, resource, &spot, scope, first, span);
+			rc = add_chosen(s, resource, &spot, sc.found, span);
 		else if (rc == SPLICE_FULL)
 			rc = add_one_by_one(s, resource, &spot, scope, first, span);
 	}
@@ -387,6 +409,13 @@ int splice_add_some(struct splice *s, struct slice request, const struct splice_
 {
 	s->choice = c;
 	*done = 0;
+	if (c->n > s->cap_found) {
+		struct slice *found = reallocarray(s->found, c->n, sizeof(*found));
+		if (found == NULL)
+			return fail(-ENOMEM, "splice: no memory for %u spans", c->n);
+		s->found = found;
+		s->cap_found = c->n;
+	}
 	return c->n != 0 ? add_request(s, request, done, c->numbers[c->n - 1] + 1) : 0;
 }
 

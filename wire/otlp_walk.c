@@ -16,7 +16,7 @@ static const uint8_t *varint(const uint8_t *p, const uint8_t *end, uint64_t *out
 	return NULL;
 }
 
-bool field_next(struct slice *rest, struct field *f)
+bool field_next_any(struct slice *rest, struct field *f)
 {
 	if (rest->len == 0)
 		return false;

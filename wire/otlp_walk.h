@@ -21,8 +21,27 @@ struct field {
 	struct slice value; /* of WIRE_BYTES: what is within */
 };
 
-/* Takes the first field off `rest`. false at the end, and at groups, which the index refuses. */
-bool field_next(struct slice *rest, struct field *f);
+/* field_next(), whatever is there. */
+bool field_next_any(struct slice *rest, struct field *f);
+
+/* Takes the first field off `rest`. false at the end, and at groups, which the index refuses. Most
+ * fields have a tag of one byte and, in requests, a length of one or two. */
+static inline bool field_next(struct slice *rest, struct field *f)
+{
+	const uint8_t *p = rest->data;
+	if (rest->len < 3 || p[0] >= 0x80 || (p[0] & 7) != WIRE_BYTES || (p[1] & p[2]) >= 0x80)
+		return field_next_any(rest, f);
+	size_t head = p[1] < 0x80 ? 2 : 3;
+	size_t len = head == 2 ? p[1] : (size_t)(p[1] & 0x7f) | (size_t)p[2] << 7;
+	if (len > rest->len - head)
+		return false;
+	f->number = p[0] >> 3;
+	f->type = WIRE_BYTES;
+	f->value = slice_of(p + head, len);
+	f->whole = slice_of(p, head + len);
+	*rest = slice_of(p + head + len, rest->len - head - len);
+	return true;
+}
 
 /* Whether f is a message or string with this number. */
 static inline bool field_is(const struct field *f, uint32_t number)

@@ -188,10 +188,15 @@ static void test_the_spans_that_are_picked_and_no_others(void)
 		char from[SPANS + 1] = {0}, to[SPANS + 1] = {0};
 		uint32_t n = 0, done, at = 0;
 		size_t max = round % 2 ? 1 << 20 : 300;
+		bool run = round % 3 == 2; /* of spans that stay as they are */
+		uint32_t first = (seed >> 8) % SPANS,
+			 end = first + (seed >> 16) % (SPANS + 1 - first);
 		put_many(&request, &seed);
 		count_spans(buf_slice(&request), false, all, from);
 		for (uint32_t i = 0; i < SPANS; i++)
-			if ((seed = seed * 1664525 + 1013904223) >> 30 == 0)
+			if (run && i >= first && i < end)
+				list[n++] = (struct picked){i, {.as_is = true}};
+			else if ((seed = seed * 1664525 + 1013904223) >> 30 == 0 && !run)
 				list[n++] = (struct picked){i, keeps(T10 + (i % 3 == 0))};
 		otlp_pick_reset(p, max);
 		while (at < n) {
@@ -201,7 +206,7 @@ static void test_the_spans_that_are_picked_and_no_others(void)
 			out.len = 0;
 			CHECK_EQ(otlp_pick_write(p, &out), 0);
 			CHECK(out.len <= max || otlp_pick_spans(p) == 1);
-			count_spans(buf_slice(&out), true, seen, to);
+			count_spans(buf_slice(&out), !run, seen, to);
 			otlp_pick_reset(p, max);
 		}
 		for (uint32_t i = 0, k = 0; i < SPANS; i++) {
@@ -226,6 +231,9 @@ static void test_spans_that_are_not_there_are_not_done(void)
 	otlp_pick_reset(p, 1 << 20);
 	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), list, 3, &done), 0);
 	CHECK_EQ(done, 1);
+	struct picked run[2] = {{6, {.as_is = true}}, {7, {.as_is = true}}};
+	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), run, 2, &done), 0);
+	CHECK_EQ(done, 0);
 	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), list, 0, &done), 0);
 	CHECK_EQ(done, 0);
 	CHECK_EQ(otlp_pick_spans(p), 1);
