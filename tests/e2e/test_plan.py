@@ -7,6 +7,9 @@ import random
 import subprocess
 import time
 
+import pytest
+
+import disks
 import otlp
 from relay import BINARY
 from test_sampling import Trace, send, settled
@@ -187,6 +190,26 @@ def test_the_ring_has_a_limit(start):
     near(planned["planned"]["kept"]["traces"], 1600, 0.1)
     assert relay.metric("spanrelay_recent_bytes") <= 8 << 20
     assert sum(os.stat(os.path.join(relay.data, "recent", f)).st_blocks * 512 for f in relay.files("recent", "")) <= 8 << 20
+
+
+@pytest.fixture
+def disk(tmp_path):
+    d = disks.Disk("ext4", str(tmp_path), 128)
+    yield d
+    d.close()
+
+
+def test_a_full_disk_only_stops_the_recording(start, disk):
+    relay = start(extra=rules())
+    disk.fill()
+    send(relay, spans_of(traffic(600)))
+    relay.wait_until(lambda: relay.metric("spanrelay_recent_lost_parts_total") >= 1)
+    assert settled(relay)["judged"]["damaged"] == 0 and "the disk is full" in relay.text()
+    disk.free()
+    send(relay, spans_of(traffic(600)))
+    settled(relay)
+    time.sleep(2.5)
+    assert plan(candidate(relay, rules()), relay, "--json")["recorded_traces"] == 600
 
 
 def test_nothing_is_recorded_where_it_is_off(start):

@@ -220,6 +220,13 @@ static void test_a_budget_is_met_whatever_the_share_is(void)
 	}
 }
 
+/* A trace that stands for two hundred does not come as two hundred at once. */
+static void test_a_small_sample_is_no_burst(void)
+{
+	struct traffic t = {0.005, 800, 120, 5, 0, 0};
+	CHECK(near(total_kept("spans_per_second: 6000, burst: 100ms", &t), 4000, 0.02));
+}
+
 static void test_keys_share_a_goal(void)
 {
 	struct policy *policy =
@@ -285,7 +292,8 @@ int main(int argc, char **argv)
 	CHECK_MAIN(TEST(test_a_share_is_an_expected_value),
 		   TEST(test_a_small_sample_is_exact_about_the_volume_of_rules),
 		   TEST(test_traces_count_by_the_share_they_were_recorded_with),
-		   TEST(test_a_budget_is_met_whatever_the_share_is), TEST(test_keys_share_a_goal),
+		   TEST(test_a_budget_is_met_whatever_the_share_is),
+		   TEST(test_a_small_sample_is_no_burst), TEST(test_keys_share_a_goal),
 		   TEST(test_months_are_paced_or_capped),
 		   TEST(test_a_trace_that_came_sampled_is_judged_by_its_threshold));
 	return 0;
