@@ -192,9 +192,9 @@ void budget_report(const struct budget *b, unsigned node, struct budget_report *
 	*out = (struct budget_report){.name = n->o.name, .protected_share = 1, .keys = n->keys.n};
 	if (protected > 0)
 		out->protected_share = keys_kept(&n->keys, KEY_PROTECTED, BUDGET_SPANS) / protected;
-	double month_s = (double)(n->month.end_ms - n->month.begin_ms) / 1000, past_s = 1;
-	if (b->last.unix_ms > n->month.begin_ms)
-		past_s = fmax(1, (double)(b->last.unix_ms - n->month.begin_ms) / 1000);
+	double left_s = 0; /* of the month */
+	if (b->last.unix_ms < n->month.end_ms)
+		left_s = (double)(n->month.end_ms - b->last.unix_ms) / 1000;
 	for (int u = 0; u < BUDGET_UNITS; u++) {
 		struct budget_unit_report *r = &out->unit[u];
 		const struct bucket *k = &n->bucket[u];
@@ -202,7 +202,7 @@ void budget_report(const struct budget *b, unsigned node, struct budget_report *
 						 .capacity = n->capacity[u],
 						 .level = k->level,
 						 .month_used = k->used,
-						 .projected = k->used * month_s / past_s,
+						 .projected = k->used,
 						 .kept = k->kept,
 						 .over = k->over,
 						 .late_over = k->late_over};
@@ -211,6 +211,10 @@ void budget_report(const struct budget *b, unsigned node, struct budget_report *
 		r->protected = keys_offered(&n->keys, KEY_PROTECTED, u) / n->time;
 		r->offered = r->protected + keys_offered(&n->keys, KEY_NORMAL, u) / n->time;
 		r->late = n->late[u] / n->time;
+		double rate =
+		    (keys_kept(&n->keys, KEY_PROTECTED, u) + keys_kept(&n->keys, KEY_NORMAL, u)) /
+		    n->time;
+		r->projected += fmin(rate + r->late, n->goal[u]) * left_s;
 	}
 	double rest = 0, all = out->unit[BUDGET_SPANS].offered * n->time;
 	for (uint32_t i = n->keys.max; i < keys_end(&n->keys); i++)
