@@ -4,6 +4,7 @@
  * each. */
 #include "wire/otlp_splice.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -176,6 +177,7 @@ static void append_run(struct splice *s, struct group *scope, struct slice spans
 		last->spans.len += spans.len;
 		return;
 	}
+	assert(s->n_runs < s->cap_runs);
 	s->runs[s->n_runs] = (struct run){spans, NONE};
 	if (last != NULL)
 		last->next = s->n_runs;
