@@ -101,15 +101,56 @@ static void add_goal(struct policy_build *b, size_t i)
 	make_key(b, n, &from->keep.by, what);
 }
 
+static unsigned keyed_on_way(const struct policy_build *b, unsigned node)
+{
+	unsigned keyed = 0;
+	for (unsigned n = node; n != BUDGET_ROOT; n = b->p->nodes[n].parent)
+		keyed += b->p->keys[n].n != 0;
+	return keyed;
+}
+
+/* The child through which all comes that a node pays for, or BUDGET_ROOT. */
+static unsigned only_child(const struct policy_build *b, unsigned node)
+{
+	unsigned child = BUDGET_ROOT;
+	for (size_t i = 0; i < b->p->n_rules; i++)
+		if (b->p->rules[i].node == node)
+			return BUDGET_ROOT;
+	for (unsigned n = 0; n < b->p->n_nodes; n++) {
+		if (b->p->nodes[n].parent != node)
+			continue;
+		if (child != BUDGET_ROOT)
+			return BUDGET_ROOT;
+		child = n;
+	}
+	return child;
+}
+
+/* total -> per team: the total has the teams for keys too. Else it knows one child, and when some
+ * teams come to their limits at once it thins all alike: a few that forge errors would take what
+ * is due to the others. */
+static void inherit_keys(struct policy_build *b, unsigned node)
+{
+	unsigned child = only_child(b, node);
+	if (b->p->keys[node].n != 0 || child >= b->c->n_budgets)
+		return; /* none, or a rule's goal, which stands behind the budgets */
+	b->p->keys[node] = b->p->keys[child];
+	for (unsigned n = 0; n < b->p->n_nodes; n++)
+		if (keyed_on_way(b, n) > KEYED_NODES) {
+			b->p->keys[node] = (struct policy_key){0};
+			return;
+		}
+	b->p->nodes[node].key_fields = b->p->nodes[child].key_fields;
+	b->p->nodes[node].max_keys = b->p->nodes[child].max_keys;
+}
+
 /* The way from a node to its root: no deeper than a trace can be charged on, with no more keys than
  * its record holds. */
 static void check_way(struct policy_build *b, unsigned node)
 {
-	unsigned depth = 0, keyed = 0;
-	for (unsigned n = node; n != BUDGET_ROOT; n = b->p->nodes[n].parent) {
+	unsigned depth = 0, keyed = keyed_on_way(b, node);
+	for (unsigned n = node; n != BUDGET_ROOT; n = b->p->nodes[n].parent)
 		depth++;
-		keyed += b->p->keys[n].n != 0;
-	}
 	if (depth > BUDGET_DEPTH)
 		report_fault(b->r, b->node_at[node],
 			     "\"%s\" stands under %u budgets: wanted at most %d, a rule's goal "
@@ -181,6 +222,8 @@ void policy_make_nodes(struct policy_build *b)
 		if (rule->keep.kind == KEEP_GOAL)
 			add_goal(b, i);
 	}
+	for (unsigned n = b->p->n_nodes; n-- > 0;)
+		inherit_keys(b, n);
 	for (unsigned n = 0; n < b->p->n_nodes; n++) {
 		check_way(b, n);
 		check_lumps(b, n);

@@ -133,7 +133,7 @@ static void test_a_whole_policy(void)
 	CHECK(n[0].parent == BUDGET_ROOT && n[0].limit[BUDGET_SPANS].per_second == 2000);
 	CHECK(n[0].limit[BUDGET_BYTES].per_month == 500e9 && n[0].month_policy == BUDGET_CAP);
 	CHECK(n[0].billing_day == 7 && n[0].reserve == 0.1 && n[0].cap_reserve == 0.1);
-	CHECK(n[0].burst_s == 1 && n[0].debt_s == 4 && n[0].key_fields == 0);
+	CHECK(n[0].burst_s == 1 && n[0].debt_s == 4 && n[0].key_fields == n[1].key_fields);
 	CHECK_STR(n[1].name, "team");
 	CHECK(n[1].parent == 0 && n[1].weight == 3 && n[1].key_fields != 0);
 	CHECK(n[1].limit[BUDGET_SPANS].per_second == 0);
@@ -145,7 +145,7 @@ static void test_a_whole_policy(void)
 	CHECK(n[3].limit[BUDGET_BYTES].per_second == 1e6 && n[3].max_keys == 50);
 	CHECK(n[3].key_fields != 0 && n[3].key_fields != n[1].key_fields);
 	CHECK_EQ(p->n_fields, 3); /* team, x, service.name: each once */
-	CHECK_EQ(p->keys[0].n, 0);
+	CHECK(p->keys[0].n == 1 && p->keys[0].field[0] == p->keys[1].field[0]);
 	CHECK_EQ(p->keys[1].n, 1);
 	CHECK_EQ(p->keys[3].n, 2);
 	CHECK_EQ(p->keys[3].field[1], p->keys[1].field[0]);
@@ -166,6 +166,55 @@ static void test_budgets_alone_have_a_rule_that_keeps_all(void)
 	for (unsigned i = 0; i < 3; i++)
 		CHECK(p->nodes[i].parent == BUDGET_ROOT || p->nodes[i].parent < i);
 	policy_destroy(p);
+}
+
+/* How many nodes have keys. */
+static unsigned keyed(const char *text)
+{
+	struct policy *p = good(text);
+	unsigned n = 0;
+	for (unsigned i = 0; i < p->n_nodes; i++) {
+		CHECK_EQ(p->nodes[i].key_fields != 0, p->keys[i].n != 0);
+		n += p->keys[i].n != 0;
+	}
+	policy_destroy(p);
+	return n;
+}
+
+static void test_a_total_has_the_keys_of_its_only_child(void)
+{
+	static const char TOTAL[] = "budgets:\n  - { name: t, spans_per_second: 3000 }\n";
+	char text[1024];
+	static const struct {
+		const char *rest;
+		unsigned keyed;
+	} ROWS[] = {
+	    {"  - { name: a, spans_per_second: 1000, parent: t, by: x }\n", 2},
+	    /* through one without keys */
+	    {"  - { name: a, spans_per_second: 1000, parent: t }\n"
+	     "  - { name: b, spans_per_second: 1000, parent: a, by: x }\n",
+	     3},
+	    /* two children, or a rule that pays into it */
+	    {"  - { name: a, spans_per_second: 1000, parent: t, by: x }\n"
+	     "  - { name: b, spans_per_second: 1000, parent: t }\n"
+	     "sampling: { rules: [ { name: r, keep: 100%, budget: a } ] }\n",
+	     1},
+	    {"  - { name: a, spans_per_second: 1000, parent: t, by: x }\n"
+	     "sampling: { rules: [ { name: q, when: any(span.error), keep: 100%, budget: t }, "
+	     "{ name: r, keep: 100%, budget: a } ] }\n",
+	     1},
+	    /* a rule's goal is no budget */
+	    {"sampling: { rules: [ { name: r, keep: { spans_per_second: 2000, by: x } } ] }\n", 1},
+	    /* a record has room for four */
+	    {"  - { name: a, spans_per_second: 1000, parent: t, by: x }\n"
+	     "  - { name: b, spans_per_second: 1000, parent: a, by: y }\n"
+	     "  - { name: c, spans_per_second: 1000, parent: b, by: z }\n"
+	     "  - { name: d, spans_per_second: 1000, parent: c, by: w }\n",
+	     4}};
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		snprintf(text, sizeof(text), "%s%s", TOTAL, ROWS[i].rest);
+		CHECK_EQ(keyed(text), ROWS[i].keyed);
+	}
 }
 
 static void test_words_are_as_many_as_bits_need(void)
@@ -420,6 +469,7 @@ int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_nothing_said_keeps_everything), TEST(test_what_asks_for_judgement),
 		   TEST(test_a_whole_policy), TEST(test_budgets_alone_have_a_rule_that_keeps_all),
+		   TEST(test_a_total_has_the_keys_of_its_only_child),
 		   TEST(test_words_are_as_many_as_bits_need),
 		   TEST(test_a_generation_is_that_of_what_decides),
 		   TEST(test_faults_point_at_the_character), TEST(test_budgets_too_deep),
