@@ -72,7 +72,7 @@ static bool reserve(struct sampler *s, size_t n)
  * many of them close together. */
 static void look_ahead(struct sampler *s, const struct notices *all, uint32_t from, uint32_t to)
 {
-	uint32_t unseen[AT_ONCE], n = 0;
+	uint32_t unseen[AT_ONCE], n = 0, number;
 	for (uint32_t i = from; i < to; i++) {
 		s->hashes[i] = sampler_hash(s, notice_at(all, i)->trace_id);
 		table_prefetch(&s->table, s->hashes[i]);
@@ -91,6 +91,8 @@ static void look_ahead(struct sampler *s, const struct notices *all, uint32_t fr
 	for (uint32_t i = 0; i < n; i++) {
 		table_prefetch(&s->records.kept_table, s->hashes[unseen[i]]);
 		table_prefetch(&s->records.dropped_table, s->hashes[unseen[i]]);
+		if (pool_soon(&s->traces, i, &number))
+			trace_prefetch(trace_at(s, number));
 	}
 }
 
