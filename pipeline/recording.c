@@ -174,9 +174,10 @@ double part_trace(const struct part_view *v, uint32_t i, struct decision *out)
 
 static const double AVERAGE_S = 10, RISE = 1.2; /* in that time */
 static const double AGE_MOST_S = 3600, AGE_LEAST_S = 60;
-static const double FULL = 7.0 / 8;         /* one of the ring's files is always being emptied */
-static const double MOST_PER_S = 512 << 10; /* on disk, however large the ring is */
-static const double LEAST_SHARE = 1e-6, FIRST_RATIO = 0.25;
+static const double FULL = 7.0 / 8; /* one of the ring's files is always being emptied */
+/* On disk, while a young ring is filled: each of them costs some ten times as much of reading. */
+static const double MOST_PER_S = 192 << 10;
+static const double LEAST_SHARE = 1e-6, FIRST_RATIO = 0.15;
 
 void recording_rate_init(struct recording_rate *r, double limit_bytes, uint64_t now_ms)
 {
@@ -187,7 +188,8 @@ double recording_rate_share(struct recording_rate *r, double bytes, double age_s
 {
 	double dt = now_ms > r->now_ms ? (double)(now_ms - r->now_ms) / 1000 : 0;
 	double horizon_s = fmin(fmax(2 * age_s, AGE_LEAST_S), AGE_MOST_S);
-	double goal = fmin(r->limit_bytes * FULL / horizon_s, MOST_PER_S);
+	double ring = r->limit_bytes * FULL;
+	double goal = fmin(ring / horizon_s, fmax(ring / AGE_MOST_S, MOST_PER_S));
 	dt = fmin(dt, AVERAGE_S);
 	double factor = exp(-dt / AVERAGE_S);
 	r->now_ms = now_ms;
