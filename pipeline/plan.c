@@ -2,6 +2,7 @@
  * What is recorded, judged anew; and what comes of it. */
 #include "pipeline/plan.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -306,9 +307,11 @@ static double month_part(const struct plan *p, uint32_t rule)
 
 static struct plan_rule *rule_row(struct plan *p, const char *name)
 {
-	for (size_t i = 0; i < p->report.n_rules; i++)
+	for (size_t i = 0; i < p->report.n_rules; i++) {
+		assert(p->report.rules[i].name != NULL);
 		if (strcmp(p->report.rules[i].name, name) == 0)
 			return &p->report.rules[i];
+	}
 	struct plan_rule *r = &p->report.rules[p->report.n_rules++];
 	*r = (struct plan_rule){.name = name, .month = 1};
 	return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Recorded traces on their way through the budgets, in simulated time. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 
 static const double SPREAD_S = 10;     /* as soft control averages */
 static const double WARM_S = 60;       /* of the recording, before it counts */
-static const double SETTLE_S = 10;     /* for what waits at the end */
+enum { SETTLE_TICKS = 100 };           /* for what waits at the end */
 static const double MOST_OFFERS = 1e7; /* of one run: some ten seconds of work */
 static const double GOLDEN = 0.6180339887498949;
 enum { RING_TICKS = 128 };
@@ -95,9 +96,9 @@ static int put_item(struct run *r, uint32_t number)
 	double *rest = &r->rest[item->to];
 	double n = item->weight / r->group;
 	*rest += n;
-	double whole = floor(*rest);
+	uint32_t whole = (uint32_t)*rest;
 	*rest -= whole;
-	for (double k = 0; k < whole; k++) {
+	for (uint32_t k = 0; k < whole; k++) {
 		struct crowd *c = &r->ring[tick_of(r, item, k, whole) % RING_TICKS];
 		if (!sampler_room(&c->items, &c->room, c->n + 1, sizeof(*c->items)))
 			return fail(-ENOMEM, "plan: no memory");
@@ -233,6 +234,7 @@ static int pass(struct run *r, double end_s)
 static void note_totals(struct run *r, double sign)
 {
 	struct plan_report *out = &r->plan->report;
+	assert(out->budgets != NULL);
 	for (unsigned i = 0; i < r->plan->policy->n_nodes; i++) {
 		struct budget_report b;
 		budget_report(r->budget, i, &b);
@@ -247,13 +249,13 @@ static int run_all(struct run *r)
 {
 	double all_s = r->plan->report.covered_s;
 	int rc = 0;
-	for (double warm_s = 0; rc == 0 && warm_s < WARM_S; warm_s += all_s + 1)
+	for (int left = (int)ceil(WARM_S / (all_s + 1)); rc == 0 && left > 0; left--)
 		rc = pass(r, fmin(all_s, WARM_S));
 	r->counts = true;
 	note_totals(r, -1);
 	if (rc == 0)
 		rc = pass(r, all_s);
-	for (double s = 0; rc == 0 && s < SETTLE_S && r->n != 0; s += 0.1)
+	for (int left = SETTLE_TICKS; rc == 0 && left > 0 && r->n != 0; left--)
 		rc = run_tick(r);
 	note_totals(r, 1);
 	return rc;
