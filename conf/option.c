@@ -98,7 +98,7 @@ const struct option OPTIONS[] = {
      "A trace with more spans is decided at once. Budgets can hold one such trace, so a small one "
      "wants a lower limit."},
     {"sampling.trace_bytes", OPTION_SIZE, AT(sampling.trace_bytes), "8MiB", KIB, GIB, NULL,
-     "Likewise, for the bytes of its spans."},
+     "Likewise, for the bytes of its spans. A sixteenth of journal.limit at most."},
     {"sampling.memory", OPTION_SIZE, AT(sampling.memory_bytes), "64MiB", MIB, 1024 * GIB, NULL,
      "What is known of undecided traces. Near it the largest and oldest are decided early, by the "
      "same rules."},

@@ -320,12 +320,14 @@ static uint64_t generation_of(const struct policy *p, const struct conf *c)
 
 /* ---- all of it ---- */
 
-static void take_scalars(struct policy *p, const struct conf_sampling *s)
+static void take_scalars(struct policy *p, const struct conf *c)
 {
+	const struct conf_sampling *s = &c->sampling;
+	uint64_t most = c->journal.limit_bytes / POLICY_TRACE_PART;
 	p->wait_ms = s->wait_ms;
 	p->root_wait_ms = s->root_wait_ms < s->wait_ms ? s->root_wait_ms : s->wait_ms;
 	p->trace_spans = (uint32_t)s->trace_spans;
-	p->trace_bytes = s->trace_bytes;
+	p->trace_bytes = s->trace_bytes < most ? s->trace_bytes : most;
 	p->memory_bytes = s->memory_bytes;
 	p->pending_bytes = s->pending_bytes;
 	p->kept_records = s->kept_records;
@@ -341,7 +343,7 @@ static void build(struct policy_build *b)
 	b->no_memory = p->set == NULL;
 	if (b->no_memory)
 		return;
-	take_scalars(p, &b->c->sampling);
+	take_scalars(p, b->c);
 	make_rules(b);
 	if (!b->no_memory)
 		policy_make_nodes(b);

@@ -17,8 +17,11 @@
 enum {
 	POLICY_BAD = 1,
 	POLICY_RULES = 256,
-	POLICY_FIELDS = 16,   /* of all keys together */
-	POLICY_KEY_FIELDS = 4 /* of one key */
+	POLICY_FIELDS = 16,    /* of all keys together */
+	POLICY_KEY_FIELDS = 4, /* of one key */
+	/* What is kept goes into the journal before what was pending leaves it: a trace must fit
+	 * into what is left when the journal is nearly full. */
+	POLICY_TRACE_PART = 16
 };
 #define POLICY_ALWAYS UINT32_MAX /* a rule without a condition */
 

@@ -15,9 +15,11 @@
 
 static const double TICK_S = 0.1;
 enum {
-	RULING_BYTES = 8 << 20, /* of kept spans; more goes with the next one, a commit later */
+	/* Of kept spans; more goes with the next one, a commit later. In a small journal less, or
+	 * it might never fit. */
+	RULING_BYTES = 8 << 20,
+	RULING_PART = 16,
 	SAVE_MS = 10000, /* how often all of the budgets' state is written, not its levels alone */
-
 	BEHIND_PERCENT = 125 /* of the memory for traces: above it intake refuses */
 };
 
@@ -117,6 +119,12 @@ static void drop_spare(struct judge *j)
 	j->spare = NULL;
 }
 
+static size_t ruling_bytes(const struct judge *j)
+{
+	uint64_t part = j->relay->conf->journal.limit_bytes / RULING_PART;
+	return part < RULING_BYTES ? (size_t)part : RULING_BYTES;
+}
+
 /* The journal is opened for reading first: once something is decided it must be read. */
 static void decide(struct judge *j)
 {
@@ -125,7 +133,7 @@ static void decide(struct judge *j)
 	if (j->sampler == NULL || j->ruling_out || j->stopping ||
 	    store_reader_begin(j->reader) != 0)
 		return;
-	int rc = sampler_decide(j->sampler, RULING_BYTES, j->next_chapter, now, &r);
+	int rc = sampler_decide(j->sampler, ruling_bytes(j), j->next_chapter, now, &r);
 	if (rc == 0) {
 		struct recorder_source from = {j->sampler, j->reader, &j->pending, j->pick};
 		send_ruling(j, &r, now);

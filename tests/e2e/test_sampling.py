@@ -345,3 +345,26 @@ def test_a_dry_run_keeps_all_and_counts_what_would_be(start, backend):
     would = {r["name"]: (r["kept"], r["dropped"]) for r in relay.status()["sampling"]["rules"]}
     assert sum(k for k, _ in would.values()) == sum(t.stays() for t in traces)
     assert would["health"][0] == 0 and would["health"][1] > 0
+
+
+def test_a_small_journal_with_a_backend_that_is_away_comes_back(start, backend):
+    """What is kept needs room before what was undecided gives it back."""
+    backend.answer = lambda n: (503, {})
+    small = "journal: { limit: 16MiB }\noutbox: { limit: 16MiB, when_full: refuse }\n"
+    relay = start(extra=small + rules(wait="400ms", root_wait="100ms", rest="100%"))
+    large = otlp.attribute(9, "x", "x" * 20_000)
+    acked, refused = 0, 0
+    while refused < 20:
+        trace_id = os.urandom(16)
+        spans = [otlp.span(trace_id=trace_id, extra=large) for _ in range(20)]
+        if peers.post(relay.http, otlp.request(*spans))[0] == 200:
+            acked += len(spans)
+            refused = 0
+        else:
+            refused += 1
+            time.sleep(0.1)
+    assert acked > 500
+    backend.answer = lambda n: (200, {})
+    ledger = settled(relay, seconds=30)
+    assert ledger["judged"]["kept"] == ledger["accepted"] == acked
+    assert sum(len(s) for s in arrived(backend).values()) == acked

@@ -62,6 +62,16 @@ static void test_nothing_said_keeps_everything(void)
 	policy_destroy(NULL);
 }
 
+static void test_a_trace_fits_into_what_a_full_journal_has_left(void)
+{
+	struct policy *p = good("journal: { limit: 64MiB }\n");
+	CHECK_EQ(p->trace_bytes, 4 << 20);
+	policy_destroy(p);
+	p = good("journal: { limit: 64MiB }\nsampling: { trace_bytes: 1MiB }\n");
+	CHECK_EQ(p->trace_bytes, 1 << 20);
+	policy_destroy(p);
+}
+
 static void test_what_asks_for_judgement(void)
 {
 	static const struct {
@@ -467,8 +477,10 @@ static void test_rules_that_get_nothing_are_warned_of(void)
 
 int main(int argc, char **argv)
 {
-	CHECK_MAIN(TEST(test_nothing_said_keeps_everything), TEST(test_what_asks_for_judgement),
-		   TEST(test_a_whole_policy), TEST(test_budgets_alone_have_a_rule_that_keeps_all),
+	CHECK_MAIN(TEST(test_nothing_said_keeps_everything),
+		   TEST(test_a_trace_fits_into_what_a_full_journal_has_left),
+		   TEST(test_what_asks_for_judgement), TEST(test_a_whole_policy),
+		   TEST(test_budgets_alone_have_a_rule_that_keeps_all),
 		   TEST(test_a_total_has_the_keys_of_its_only_child),
 		   TEST(test_words_are_as_many_as_bits_need),
 		   TEST(test_a_generation_is_that_of_what_decides),
