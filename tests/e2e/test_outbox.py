@@ -83,7 +83,9 @@ def test_spans_between_journal_and_outbox_are_shown_once(start, away, tmp_path):
     assert relay.stop() == 0 and relay.files("outbox") == []
     journal = os.path.join(relay.data, "journal.mdb")
     shutil.copy(journal, tmp_path / "before")
-    buffer.send(spill(start, away, requests=9, name="second")[0], 1)
+    second = spill(start, away, requests=9, name="second")[0]
+    buffer.send(second, 1)
+    second.kill()
     shutil.copy(tmp_path / "before", journal)  # the commits are undone, the parcels are there
     assert relay.files("outbox")
     assert buffer.verified(relay) == ((len(acked), 9, 0), 0)
