@@ -352,10 +352,9 @@ def test_a_small_journal_with_a_backend_that_is_away_comes_back(start, backend):
     backend.answer = lambda n: (503, {})
     small = "journal: { limit: 16MiB }\noutbox: { limit: 16MiB, when_full: refuse }\n"
     relay = start(extra=small + rules(wait="400ms", root_wait="100ms", rest="100%"))
-    large = otlp.attribute(9, "x", "x" * 20_000)
     acked, refused = 0, 0
     while refused < 20:
-        trace_id = os.urandom(16)
+        trace_id, large = os.urandom(16), otlp.attribute(9, "x", os.urandom(10_000).hex())
         spans = [otlp.span(trace_id=trace_id, extra=large) for _ in range(20)]
         if peers.post(relay.http, otlp.request(*spans))[0] == 200:
             acked += len(spans)
