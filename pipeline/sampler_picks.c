@@ -49,6 +49,8 @@ static uint64_t differing(const struct pick *picks, size_t n, bool block)
 
 struct pick *picks_sort(const struct sampler *s)
 {
+	if (s->n_picks == 0)
+		return s->picks; /* there may be none at all */
 	struct pick *from = s->picks, *to = s->picks + s->room_picks / 2;
 	for (int block = 0; block <= 1; block++) {
 		uint64_t bits = differing(from, s->n_picks, block);
