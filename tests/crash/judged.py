@@ -215,7 +215,7 @@ def run(kills, between_s):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seconds-between", type=float, default=0.7)
+    parser.add_argument("--seconds-between", type=float, default=1.5)
     args = parser.parse_args()
     try:
         run(args.kills, args.seconds_between)
