@@ -177,7 +177,7 @@ static void append_run(struct splice *s, struct group *scope, struct slice spans
 		last->spans.len += spans.len;
 		return;
 	}
-	assert(s->n_runs < s->cap_runs);
+	assert(s->runs != NULL && s->n_runs < s->cap_runs);
 	s->runs[s->n_runs] = (struct run){spans, NONE};
 	if (last != NULL)
 		last->next = s->n_runs;
