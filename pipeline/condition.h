@@ -162,10 +162,4 @@ enum condition_outlook condition_outlook(const struct condition_set *set, uint32
 /* Whether they are plainly the same condition, however it was written. */
 bool condition_equal(const struct condition_set *set, uint32_t a, uint32_t b);
 
-static inline bool condition_is_certain(const struct condition_set *set, uint32_t number,
-					const struct trace_facts *facts)
-{
-	return condition_outlook(set, number, facts) == CONDITION_ALWAYS;
-}
-
 #endif

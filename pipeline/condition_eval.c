@@ -10,26 +10,8 @@
 #include "wire/otlp_walk.h"
 #include "wire/tracestate.h"
 
-/* Field numbers of trace/v1/trace.proto. */
-enum { RESOURCE_SPANS_RESOURCE = 1, RESOURCE_ATTRIBUTES = 1, SCOPE_SPANS_SCOPE = 1 };
-enum { SCOPE_NAME = 1, SCOPE_VERSION = 2, SCOPE_ATTRIBUTES = 3 };
-enum {
-	SPAN_TRACE_ID = 1,
-	SPAN_SPAN_ID = 2,
-	SPAN_TRACE_STATE = 3,
-	SPAN_PARENT_ID = 4,
-	SPAN_NAME = 5,
-	SPAN_KIND = 6,
-	SPAN_START = 7,
-	SPAN_END = 8,
-	SPAN_ATTRIBUTES = 9,
-	SPAN_EVENTS = 11,
-	SPAN_LINKS = 13,
-	SPAN_STATUS = 15,
-	ATTRIBUTE_TAG = SPAN_ATTRIBUTES << 3 | WIRE_BYTES
-};
+enum { ATTRIBUTE_TAG = SPAN_ATTRIBUTES << 3 | WIRE_BYTES };
 enum { KEY_TAG = 1 << 3 | WIRE_BYTES, VALUE_TAG = 2 << 3 | WIRE_BYTES };
-enum { EVENT_NAME = 2, EVENT_ATTRIBUTES = 3, LINK_ATTRIBUTES = 4, STATUS_CODE = 3 };
 enum { KIND_SERVER = 2, STATUS_ERROR = 2, HTTP_SERVER_ERROR = 500 };
 
 /* Stamps have 31 bits; a request of 4 GiB takes fewer than this. */

@@ -211,11 +211,6 @@ struct key_span {
 	bool is_root, is_error;
 };
 
-static inline bool mask_has(const struct mask *m, uint32_t bit)
-{
-	return m->words[bit / 64] >> (bit % 64) & 1;
-}
-
 static inline void mask_set(struct mask *m, uint32_t bit, bool on)
 {
 	uint64_t one = (uint64_t)1 << (bit % 64);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipeline/decision.h"
+#include "base/endian.h"
 
 #include <endian.h>
 
@@ -15,32 +16,6 @@ const char *const VERDICT_NAMES[VERDICTS] = {
 
 /* Places of what the header holds. */
 enum { AT_N = 4, AT_GENERATION = 8, AT_TIME = 16 };
-
-static uint32_t get32(const uint8_t *p)
-{
-	uint32_t v;
-	memcpy(&v, p, sizeof(v));
-	return le32toh(v);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-	uint64_t v;
-	memcpy(&v, p, sizeof(v));
-	return le64toh(v);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(p, &v, sizeof(v));
-}
 
 /* A record is the struct in little endian: the same bytes on the machines we run on. On others
  * this turns each number, both ways. */

@@ -97,6 +97,13 @@ void policy_destroy(struct policy *p);
  */
 bool policy_judges(const struct conf *c);
 
+/* Whether a condition of the policy holds; POLICY_ALWAYS always does. */
+static inline bool policy_holds(const struct policy *p, uint32_t condition,
+				const struct trace_facts *facts)
+{
+	return condition == POLICY_ALWAYS || condition_holds(p->set, condition, facts);
+}
+
 /* Whether Lightstep's satellite sampler at this share keeps the trace: the low 8 bytes of its id as
  * 16 hex digits, CRC-32 (IEEE) of them at most 2^32 - 1 times the share, truncated. Source:
  * otel-collector-charts, satellitesamplerprocessor. */

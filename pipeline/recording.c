@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipeline/recording.h"
 
-#include <endian.h>
 #include <math.h>
 
+#include "base/endian.h"
 #include "pipeline/rulebook.h"
 
 static const uint8_t MAGIC[4] = {'R', 'L', 'T', '1'};
@@ -89,20 +89,6 @@ void part_finish(struct part *p)
 }
 
 /* ---- reading ---- */
-
-static uint32_t get32(const uint8_t *p)
-{
-	uint32_t v;
-	memcpy(&v, p, sizeof(v));
-	return le32toh(v);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-	uint64_t v;
-	memcpy(&v, p, sizeof(v));
-	return le64toh(v);
-}
 
 /* The next `len` bytes; false: there are fewer. */
 static bool take(struct slice *from, uint64_t len, struct slice *out)

@@ -148,23 +148,6 @@ bool sampler_is_urgent(const struct sampler *s)
 	return s->n_late >= LATE_URGENT || (is_any && sampler_is_short(s));
 }
 
-uint64_t sampler_due_ms(const struct sampler *s)
-{
-	uint64_t due = UINT64_MAX;
-	bool now = s->n_late != 0 || s->n_waiting != 0 || s->lists[LIST_READY].head != 0;
-	for (int v = 0; v < VERDICTS; v++)
-		now = now || s->spans_done[v] != 0;
-	if (now)
-		due = s->decided_ms + TICK_MS;
-	for (int list = LIST_ROOT; list <= LIST_WAIT; list++) {
-		if (s->lists[list].head == 0)
-			continue;
-		uint64_t at = near(trace_at(s, s->lists[list].head - 1)->due_ms, s->now_ms);
-		due = at < due ? at : due;
-	}
-	return due;
-}
-
 /* ---- for people ---- */
 
 static uint64_t memory_of(const struct sampler *s)

@@ -129,8 +129,6 @@ static inline uint64_t sample_limit(double share)
 }
 /* Late spans have gathered, or memory is short: decide now. */
 bool sampler_is_urgent(const struct sampler *s);
-/* When sampler_decide() has something to do at the latest: monotonic; UINT64_MAX: nothing waits. */
-uint64_t sampler_due_ms(const struct sampler *s);
 
 /* ---- for people ---- */
 

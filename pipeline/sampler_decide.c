@@ -214,7 +214,7 @@ int sampler_decide(struct sampler *s, size_t max_bytes, uint64_t number, struct 
 		   struct ruling *out)
 {
 	struct choice choice;
-	s->now_ms = s->decided_ms = now.mono_ms;
+	s->now_ms = now.mono_ms;
 	s->n_picks = s->n_decisions = s->n_late_decisions = 0;
 	sample_start(s);
 	sampler_close_block(s);

@@ -23,11 +23,6 @@ static bool sees_rule(const struct policy_rule *rule, const uint8_t *trace_id)
 
 /* ---- rules ---- */
 
-static bool holds(const struct policy *p, uint32_t condition, const struct trace_facts *f)
-{
-	return condition == POLICY_ALWAYS || condition_holds(p->set, condition, f);
-}
-
 static enum condition_outlook outlook(const struct policy *p, uint32_t condition,
 				      const struct trace_facts *f)
 {
@@ -42,7 +37,7 @@ static void find_rule(const struct policy *p, const uint8_t *id, const struct tr
 {
 	for (uint32_t i = 0; i < p->n_rules; i++) {
 		const struct policy_rule *rule = &p->rules[i];
-		if (!sees_rule(rule, id) || !holds(p, rule->condition, f))
+		if (!sees_rule(rule, id) || !policy_holds(p, rule->condition, f))
 			continue;
 		if (!rule->dry_run) {
 			j->rule = (uint16_t)i;
@@ -59,7 +54,7 @@ static void find_rule(const struct policy *p, const uint8_t *id, const struct tr
 static const struct policy_source *find_source(const struct policy *p, const struct trace_facts *f)
 {
 	for (uint32_t i = 0; i < p->n_sources; i++)
-		if (holds(p, p->sources[i].condition, f))
+		if (policy_holds(p, p->sources[i].condition, f))
 			return &p->sources[i];
 	return NULL;
 }
@@ -264,7 +259,8 @@ void judge_count(struct sampler *s, const struct judgement *j)
 	trace_facts(s, t, &f);
 	for (uint32_t i = 0; i < j->rule && j->would != 0; i++) {
 		const struct policy_rule *rule = &p->rules[i];
-		if (!rule->dry_run || !sees_rule(rule, t->id) || !holds(p, rule->condition, &f))
+		if (!rule->dry_run || !sees_rule(rule, t->id) ||
+		    !policy_holds(p, rule->condition, &f))
 			continue;
 		bool keeps = rule->keep == POLICY_SATELLITE ? satellite_keeps(t->id, rule->share)
 							    : j->randomness >= rule->threshold;

@@ -17,8 +17,7 @@ enum {
 	FILTER_SPANS = 16, /* traces with more distinct spans have a set of them */
 	SET_LEAST = 32,
 	DECISIONS_MOST = 32768, /* of one ruling: a chapter of 4 MB */
-	TICK_MS = 100,
-	STRESS_MS = 10000 /* of need before stress, and of calm after it */
+	STRESS_MS = 10000       /* of need before stress, and of calm after it */
 };
 
 /* ---- undecided ---- */
@@ -208,8 +207,7 @@ struct sampler {
 	struct siphash_key sample_key;
 	bool sample_failed;
 
-	uint64_t now_ms; /* of the last call that had it */
-	uint64_t decided_ms;
+	uint64_t now_ms;                                /* of the last call that had it */
 	uint64_t need_since_ms, need_ms, calm_since_ms; /* 0: not */
 	bool stressed;
 

@@ -96,8 +96,3 @@ uint32_t receivers_connections(const struct receivers *r)
 {
 	return r->n_conns;
 }
-
-bool receivers_are_idle(const struct receivers *r)
-{
-	return r->n_exchanges == 0;
-}

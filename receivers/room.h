@@ -37,6 +37,5 @@ void receivers_flush(struct receivers *r);
 void receivers_notice(struct receivers *r);
 void receivers_drain(struct receivers *r);
 uint32_t receivers_connections(const struct receivers *r);
-bool receivers_are_idle(const struct receivers *r); /* no request under way */
 
 #endif

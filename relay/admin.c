@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "relay/admin_page.h"
@@ -327,22 +328,14 @@ static enum page_kind page_of(struct slice target)
 	return PAGE_NONE;
 }
 
-static int hex_of(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Of "/explain/" and 32 digits. */
 static bool read_trace_id(uint8_t *id, struct slice target)
 {
 	if (target.len != EXPLAIN_LEN + 32)
 		return false;
 	for (size_t i = 0; i < 16; i++) {
-		int high = hex_of(target.data[EXPLAIN_LEN + 2 * i]);
-		int low = hex_of(target.data[EXPLAIN_LEN + 2 * i + 1]);
+		int high = hex_digit(target.data[EXPLAIN_LEN + 2 * i]);
+		int low = hex_digit(target.data[EXPLAIN_LEN + 2 * i + 1]);
 		if (high < 0 || low < 0)
 			return false;
 		id[i] = (uint8_t)(high << 4 | low);

@@ -12,7 +12,7 @@ static unsigned ledger_rows(const struct ledger *l)
 	return l->n_exporters + l->n_removed;
 }
 
-static int family(struct buf *out, const char *name, const char *kind, const char *help)
+int page_family(struct buf *out, const char *name, const char *kind, const char *help)
 {
 	return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
 }
@@ -20,7 +20,8 @@ static int family(struct buf *out, const char *name, const char *kind, const cha
 static int single(struct buf *out, const char *name, const char *kind, const char *help,
 		  uint64_t value)
 {
-	return family(out, name, kind, help) | buf_printf(out, "%s %" PRIu64 "\n", name, value);
+	return page_family(out, name, kind, help) |
+	       buf_printf(out, "%s %" PRIu64 "\n", name, value);
 }
 
 /* A removed exporter's name comes off the disk, so it is not trusted to be a plain one. */
@@ -54,12 +55,12 @@ static int put_delivery(const struct ledger *l, struct buf *out)
 	static const char HELD[] = "spanrelay_exporter_held_spans";
 	unsigned n = ledger_rows(l);
 	int full =
-	    family(out, ENTERED, "counter", "Spans that this exporter was or is to deliver.");
+	    page_family(out, ENTERED, "counter", "Spans that this exporter was or is to deliver.");
 	for (unsigned i = 0; i < n; i++)
 		full |= open_labels(out, ENTERED, l->exporter[i].name) |
 			buf_printf(out, "} %" PRIu64 "\n", l->exporter[i].entered);
-	full |=
-	    family(out, SPANS, "counter", "Spans that are done with, by what the backend said.");
+	full |= page_family(out, SPANS, "counter",
+			    "Spans that are done with, by what the backend said.");
 	for (unsigned i = 0; i < n; i++) {
 		full |= open_labels(out, SPANS, l->exporter[i].name) |
 			buf_printf(out, ",outcome=\"sent\"} %" PRIu64 "\n", l->exporter[i].sent);
@@ -67,17 +68,18 @@ static int put_delivery(const struct ledger *l, struct buf *out)
 			buf_printf(out, ",outcome=\"backend_rejected\"} %" PRIu64 "\n",
 				   l->exporter[i].backend_rejected);
 	}
-	full |= family(out, DROPPED, "counter", "Spans given up, by reason.");
+	full |= page_family(out, DROPPED, "counter", "Spans given up, by reason.");
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned r = 0; r < DROP_REASONS; r++)
 			full |= open_labels(out, DROPPED, l->exporter[i].name) |
 				buf_printf(out, ",reason=\"%s\"} %" PRIu64 "\n",
 					   DROP_REASON_NAMES[r], l->exporter[i].dropped[r]);
-	full |= family(out, BUFFERED, "gauge", "Spans on disk that are still to be delivered.");
+	full |=
+	    page_family(out, BUFFERED, "gauge", "Spans on disk that are still to be delivered.");
 	for (unsigned i = 0; i < n; i++)
 		full |= open_labels(out, BUFFERED, l->exporter[i].name) |
 			buf_printf(out, "} %" PRIu64 "\n", ledger_buffered(&l->exporter[i]));
-	full |= family(out, HELD, "gauge", "Spans on disk, by where they are.");
+	full |= page_family(out, HELD, "gauge", "Spans on disk, by where they are.");
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned k = 0; k < PLACES; k++)
 			full |= open_labels(out, HELD, l->exporter[i].name) |
@@ -89,7 +91,7 @@ static int put_delivery(const struct ledger *l, struct buf *out)
 static int put_boxes(const struct page *p, struct buf *out)
 {
 	static const char BYTES[] = "spanrelay_exporter_box_bytes";
-	int full = family(out, BYTES, "gauge", "Disk that outbox and quarantine take.");
+	int full = page_family(out, BYTES, "gauge", "Disk that outbox and quarantine take.");
 	for (unsigned i = 0; i < p->conf->n_exporters; i++)
 		for (unsigned k = PLACE_OUTBOX; k < PLACES; k++)
 			full |= open_labels(out, BYTES, p->conf->exporters[i].name) |
@@ -101,7 +103,8 @@ static int put_boxes(const struct page *p, struct buf *out)
 static int put_states(const struct page *p, struct buf *out)
 {
 	static const char STATE[] = "spanrelay_exporter_state";
-	int full = family(out, STATE, "gauge", "1 for the state that the exporter is in, else 0.");
+	int full =
+	    page_family(out, STATE, "gauge", "1 for the state that the exporter is in, else 0.");
 	for (unsigned i = 0; i < p->conf->n_exporters; i++)
 		for (int s = 0; s <= SENDER_HELD_UPSTREAM && p->senders[i] != NULL; s++)
 			full |= open_labels(out, STATE, p->conf->exporters[i].name) |
@@ -151,7 +154,7 @@ static int put_senders(const struct page *p, struct buf *out)
 	};
 	int full = put_states(p, out);
 	for (size_t row = 0; row < sizeof(ROWS) / sizeof(ROWS[0]); row++) {
-		full |= family(out, ROWS[row].name, ROWS[row].kind, ROWS[row].help);
+		full |= page_family(out, ROWS[row].name, ROWS[row].kind, ROWS[row].help);
 		for (unsigned i = 0; i < p->conf->n_exporters; i++) {
 			if (p->senders[i] == NULL)
 				continue;
@@ -169,9 +172,9 @@ static int put_process(const struct page *p, struct buf *out)
 {
 	struct process process;
 	process_read(&process);
-	int full =
-	    family(out, "spanrelay_build_info", "gauge", "Always 1; its label tells the version.") |
-	    buf_printf(out, "spanrelay_build_info{version=\"%s\"} 1\n", SPANRELAY_VERSION);
+	int full = page_family(out, "spanrelay_build_info", "gauge",
+			       "Always 1; its label tells the version.") |
+		   buf_printf(out, "spanrelay_build_info{version=\"%s\"} 1\n", SPANRELAY_VERSION);
 	full |= single(out, "spanrelay_ready", "gauge", "Whether /_ready says yes.",
 		       p->not_ready == NULL);
 	full |= single(out, "spanrelay_anonymous_memory_bytes", "gauge",
@@ -181,11 +184,11 @@ static int put_process(const struct page *p, struct buf *out)
 		       process.resident_bytes);
 	full |=
 	    single(out, "process_open_fds", "gauge", "Open file descriptors.", process.open_fds);
-	full |= family(out, "process_cpu_seconds_total", "counter", "User and system time.") |
+	full |= page_family(out, "process_cpu_seconds_total", "counter", "User and system time.") |
 		buf_printf(out, "process_cpu_seconds_total %.6f\n", process.cpu_seconds);
 	full |=
-	    family(out, "process_start_time_seconds", "gauge",
-		   "When this worker started, Unix time.") |
+	    page_family(out, "process_start_time_seconds", "gauge",
+			"When this worker started, Unix time.") |
 	    buf_printf(out, "process_start_time_seconds %.3f\n", (double)p->started_unix_ms / 1e3);
 	return full;
 }

@@ -30,6 +30,9 @@ int page_status(const struct page *p, struct buf *out);
 
 int page_explanation(const struct explanation *e, struct buf *out);
 
+/* The two lines before a metric's samples. */
+int page_family(struct buf *out, const char *name, const char *kind, const char *help);
+
 /* relay/admin_sampling.c: their parts about rules and budgets. */
 int page_sampling_metrics(const struct page *p, struct buf *out);
 json_t *page_sampling(const struct page *p);

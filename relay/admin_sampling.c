@@ -8,11 +8,6 @@
 #include "relay/admin_page.h"
 #include "wire/tracestate.h"
 
-static int family(struct buf *out, const char *name, const char *kind, const char *help)
-{
-	return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
-}
-
 /* Names of rules and budgets were checked when they were read: no quotes, no backslashes. */
 static int row(struct buf *out, const char *name, const char *label, const char *value,
 	       const char *more, double v)
@@ -23,10 +18,10 @@ static int row(struct buf *out, const char *name, const char *label, const char 
 static int put_judged(const struct ledger *l, struct buf *out)
 {
 	static const char JUDGED[] = "spanrelay_ledger_judged_spans_total";
-	int full = family(out, "spanrelay_ledger_pending_spans", "gauge",
-			  "Accepted spans that wait for judgement.") |
+	int full = page_family(out, "spanrelay_ledger_pending_spans", "gauge",
+			       "Accepted spans that wait for judgement.") |
 		   buf_printf(out, "spanrelay_ledger_pending_spans %" PRIu64 "\n", l->pending) |
-		   family(out, JUDGED, "counter", "Accepted spans by what became of them.");
+		   page_family(out, JUDGED, "counter", "Accepted spans by what became of them.");
 	for (int v = 0; v < VERDICTS; v++)
 		full |= row(out, JUDGED, "verdict", VERDICT_NAMES[v], "", (double)l->judged[v]);
 	return full;
@@ -37,8 +32,8 @@ static int put_rules(const struct judge_view *v, struct buf *out)
 	static const char TRACES[] = "spanrelay_sampling_rule_traces_total";
 	static const char SPANS[] = "spanrelay_sampling_rule_spans_total";
 	static const char THEIRS[] = "otelcol_processor_tail_sampling_count_traces_sampled";
-	int full = family(out, TRACES, "counter",
-			  "Traces by the rule that decided; of a dry run, as it would have.");
+	int full = page_family(out, TRACES, "counter",
+			       "Traces by the rule that decided; of a dry run, as it would have.");
 	for (uint32_t i = 0; i < v->policy->n_rules; i++) {
 		const char *name = v->policy->rules[i].name;
 		full |= row(out, TRACES, "rule", name, ",outcome=\"kept\"",
@@ -46,7 +41,7 @@ static int put_rules(const struct judge_view *v, struct buf *out)
 			row(out, TRACES, "rule", name, ",outcome=\"dropped\"",
 			    (double)v->report.rules[i].dropped);
 	}
-	full |= family(out, SPANS, "counter", "Spans of these traces when they were decided.");
+	full |= page_family(out, SPANS, "counter", "Spans of these traces when they were decided.");
 	for (uint32_t i = 0; i < v->policy->n_rules; i++) {
 		const char *name = v->policy->rules[i].name;
 		full |= row(out, SPANS, "rule", name, ",outcome=\"kept\"",
@@ -54,7 +49,7 @@ static int put_rules(const struct judge_view *v, struct buf *out)
 			row(out, SPANS, "rule", name, ",outcome=\"dropped\"",
 			    (double)v->report.rules[i].dropped_spans);
 	}
-	full |= family(out, THEIRS, "counter", "Traces by rule, as tail_sampling names it.");
+	full |= page_family(out, THEIRS, "counter", "Traces by rule, as tail_sampling names it.");
 	for (uint32_t i = 0; i < v->policy->n_rules; i++) {
 		const char *name = v->policy->rules[i].name;
 		full |=
@@ -75,27 +70,27 @@ static int put_triggers(const struct judge_view *v, struct buf *out)
 						     [TRIGGER_SPANS] = "trace_send_span_limit",
 						     [TRIGGER_EVICTION] =
 							 "trace_send_ejected_memsize"};
-	int full = family(out, TRIGGERED, "counter", "Traces that were decided, by why then.");
+	int full = page_family(out, TRIGGERED, "counter", "Traces that were decided, by why then.");
 	for (int t = 0; t < TRIGGERS; t++)
 		full |= row(out, TRIGGERED, "trigger", TRIGGER_NAMES[t], "",
 			    (double)v->report.triggers[t]);
 	for (int t = 0; t < TRIGGERS; t++)
 		if (THEIRS[t] != NULL)
 			full |=
-			    family(out, THEIRS[t], "counter", "As Refinery names it.") |
+			    page_family(out, THEIRS[t], "counter", "As Refinery names it.") |
 			    buf_printf(out, "%s %" PRIu64 "\n", THEIRS[t], v->report.triggers[t]);
-	full |= family(out, "otelcol_processor_tail_sampling_sampling_traces_on_memory", "gauge",
-		       "Undecided traces, as tail_sampling names it.") |
+	full |= page_family(out, "otelcol_processor_tail_sampling_sampling_traces_on_memory",
+			    "gauge", "Undecided traces, as tail_sampling names it.") |
 		buf_printf(
 		    out, "otelcol_processor_tail_sampling_sampling_traces_on_memory %" PRIu64 "\n",
 		    v->report.traces);
-	full |= family(out, "spanrelay_sampling_disagreements_total", "counter",
-		       "Spans whose explicit randomness is not that of their trace.") |
+	full |= page_family(out, "spanrelay_sampling_disagreements_total", "counter",
+			    "Spans whose explicit randomness is not that of their trace.") |
 		buf_printf(out, "spanrelay_sampling_disagreements_total %" PRIu64 "\n",
 			   v->report.disagreements);
 	return full |
-	       family(out, "spanrelay_sampling_skewed_spans_total", "counter",
-		      "Spans that end before they start.") |
+	       page_family(out, "spanrelay_sampling_skewed_spans_total", "counter",
+			   "Spans that end before they start.") |
 	       buf_printf(out, "spanrelay_sampling_skewed_spans_total %" PRIu64 "\n",
 			  v->report.skewed);
 }
@@ -139,7 +134,8 @@ static int put_budgets(const struct judge_view *v, struct buf *out)
 	int full = 0;
 	for (size_t k = 0; v->n_budgets != 0 && k < sizeof(BUDGET_ROWS) / sizeof(BUDGET_ROWS[0]);
 	     k++) {
-		full |= family(out, BUDGET_ROWS[k].name, BUDGET_ROWS[k].kind, BUDGET_ROWS[k].help);
+		full |=
+		    page_family(out, BUDGET_ROWS[k].name, BUDGET_ROWS[k].kind, BUDGET_ROWS[k].help);
 		for (unsigned i = 0; i < v->n_budgets; i++)
 			for (int u = 0; u < BUDGET_UNITS; u++) {
 				char unit[32];

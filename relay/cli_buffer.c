@@ -169,11 +169,6 @@ static const json_t *exporter_of(const json_t *status, const char *name)
 	return NULL;
 }
 
-static uint64_t number(const json_t *o, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(o, key));
-}
-
 /* Why it waits, and until when at the rate of the last seconds. */
 static void print_reason(const json_t *e, const struct sum *outbox)
 {
@@ -182,12 +177,12 @@ static void print_reason(const json_t *e, const struct sum *outbox)
 		return;
 	const char *state = words_text(e, "state", text);
 	int64_t status = json_integer_value(json_object_get(e, "last_status"));
-	uint64_t rate = number(e, "drain_rate");
+	uint64_t rate = words_number(e, "drain_rate");
 	if (strcmp(state, "ok") != 0)
 		printf("%16s %s, last status %" PRId64 "\n", "waits:", state, status);
 	if (outbox->spans != 0 && rate != 0)
 		printf("%16s %" PRIu64 " spans/s beside %" PRIu64 " fresh ones, done in %s\n",
-		       "drains:", rate, number(e, "fresh_rate"),
+		       "drains:", rate, words_number(e, "fresh_rate"),
 		       words_duration(outbox->spans / rate, time));
 }
 

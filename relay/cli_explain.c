@@ -21,11 +21,6 @@ static const char HELP[] =
     "answers,\n"
     "78 wrong FILE.\n";
 
-static uint64_t number(const json_t *o, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(o, key));
-}
-
 static void print_time(const char *what, uint64_t unix_ms)
 {
 	char text[64];
@@ -39,16 +34,16 @@ static void print_time(const char *what, uint64_t unix_ms)
 static void print_details(const json_t *o)
 {
 	char a[128], b[128], n[32], size[32];
-	print_time("first span", number(o, "first_unix_ms"));
-	if (number(o, "decided_unix_ms") != 0)
-		print_time("decided", number(o, "decided_unix_ms"));
-	if (number(o, "due_unix_ms") != 0)
-		print_time("due", number(o, "due_unix_ms"));
+	print_time("first span", words_number(o, "first_unix_ms"));
+	if (words_number(o, "decided_unix_ms") != 0)
+		print_time("decided", words_number(o, "decided_unix_ms"));
+	if (words_number(o, "due_unix_ms") != 0)
+		print_time("due", words_number(o, "due_unix_ms"));
 	printf("%-12s %s, after %.1f s\n", "because of", words_text(o, "trigger", a),
-	       (double)number(o, "waited_ms") / 1e3);
+	       (double)words_number(o, "waited_ms") / 1e3);
 	printf("%-12s %s spans, %" PRIu64 " errors, %s, %.3f ms%s\n", "had",
-	       words_grouped(number(o, "spans"), n), number(o, "errors"),
-	       words_size(number(o, "bytes"), size),
+	       words_grouped(words_number(o, "spans"), n), words_number(o, "errors"),
+	       words_size(words_number(o, "bytes"), size),
 	       json_real_value(json_object_get(o, "duration_ms")),
 	       json_is_true(json_object_get(o, "has_root")) ? "" : ", no root");
 	printf("%-12s %.6g: randomness %s, threshold %s\n", "probability",

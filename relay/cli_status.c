@@ -18,11 +18,6 @@ static const char HELP[] =
     "      --json           as it comes from /status\n" ASKING_HELP "\n"
     "Exit codes: 0 it answered, 64 usage, 69 nothing answers, 78 wrong FILE.\n";
 
-static uint64_t number(const json_t *o, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(o, key));
-}
-
 static void print_head(const json_t *o)
 {
 	char a[128], b[128], c[128], up[32];
@@ -30,8 +25,8 @@ static void print_head(const json_t *o)
 	printf("spanrelay %s  %s%s  up %s  worker %" PRIu64 ", keeper %" PRIu64 "\n",
 	       words_text(o, "version", a),
 	       ready ? "ready" : "NOT READY: ", ready ? "" : words_text(o, "reason", b),
-	       words_duration(number(o, "uptime_s"), up), number(o, "worker_pid"),
-	       number(o, "keeper_pid"));
+	       words_duration(words_number(o, "uptime_s"), up), words_number(o, "worker_pid"),
+	       words_number(o, "keeper_pid"));
 	const json_t *l = json_object_get(o, "listeners");
 	printf("listens   gRPC %s  HTTP %s  admin %s\n", words_text(l, "otlp_grpc", a),
 	       words_text(l, "otlp_http", b), words_text(l, "admin", c));
@@ -42,19 +37,22 @@ static void print_stores(const json_t *o)
 	char dir[128], a[32], b[32], c[32];
 	const json_t *j = json_object_get(o, "journal"), *m = json_object_get(o, "memory");
 	const json_t *l = json_object_get(o, "ledger");
-	printf("journal   %s of %s in %s blocks, %s\n", words_size(number(j, "live_bytes"), a),
-	       words_size(number(j, "limit_bytes"), b), words_grouped(number(j, "blocks"), c),
-	       words_text(j, "data_dir", dir));
-	if (number(j, "bad_blocks") != 0)
+	printf("journal   %s of %s in %s blocks, %s\n",
+	       words_size(words_number(j, "live_bytes"), a),
+	       words_size(words_number(j, "limit_bytes"), b),
+	       words_grouped(words_number(j, "blocks"), c), words_text(j, "data_dir", dir));
+	if (words_number(j, "bad_blocks") != 0)
 		printf("          %s DAMAGED blocks were skipped\n",
-		       words_grouped(number(j, "bad_blocks"), a));
-	printf("disk      %s free\n", words_size(number(j, "disk_free_bytes"), a));
+		       words_grouped(words_number(j, "bad_blocks"), a));
+	printf("disk      %s free\n", words_size(words_number(j, "disk_free_bytes"), a));
 	printf("memory    %s, of which %s for clients (limit %s)\n",
-	       words_size(number(m, "anonymous_bytes"), a),
-	       words_size(number(m, "charged_bytes"), b), words_size(number(m, "limit_bytes"), c));
+	       words_size(words_number(m, "anonymous_bytes"), a),
+	       words_size(words_number(m, "charged_bytes"), b),
+	       words_size(words_number(m, "limit_bytes"), c));
 	printf("spans     received %s = accepted %s + rejected %s\n",
-	       words_grouped(number(l, "received"), a), words_grouped(number(l, "accepted"), b),
-	       words_grouped(number(l, "rejected"), c));
+	       words_grouped(words_number(l, "received"), a),
+	       words_grouped(words_number(l, "accepted"), b),
+	       words_grouped(words_number(l, "rejected"), c));
 }
 
 static uint64_t dropped(const json_t *exporter)
@@ -70,16 +68,17 @@ static uint64_t dropped(const json_t *exporter)
 static void print_exporter(const json_t *e, uint64_t now_unix_ms)
 {
 	char name[128], state[128], endpoint[128], n[4][32], next[48] = "-", wait[32];
-	uint64_t next_ms = number(e, "next_try_unix_ms");
+	uint64_t next_ms = words_number(e, "next_try_unix_ms");
 	if (next_ms > now_unix_ms)
 		snprintf(next, sizeof(next), "in %s",
 			 words_duration((next_ms - now_unix_ms + 999) / 1000, wait));
 	words_text(e, "endpoint", endpoint);
 	printf("%-16s %-14s %14s %16s %10s %10s %-10s %s\n", words_text(e, "name", name),
-	       words_text(e, "state", state), words_grouped(number(e, "buffered"), n[0]),
-	       words_grouped(number(e, "sent"), n[1]),
-	       words_grouped(number(e, "backend_rejected"), n[2]), words_grouped(dropped(e), n[3]),
-	       next, *endpoint != '\0' ? endpoint : words_text(e, "protocol", endpoint));
+	       words_text(e, "state", state), words_grouped(words_number(e, "buffered"), n[0]),
+	       words_grouped(words_number(e, "sent"), n[1]),
+	       words_grouped(words_number(e, "backend_rejected"), n[2]),
+	       words_grouped(dropped(e), n[3]), next,
+	       *endpoint != '\0' ? endpoint : words_text(e, "protocol", endpoint));
 }
 
 static void print_drops(const json_t *e)

@@ -115,17 +115,12 @@ static bool look_at(struct run *run, const struct node *spans, struct slice requ
 	return true;
 }
 
-static bool rule_holds(const struct policy *p, uint32_t rule, const struct trace_facts *facts)
-{
-	uint32_t condition = p->rules[rule].condition;
-	return condition == POLICY_ALWAYS || condition_holds(p->set, condition, facts);
-}
-
 /* The last one takes everything. */
 static uint32_t deciding_rule(const struct policy *p, const struct trace_facts *facts)
 {
 	uint32_t rule = 0;
-	while (rule + 1 < p->n_rules && (p->rules[rule].dry_run || !rule_holds(p, rule, facts)))
+	while (rule + 1 < p->n_rules &&
+	       (p->rules[rule].dry_run || !policy_holds(p, p->rules[rule].condition, facts)))
 		rule++;
 	return rule;
 }

@@ -8,11 +8,6 @@
 #include "base/clock.h"
 #include "relay/words.h"
 
-static uint64_t number(const json_t *o, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(o, key));
-}
-
 static void print_dropped(const json_t *judged)
 {
 	const char *verdict, *comma = "dropped ";
@@ -32,12 +27,12 @@ static void print_dropped(const json_t *judged)
 static void print_undecided(const json_t *sampling)
 {
 	char a[32], b[32], c[32], d[32];
-	uint64_t oldest_ms = number(sampling, "oldest_unix_ms"), now_ms = clock_wall_ms();
+	uint64_t oldest_ms = words_number(sampling, "oldest_unix_ms"), now_ms = clock_wall_ms();
 	printf("undecided %s traces, %s spans, %s of %s%s%s%s\n",
-	       words_grouped(number(sampling, "traces"), a),
-	       words_grouped(number(sampling, "spans"), b),
-	       words_size(number(sampling, "used_bytes"), c),
-	       words_size(number(sampling, "memory_limit_bytes"), d),
+	       words_grouped(words_number(sampling, "traces"), a),
+	       words_grouped(words_number(sampling, "spans"), b),
+	       words_size(words_number(sampling, "used_bytes"), c),
+	       words_size(words_number(sampling, "memory_limit_bytes"), d),
 	       oldest_ms != 0 ? ", the oldest for " : "",
 	       oldest_ms != 0 && oldest_ms < now_ms
 		   ? words_duration((now_ms - oldest_ms) / 1000, (char[32]){0})
@@ -53,10 +48,10 @@ static void print_rules(const json_t *rules)
 		const json_t *r = json_array_get(rules, i);
 		char name[128], n[4][32];
 		printf("%-24s %14s %14s %16s %16s%s\n", words_text(r, "name", name),
-		       words_grouped(number(r, "kept"), n[0]),
-		       words_grouped(number(r, "dropped"), n[1]),
-		       words_grouped(number(r, "kept_spans"), n[2]),
-		       words_grouped(number(r, "dropped_spans"), n[3]),
+		       words_grouped(words_number(r, "kept"), n[0]),
+		       words_grouped(words_number(r, "dropped"), n[1]),
+		       words_grouped(words_number(r, "kept_spans"), n[2]),
+		       words_grouped(words_number(r, "dropped_spans"), n[3]),
 		       json_is_true(json_object_get(r, "dry_run")) ? "  dry run: would be" : "");
 	}
 }
@@ -99,8 +94,8 @@ void status_print_judged(const json_t *status)
 	char a[32], b[32];
 	if (!json_is_object(sampling))
 		return;
-	printf("judged    pending %s, kept %s, ", words_grouped(number(ledger, "pending"), a),
-	       words_grouped(number(judged, "kept"), b));
+	printf("judged    pending %s, kept %s, ", words_grouped(words_number(ledger, "pending"), a),
+	       words_grouped(words_number(judged, "kept"), b));
 	print_dropped(judged);
 	print_undecided(sampling);
 }

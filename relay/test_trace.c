@@ -8,27 +8,11 @@
 
 #include "base/distance.h"
 #include "conf/unit.h"
+#include "wire/otlp_walk.h"
 
-/* Field numbers of trace/v1/trace.proto and common/v1/common.proto. */
-enum { REQUEST_RESOURCE_SPANS = 1 };
-enum { RESOURCE_SPANS_RESOURCE = 1, RESOURCE_SPANS_SCOPE_SPANS = 2, RESOURCE_ATTRIBUTES = 1 };
-enum { SCOPE_SPANS_SCOPE = 1, SCOPE_SPANS_SPANS = 2, SCOPE_NAME = 1 };
-enum {
-	SPAN_TRACE_ID = 1,
-	SPAN_SPAN_ID = 2,
-	SPAN_PARENT_ID = 4,
-	SPAN_NAME = 5,
-	SPAN_KIND = 6,
-	SPAN_START = 7,
-	SPAN_END = 8,
-	SPAN_ATTRIBUTES = 9,
-	SPAN_EVENTS = 11,
-	SPAN_STATUS = 15
-};
-enum { EVENT_TIME = 1, EVENT_NAME = 2, EVENT_ATTRIBUTES = 3, STATUS_CODE = 3 };
+/* Field numbers of common/v1/common.proto. */
 enum { KEY_VALUE_KEY = 1, KEY_VALUE_VALUE = 2 };
 enum { ANY_STRING = 1, ANY_BOOL, ANY_INT, ANY_DOUBLE, ANY_ARRAY };
-enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2 };
 
 enum { MAX_COUNT = 10000, WORD_MAX = 64, MS_IN_NS = 1000000 };
 

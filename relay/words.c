@@ -17,6 +17,11 @@ const char *words_text(const json_t *o, const char *key, char out[128])
 }
 
 /* 12,345,678 */
+uint64_t words_number(const json_t *o, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(o, key));
+}
+
 const char *words_grouped(uint64_t n, char out[32])
 {
 	char plain[24];

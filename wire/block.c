@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/block.h"
 
-#include <endian.h>
-
 #include "base/crc32c.h"
+#include "base/endian.h"
 
 /* With the version, 1, and the codec, 0. */
 static const uint8_t MAGIC[8] = {'R', 'L', 'B', '1', 1, 0, 0, 0};
@@ -13,38 +12,6 @@ enum { AT_CRC = 36, SIGNAL_TRACES = 1 };
 const char *const DROP_REASON_NAMES[DROP_REASONS] = {"refused",          "oversize", "damaged",
 						     "exporter_removed", "expired",  "outbox_full"};
 const char *const PLACE_NAMES[PLACES] = {"journal", "outbox", "quarantine"};
-
-static uint32_t get32(const uint8_t *p)
-{
-	uint32_t v;
-	memcpy(&v, p, 4);
-	return le32toh(v);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-	uint64_t v;
-	memcpy(&v, p, 8);
-	return le64toh(v);
-}
-
-static void put16(uint8_t *p, uint16_t v)
-{
-	v = htole16(v);
-	memcpy(p, &v, 2);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(p, &v, 4);
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(p, &v, 8);
-}
 
 /* Over the header as if its crc field were zero, then the records. */
 static uint32_t block_crc(const uint8_t *bytes, size_t len)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/json.h"
+#include "base/hex.h"
 
 #include <stdlib.h>
 
@@ -31,14 +32,6 @@ static const uint8_t *plain_end(const uint8_t *p, const uint8_t *end)
 	while (p < end && *p != '"' && *p != '\\' && *p >= 0x20)
 		p++;
 	return p;
-}
-
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* The length of the escape at p, or 0. */

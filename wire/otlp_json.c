@@ -7,6 +7,7 @@
 #include <assert.h>
 
 #include "base/base64.h"
+#include "base/hex.h"
 #include "wire/json.h"
 
 static const char NOT_JSON[] = "not valid JSON";
@@ -279,14 +280,6 @@ static enum index_verdict put_base64(struct walk *w, const struct row *row, stru
 		return not_otlp(w);
 	close_bytes(w, row, p, bytes.len);
 	return INDEX_OK;
-}
-
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* An id that is none becomes one of a single byte: there is no such id, and the index says so. */

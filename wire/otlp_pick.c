@@ -10,7 +10,7 @@
 #include "wire/otlp_walk.h"
 #include "wire/tracestate.h"
 
-enum { SPAN_TRACE_STATE = 3, TRACE_STATE_TAG = SPAN_TRACE_STATE << 3 | WIRE_BYTES };
+enum { TRACE_STATE_TAG = SPAN_TRACE_STATE << 3 | WIRE_BYTES };
 enum { SPAN_TAG = SCOPE_SPANS_SPANS << 3 | WIRE_BYTES, HEAD_MAX = 11 /* a tag and a length */ };
 
 struct otlp_pick {

@@ -12,8 +12,25 @@
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-/* opentelemetry/proto/trace/v1/trace.proto */
+/* opentelemetry/proto/trace/v1/trace.proto, common/v1/common.proto */
 enum { REQUEST_RESOURCE_SPANS = 1, RESOURCE_SPANS_SCOPE_SPANS = 2, SCOPE_SPANS_SPANS = 2 };
+enum { RESOURCE_SPANS_RESOURCE = 1, RESOURCE_ATTRIBUTES = 1, SCOPE_SPANS_SCOPE = 1 };
+enum { SCOPE_NAME = 1, SCOPE_VERSION = 2, SCOPE_ATTRIBUTES = 3 };
+enum {
+	SPAN_TRACE_ID = 1,
+	SPAN_SPAN_ID = 2,
+	SPAN_TRACE_STATE = 3,
+	SPAN_PARENT_ID = 4,
+	SPAN_NAME = 5,
+	SPAN_KIND = 6,
+	SPAN_START = 7,
+	SPAN_END = 8,
+	SPAN_ATTRIBUTES = 9,
+	SPAN_EVENTS = 11,
+	SPAN_LINKS = 13,
+	SPAN_STATUS = 15
+};
+enum { EVENT_TIME = 1, EVENT_NAME = 2, EVENT_ATTRIBUTES = 3, LINK_ATTRIBUTES = 4, STATUS_CODE = 3 };
 
 struct field {
 	uint32_t number, type;
