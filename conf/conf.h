@@ -127,6 +127,49 @@ struct conf_budget {
 	double reserve;
 };
 
+/* A list of texts. */
+struct conf_names {
+	char **names;
+	struct conf_place *at; /* of each */
+	size_t n;
+};
+
+enum conf_mask {
+	CONF_MASK_KEEP_LENGTH,
+	CONF_MASK_REPLACE,
+	CONF_MASK_TYPED,
+	CONF_MASK_HMAC,
+	CONF_MASK_KEEP_LAST_4,
+	CONF_MASK_DROP
+};
+
+/* What rule `rule` finds is no secret where the expression `match` is found in it. */
+struct conf_allow {
+	struct conf_place at;
+	char *rule;
+	struct conf_text match;
+};
+
+enum conf_marks { MARKS_SILENT, MARKS_COUNT };
+
+struct conf_redaction {
+	const char *file; /* the configuration's name, for messages */
+	struct conf_names
+	    packs;       /* none: nothing is redacted but what `keys` and rules_dir ask for */
+	char *rules_dir; /* "": no rules of one's own */
+	enum conf_mask mask;
+	struct {
+		struct conf_names block, allow_only, ignore; /* globs */
+	} keys;
+	struct conf_allow *allow;
+	size_t n_allow;
+	char *hmac_key_file; /* "": none */
+	uint8_t *hmac_key;   /* what is in it: a secret, wiped */
+	size_t hmac_key_len;
+	char hmac_key_id[9]; /* of its bytes: eight hex digits */
+	enum conf_marks marks;
+};
+
 struct conf_sampling {
 	uint64_t wait_ms, root_wait_ms, trace_spans, trace_bytes, memory_bytes, pending_bytes;
 	uint64_t kept_records, dropped_records, records_ms;

@@ -41,7 +41,7 @@
  *     http.scheme, http.user_agent and http.client_ip, and the other way round (semantic
  *     conventions 1.23). What was split or joined since has to be written as A | B.
  *   - Ids and tracestate cannot be read: the probabilities on kept spans would be false.
- *   - Patterns look at the first 4096 bytes of a value (pipeline/pattern.h).
+ *   - Patterns look at the first 4096 bytes of a value (base/pattern.h).
  *
  * Several roots in a trace are one root each: root.a == 1 holds if one of them meets it, root.a !=
  * 1 if none is equal.

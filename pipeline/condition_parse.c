@@ -2,7 +2,7 @@
  * pipeline/condition_parse.c - the grammar of conditions (condition.h), by recursive descent. What
  * passes here is right: fields, operators and values fit each other, and patterns compile. */
 #include "pipeline/condition_text.h"
-#include "pipeline/pattern.h"
+#include "base/pattern.h"
 
 enum { MAX_DEPTH = 32, MAX_CHILDREN = 1024, MAX_VALUES = 1024, MAX_FIELDS = 16 };
 

@@ -16,7 +16,7 @@
 
 #include "base/arena.h"
 #include "pipeline/condition_text.h"
-#include "pipeline/pattern.h"
+#include "base/pattern.h"
 
 enum {
 	MAX_SLOTS = 4096,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "pipeline/pattern.h"
+#include "base/pattern.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pipeline/pattern.h - a regular expression that cannot take for ever: PCRE2 with its JIT compiler
+ * base/pattern.h - a regular expression that cannot take for ever: PCRE2 with its JIT compiler
  * where the system lets it write code, and limits on what a match may cost. Perl's syntax; text is
  * UTF-8. A pattern is read by many threads at once, a matcher belongs to one. */
-#ifndef PIPELINE_PATTERN_H
-#define PIPELINE_PATTERN_H
+#ifndef BASE_PATTERN_H
+#define BASE_PATTERN_H
 
 #include <stdbool.h>
 
