@@ -174,9 +174,8 @@ static void on_ruling(struct judge *j, struct ruling_note *n)
 static void take_notices(struct judge *j, struct notices *n, struct sampler_now now)
 {
 	if (pending_add(&j->pending, (struct pending_request){.block_id = n->block_id,
-							      .first = n->first,
-							      .offset = n->offset & 0x7fffffff}) !=
-		0 ||
+							      .offset = n->offset,
+							      .tails = n->tails}) != 0 ||
 	    sampler_notice(j->sampler, n, now) != 0)
 		die_of("undecided traces");
 	notices_free(n);
@@ -365,9 +364,16 @@ static int remember_chapter(void *ctx, uint64_t number, struct slice bytes)
 	return rc > 0 ? 0 : rc;
 }
 
-static int notice_record(struct judge *j, struct store_block b, const struct record *r,
-			 uint32_t offset, uint32_t *first)
+struct reopening {
+	struct judge *judge;
+	int rc;
+	uint64_t spans;
+};
+
+static int notice_record(struct reopening *o, struct store_block b, const struct record *r,
+			 uint32_t offset)
 {
+	struct judge *j = o->judge;
 	uint32_t spans = otlp_walk_spans(r->payload);
 	struct notices *n =
 	    notices_create(j->relay->policy, j->scratch, r->payload, spans, &j->relay->account);
@@ -375,17 +381,10 @@ static int notice_record(struct judge *j, struct store_block b, const struct rec
 		return fail(-ENOMEM, "judge: no memory for block %llu", (unsigned long long)b.id);
 	n->block_id = b.id;
 	n->offset = offset;
-	n->first = *first;
-	*first += spans;
+	o->spans += spans;
 	take_notices(j, n, now_of());
 	return 0;
 }
-
-struct reopening {
-	struct judge *judge;
-	int rc;
-	uint64_t spans;
-};
 
 static void notice_block(void *ctx, struct store_block b)
 {
@@ -394,7 +393,7 @@ static void notice_block(void *ctx, struct store_block b)
 	struct slice bytes;
 	struct block block;
 	struct record r;
-	uint32_t at = 0, first = 0, next;
+	uint32_t at = 0, next;
 	if (o->rc != 0)
 		return;
 	o->rc = sampler_block(j->sampler, b.id, b.spans, b.bytes, b.unix_ms);
@@ -403,9 +402,8 @@ static void notice_block(void *ctx, struct store_block b)
 	if (store_reader_pending(j->reader, b.id, &bytes) == 0 &&
 	    block_open(&block, bytes, b.id) == 0)
 		for (; o->rc == 0 && (next = block_record(&block, at, &r)) != 0; at = next)
-			o->rc = notice_record(j, b, &r, at, &first);
+			o->rc = notice_record(o, b, &r, at);
 	store_reader_end(j->reader);
-	o->spans += first;
 }
 
 static int reopen_traces(struct judge *j)
