@@ -86,7 +86,10 @@ static void publish_pending(void *ctx, struct store_block block, size_t first_ba
 	d->mail.kind = MAIL_NOTICED;
 	d->block = block;
 	d->notices = take_notices(a, block.id, n_batches);
-	room_answer(&a->relay->judge.room, &d->mail);
+	size_t weight = sizeof(*d);
+	for (const struct notices *n = d->notices; n != NULL; n = n->next)
+		weight += n->charge.bytes;
+	room_tell(&a->relay->judge.room, &d->mail, weight);
 }
 
 /* Takes the oldest batches off the queue into the transaction; gives their chain. */

@@ -19,6 +19,9 @@ enum {
 	 * it might never fit. */
 	RULING_BYTES = 8 << 20,
 	RULING_PART = 16,
+	/* Notices wait for the next tick until there are so many bytes of them. To be woken for
+	 * each commit of a relay with little to do would be half of the judge's work. */
+	HUSH_BYTES = 512 << 10,
 	SAVE_MS = 10000, /* how often all of the budgets' state is written, not its levels alone */
 	BEHIND_PERCENT = 125 /* of the memory for traces: above it intake refuses */
 };
@@ -150,6 +153,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	(void)loop, (void)events;
 	struct judge *j = timer->data;
+	room_read(&j->room);
 	decide(j);
 	send_part(j, now_of());
 	show(j);
@@ -434,7 +438,13 @@ static int reopen_traces(struct judge *j)
 	return o.rc;
 }
 
-static const struct room_rules RULES = {"judge", 4096, on_mail, NULL};
+static void on_round(void *ctx)
+{
+	struct judge *j = ctx;
+	room_hush(&j->room, HUSH_BYTES);
+}
+
+static const struct room_rules RULES = {"judge", 4096, on_mail, on_round};
 
 /* Without rules there may still be traces that an earlier configuration left undecided. */
 static bool has_work(const struct judge *j)
