@@ -59,7 +59,7 @@ const struct option OPTIONS[] = {
     {"limits.spans", OPTION_COUNT, AT(limits.spans), "65536", 1, 1000000, NULL,
      "Spans in one request."},
 
-    {"journal.linger", OPTION_TIME, AT(journal.linger_ms), "8ms", 0, SECOND, NULL,
+    {"journal.linger", OPTION_TIME, AT(journal.linger_ms), "10ms", 0, SECOND, NULL,
      "The oldest request waits this long for others to share its disk sync. Longer: fewer syncs, "
      "later answers."},
     {"journal.group", OPTION_SIZE, AT(journal.group_bytes), "1MiB", 4 * KIB, 256 * MIB, NULL,
