@@ -203,7 +203,7 @@ static void test_an_empty_file_means_the_defaults(void)
 		CHECK_STR(c.admin.listen, "127.0.0.1:4320");
 		CHECK_EQ(c.limits.request_bytes, 16 << 20);
 		CHECK_EQ(c.limits.spans, 65536);
-		CHECK_EQ(c.journal.linger_ms, 8);
+		CHECK_EQ(c.journal.linger_ms, 10);
 		CHECK_EQ(c.journal.limit_bytes, (int64_t)2 << 30);
 		CHECK_EQ(c.shutdown_ms, 10000);
 		CHECK_EQ(c.log.level, 2);
