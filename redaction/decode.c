@@ -3,9 +3,10 @@
 
 #include "base/hex.h"
 #include "redaction/escape.h"
+#include "redaction/hint.h"
 #include "wire/utf8.h"
 
-enum { NO_DIGIT = 64, MARK_EVERY = 256 /* bytes of a copy: a range is found in so many steps */ };
+enum { NO_DIGIT = 0, MARK_EVERY = 256 /* bytes of a copy: a range is found in so many steps */ };
 
 struct decoder {
 	struct harvest *h;
@@ -14,18 +15,19 @@ struct decoder {
 	uint8_t depth; /* of its copies */
 };
 
-static uint8_t base64_digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return (uint8_t)(c - 'A');
-	if (c >= 'a' && c <= 'z')
-		return (uint8_t)(c - 'a' + 26);
-	if (c >= '0' && c <= '9')
-		return (uint8_t)(c - '0' + 52);
-	if (c == '+' || c == '-')
-		return 62;
-	return c == '/' || c == '_' ? 63 : NO_DIGIT;
-}
+/* Both alphabets of RFC 4648; what is in neither is 0, which is taken for NO_DIGIT: A is 64 here,
+ * of which the six low bits count. */
+static const uint8_t DIGITS[256] = {
+    ['A'] = 64, ['B'] = 1,  ['C'] = 2,  ['D'] = 3,  ['E'] = 4,  ['F'] = 5,  ['G'] = 6,  ['H'] = 7,
+    ['I'] = 8,  ['J'] = 9,  ['K'] = 10, ['L'] = 11, ['M'] = 12, ['N'] = 13, ['O'] = 14, ['P'] = 15,
+    ['Q'] = 16, ['R'] = 17, ['S'] = 18, ['T'] = 19, ['U'] = 20, ['V'] = 21, ['W'] = 22, ['X'] = 23,
+    ['Y'] = 24, ['Z'] = 25, ['a'] = 26, ['b'] = 27, ['c'] = 28, ['d'] = 29, ['e'] = 30, ['f'] = 31,
+    ['g'] = 32, ['h'] = 33, ['i'] = 34, ['j'] = 35, ['k'] = 36, ['l'] = 37, ['m'] = 38, ['n'] = 39,
+    ['o'] = 40, ['p'] = 41, ['q'] = 42, ['r'] = 43, ['s'] = 44, ['t'] = 45, ['u'] = 46, ['v'] = 47,
+    ['w'] = 48, ['x'] = 49, ['y'] = 50, ['z'] = 51, ['0'] = 52, ['1'] = 53, ['2'] = 54, ['3'] = 55,
+    ['4'] = 56, ['5'] = 57, ['6'] = 58, ['7'] = 59, ['8'] = 60, ['9'] = 61, ['+'] = 62, ['/'] = 63,
+    ['-'] = 62, ['_'] = 63,
+};
 
 /* The value of the request that a copy goes back to. */
 static uint32_t root_of(const struct harvest *h, uint32_t value)
@@ -125,7 +127,7 @@ static size_t decode_run(struct slice run, uint8_t *out)
 	uint32_t bits = 0;
 	size_t n = 0;
 	for (size_t i = 0; i < run.len; i++) {
-		bits = bits << 6 | base64_digit(run.data[i]);
+		bits = bits << 6 | (DIGITS[run.data[i]] & 63);
 		if (i % 4 != 0)
 			out[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
 	}
@@ -163,12 +165,33 @@ static bool copy_texts(struct decoder *d, size_t at, size_t len)
 	return true;
 }
 
-/* What is before a run, of a path say, may be of the same alphabet: any character may be the first.
- */
+/* Which of the first four characters a text may begin at, as bits: what is before base64, of a path
+ * say, may be of the same alphabet. A text of DECODE_LEAST_TEXT has three groups of four that are
+ * of ASCII, whatever the byte it begins at; of a hundred paths two have such by chance. */
+static unsigned text_starts(const uint8_t *run, size_t len)
+{
+	enum { GROUPS = DECODE_LEAST_TEXT / 3 - 1 };
+	uint32_t bits = 0;
+	unsigned streak[4] = {0}, starts = 0;
+	for (size_t i = 0; i < len; i++) {
+		bits = (bits << 6 | (DIGITS[run[i]] & 63)) & 0xffffff;
+		if (i < 3)
+			continue;
+		/* all three bytes are below 0x80, and \t or above */
+		bool is_text = (bits & 0x808080) == 0 && ((bits + 0x777777) & 0x808080) == 0x808080;
+		unsigned *s = &streak[(i + 1) & 3];
+		*s = is_text ? *s + 1 : 0;
+		if (*s >= GROUPS)
+			starts |= 1u << ((i + 1) & 3);
+	}
+	return starts;
+}
+
 static bool copy_run(struct decoder *d, size_t at, size_t len)
 {
-	for (size_t skip = 0; skip < 4 && len - skip >= DECODE_LEAST_RUN - 3; skip++)
-		if (!copy_texts(d, at + skip, len - skip))
+	unsigned starts = text_starts(text_of(d->h, d->of).data + at, len);
+	for (size_t skip = 0; skip < 4; skip++)
+		if ((starts >> skip & 1) != 0 && !copy_texts(d, at + skip, len - skip))
 			return false;
 	return true;
 }
@@ -176,18 +199,14 @@ static bool copy_run(struct decoder *d, size_t at, size_t len)
 static void copy_base64(struct decoder *d)
 {
 	size_t len = d->h->values[d->of].len, run = 0;
-	bool is_hex = true; /* ids, which are everywhere: what gives text has other letters too */
 	for (size_t i = 0; i <= len; i++) {
-		uint8_t c = i < len ? text_of(d->h, d->of).data[i] : 0;
-		if (base64_digit(c) != NO_DIGIT) {
+		if (i < len && DIGITS[text_of(d->h, d->of).data[i]] != NO_DIGIT) {
 			run++;
-			is_hex = is_hex && (hex_digit(c) >= 0 || c == '-');
 			continue;
 		}
-		if (run >= DECODE_LEAST_RUN && !is_hex && !copy_run(d, i - run, run))
+		if (run >= HINT_RUN && !copy_run(d, i - run, run))
 			return;
 		run = 0;
-		is_hex = true;
 	}
 }
 
@@ -263,10 +282,31 @@ void decode_back(const struct harvest *h, const struct copy *c, uint32_t *start,
 
 /* ---- all ---- */
 
+/* Of the values of the request only those that the hints point at are looked into. */
+static void decode_hinted(struct decoder *d)
+{
+	struct harvest *h = d->h;
+	struct hint hint;
+	size_t len = h->text.len;
+	hint_begin(&hint, slice_of(h->text.data, len));
+	for (uint32_t value = 0; !h->failed; value++) {
+		size_t at = hint_next(&hint);
+		while (at != SIZE_MAX && h->values[value].at + h->values[value].len <= at)
+			value++;
+		if (at == SIZE_MAX)
+			return;
+		decode_value(d, value);
+		hint.text = slice_of(h->text.data, len); /* it may have moved */
+		hint_skip(&hint, (size_t)h->values[value].at + h->values[value].len);
+	}
+}
+
 int decode_copies(struct harvest *h)
 {
 	struct decoder d = {.h = h, .budget = 3 * h->text.len + DECODE_SPARE};
-	for (uint32_t value = 0; value < h->n && !h->failed; value++)
+	if (h->text.len != 0)
+		decode_hinted(&d);
+	for (uint32_t value = h->n_spots; value < h->n && !h->failed; value++)
 		decode_value(&d, value);
 	return harvest_outcome(h);
 }

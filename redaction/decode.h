@@ -10,10 +10,10 @@
 #define REDACTION_DECODE_H
 
 #include "redaction/harvest.h"
+#include "redaction/hint.h"
 
 enum {
-	DECODE_LEAST_RUN = 16,  /* characters of base64: a path's words are shorter */
-	DECODE_LEAST_TEXT = 10, /* bytes it has to give, all text: one random token in 3,000 does */
+	DECODE_LEAST_TEXT = 12, /* bytes that a run of base64 has to give, all text */
 	DECODE_SPARE = 64 << 10 /* bytes of copies a request may have beside twice its text's */
 };
 
