@@ -68,10 +68,10 @@ static const struct {
     {RULE("   keys: [abc]\n   cut: [abc]"),
      "f:5:4: cut: is for a rule with a regex, and without keys\n"},
     {"pack: p\nrules:\n - id: a\n   regex: b\n   examples: { match: ['a <<b'], no_match: [b] }\n",
-     "f:5:23: examples: << wants a secret and >> behind it\n"},
+     "f:5:24: examples: << wants a secret and >> behind it\n"},
     {"pack: p\nrules:\n - id: a\n   regex: b\n   examples: { match: [{ key: a }], no_match: [b] "
      "}\n",
-     "f:5:23: examples: wanted a text, or { key: ..., value: ... }\n"},
+     "f:5:24: examples: wanted a text, or { key: ..., value: ... }\n"},
     {"pack: p\nrules:\n - { id: a, regex: b, examples: { match: [b], no_match: [c] } }\n"
      " - { id: a, regex: b, examples: { match: [b], no_match: [c] } }\n",
      "f:4:10: id: there is a rule \"a\" already, in f:3\n"},
