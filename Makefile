@@ -18,7 +18,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 	-Wwrite-strings -Wcast-qual -Wformat=2 -Wimplicit-fallthrough $(WERROR)
 HARDEN := -fPIE -fstack-protector-strong -fno-strict-aliasing $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 OPT    ?= -O2 -g
-CPPFLAGS += -I. -I$(BUILD)/proto -D_GNU_SOURCE -DSPANRELAY_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES))
+CPPFLAGS += -I. -I$(BUILD) -I$(BUILD)/proto -D_GNU_SOURCE -DSPANRELAY_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES))
 CFLAGS   += -std=c17 $(OPT) -pthread $(HARDEN) -MMD -MP $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 LDFLAGS  += -pie -pthread -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LDLIBS   += -lm -lev -llmdb -lhttp_parser $(shell pkg-config --libs $(PACKAGES))
@@ -26,6 +26,7 @@ LDLIBS   += -lm -lev -llmdb -lhttp_parser $(shell pkg-config --libs $(PACKAGES))
 PROTOS   := $(shell cd wire/proto && find . -name '*.proto' | sed 's|^\./||')
 PROTO_C  := $(PROTOS:%.proto=$(BUILD)/proto/%.pb-c.c)
 PROTO_O  := $(PROTO_C:.c=.o)
+PACKS    := $(patsubst conf/rules/%.yaml,$(BUILD)/rules/%.inc,$(wildcard conf/rules/*.yaml))
 SOURCES  := $(wildcard $(FOLDERS:%=%/*.c))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 PARTS    := $(filter-out $(BUILD)/relay/main.o,$(OBJECTS)) $(PROTO_O)
@@ -55,6 +56,12 @@ $(BUILD)/%.o: %.c | $(PROTO_C)
 	@mkdir -p $(@D)
 	@echo CC $<
 	$(Q)$(CC) $(CPPFLAGS) -include base/banned.h $(CFLAGS) $(WARNINGS) -c -o $@ $<
+
+# Rules become part of the program (redaction/packs.c): a string literal for each of their lines.
+$(BUILD)/rules/%.inc: conf/rules/%.yaml
+	@mkdir -p $(@D)
+	$(Q)sed 's/[\\"?]/\\&/g; s/^/"/; s/$$/\\n"/' $< >$@
+$(BUILD)/redaction/packs.o: $(PACKS)
 
 # All but main(), for tests: each links what it calls and no more.
 $(BUILD)/parts.a: $(PARTS)
@@ -229,7 +236,7 @@ format: ## all sources are as clang-format 14 would write them
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(OWN_C) $(OWN_H)
 
 # One by one: clang-tidy forgets the settings of a header between files.
-tidy: $(PROTO_C) ## clang-tidy finds nothing
+tidy: $(PROTO_C) $(PACKS) ## clang-tidy finds nothing
 	$(Q)status=0; for f in $(SOURCES); do \
 		clang-tidy --quiet $$f -- $(CPPFLAGS) -include base/banned.h -std=c17 2>/dev/null || status=1; \
 	done; exit $$status

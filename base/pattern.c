@@ -84,6 +84,13 @@ void pattern_destroy(struct pattern *p)
 	free(p);
 }
 
+uint32_t pattern_groups(const struct pattern *p)
+{
+	uint32_t n = 0;
+	(void)pcre2_pattern_info(p->code, PCRE2_INFO_CAPTURECOUNT, &n); /* cannot fail */
+	return n;
+}
+
 struct matcher *matcher_create(void)
 {
 	struct matcher *m = calloc(1, sizeof(*m));

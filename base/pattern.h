@@ -25,6 +25,7 @@ struct matcher;
 int pattern_create(struct pattern **out, struct slice text, size_t *offset,
 		   char words[PATTERN_WORDS]);
 void pattern_destroy(struct pattern *p);
+uint32_t pattern_groups(const struct pattern *p); /* beside group 0, which is all of a match */
 
 struct matcher *matcher_create(void); /* NULL: no memory */
 void matcher_destroy(struct matcher *m);
