@@ -69,13 +69,6 @@ int pattern_create_bytes(struct pattern **out, struct slice text, size_t *offset
 		       offset, words);
 }
 
-uint32_t pattern_groups(const struct pattern *p)
-{
-	uint32_t n = 0;
-	pcre2_pattern_info(p->code, PCRE2_INFO_CAPTURECOUNT, &n);
-	return n;
-}
-
 void pattern_destroy(struct pattern *p)
 {
 	if (p == NULL)
@@ -89,6 +82,14 @@ uint32_t pattern_groups(const struct pattern *p)
 	uint32_t n = 0;
 	(void)pcre2_pattern_info(p->code, PCRE2_INFO_CAPTURECOUNT, &n); /* cannot fail */
 	return n;
+}
+
+size_t pattern_bytes(const struct pattern *p)
+{
+	size_t code = 0, jit = 0;
+	(void)pcre2_pattern_info(p->code, PCRE2_INFO_SIZE, &code);
+	(void)pcre2_pattern_info(p->code, PCRE2_INFO_JITSIZE, &jit);
+	return sizeof(*p) + code + jit;
 }
 
 struct matcher *matcher_create(void)

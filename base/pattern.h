@@ -27,6 +27,8 @@ int pattern_create(struct pattern **out, struct slice text, size_t *offset,
 void pattern_destroy(struct pattern *p);
 uint32_t pattern_groups(const struct pattern *p); /* beside group 0, which is all of a match */
 
+size_t pattern_bytes(const struct pattern *p);	  /* of memory */
+
 struct matcher *matcher_create(void); /* NULL: no memory */
 void matcher_destroy(struct matcher *m);
 
@@ -38,7 +40,6 @@ enum pattern_outcome pattern_match(const struct pattern *p, struct matcher *m,
  * and pattern_match(). */
 int pattern_create_bytes(struct pattern **out, struct slice text, size_t *offset,
 			 char words[PATTERN_WORDS]);
-uint32_t pattern_groups(const struct pattern *p); /* the highest number of one */
 
 /* The leftmost match in the whole of `subject`, however long, that begins in [from, until]; what
  * is before `from` is seen by lookbehinds. The pattern is one of bytes. PATTERN_YES: where it is,

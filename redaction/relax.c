@@ -352,6 +352,35 @@ static void write_tree(struct buf *out, const struct regex *r)
 		write_times(out, r->least, r->most);
 }
 
+/* As cut_tail() gives, without cutting. */
+static uint32_t attempt_of(const struct regex *r)
+{
+	uint32_t most = 0, before = 0;
+	switch (r->kind) {
+	case REGEX_SET:
+		return 1;
+	case REGEX_REPEAT:
+		return r->least == 0 ? 0
+				     : width_add(width_times(r->first->wide, r->least - 1),
+						 attempt_of(r->first));
+	case REGEX_ALT:
+		for (const struct regex *c = r->first; c != NULL; c = c->next) {
+			uint32_t one = attempt_of(c);
+			most = one > most ? one : most;
+		}
+		return most;
+	case REGEX_CAT:
+		for (const struct regex *c = r->first; c != NULL; c = c->next) {
+			if (c->narrow != 0)
+				most = width_add(before, attempt_of(c));
+			before = width_add(before, c->wide);
+		}
+		return most;
+	default:
+		return 0;
+	}
+}
+
 int relax(struct relaxed *out, struct slice regex, enum relax_degree degree, size_t *offset,
 	  char words[REGEX_WORDS])
 {
@@ -363,6 +392,7 @@ int relax(struct relaxed *out, struct slice regex, enum relax_degree degree, siz
 	if (rc == 0) {
 		out->narrow = tree->narrow;
 		out->wide = tree->wide;
+		out->attempt = attempt_of(tree);
 		if (!relax_tree(tree, degree, out))
 			rc = RELAX_NO_LITERAL;
 	}

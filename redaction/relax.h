@@ -21,6 +21,7 @@ struct relaxed {
 	uint32_t reach;        /* REGEX_FAR: no bound */
 	uint32_t narrow, wide; /* bytes of an exact match, at least and at most */
 	uint32_t literal;      /* bytes of the literal */
+	uint32_t attempt; /* bytes that a match needs at most, all that is open at its end cut */
 };
 
 /* How much of the expression is kept: of a rule that is too large for the automaton, less. */
