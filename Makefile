@@ -34,7 +34,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash judged outage torture model powercut corrupt budget-truth plan-truth sampler-truth budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz rules recall crash judged outage torture model powercut corrupt budget-truth plan-truth sampler-truth budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -122,6 +122,18 @@ sampler-truth: $(BUILD)/sampler/truth ## the sampler against a model of it: SAMP
 start: $(BUILD)/disk/start ## how long a start takes: START ("1024 10240": MiB of journal, of outbox)
 	$(Q)$(BUILD)/disk/start $(START)
 
+# Rules beside a plain loop of PCRE2 over all of them.
+$(BUILD)/redaction-test/%: tests/redaction/%.c tests/redaction/oracle.c $(wildcard tests/redaction/*.h) $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $(filter %.c,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+rules: $(BUILD)/redaction-test/examples ## each rule finds what its examples say, and no more
+	$(Q)$(BUILD)/redaction-test/examples
+
+recall: $(BUILD)/redaction-test/find ## what share of planted secrets the default rules find, and of clean values
+	$(Q)$(PYTHON) tests/redaction/recall.py --find $(BUILD)/redaction-test/find $(RECALL)
+
 # Programs that measure: load, sink, disk.
 BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
 BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk sampler budget)
@@ -154,7 +166,7 @@ bench-peer: all $(BENCH_P) $(PEER) ## the same load through an OpenTelemetry Col
 run: all ## builds and starts the relay with the sample configuration
 	$(BUILD)/spanrelay run -c conf/spanrelay.yaml
 
-test: unit e2e layers check-docs ## all tests of a change: unit, end to end, layers, docs
+test: unit rules e2e layers check-docs ## all tests of a change: unit, end to end, layers, docs
 
 unit: $(UNIT) ## unit tests
 	@tests/run-unit $(UNIT)
