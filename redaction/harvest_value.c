@@ -6,7 +6,7 @@
 
 #include "base/endian.h"
 #include "redaction/harvest_walk.h"
-#include "redaction/mask.h"
+#include "redaction/mark.h"
 #include "wire/otlp_walk.h"
 
 enum { VALUE_BOOL_TAG = 0x10, VALUE_INT_TAG = 0x18, VALUE_DOUBLE_TAG = 0x21, CHUNK = 16 };
@@ -61,20 +61,26 @@ static void put_forced(struct harvest *h, const struct spot *spot, enum ruleset_
 	}
 }
 
+/* Nothing is left in it to be masked. */
+static bool is_mark(struct slice text)
+{
+	return text.len == 0 || mark_covers(text, 0, text.len);
+}
+
 void harvest_string(struct harvest *h, const struct harvest_frame *f, struct slice text,
 		    enum harvested_kind kind, enum position position)
 {
 	struct spot spot = spot_of(h, f, text, kind, position);
 	const struct key_verdict *key = kind == HARVESTED_KEY ? NULL : f->key;
 	if (kind != HARVESTED_KEY && f->mode != HARVEST_LOOK) {
-		if (f->mode == HARVEST_BLOCK && !mask_is_mark(text))
+		if (f->mode == HARVEST_BLOCK && !is_mark(text))
 			put_forced(h, &spot, EXTRA_KEY_BLOCKED);
 		return;
 	}
 	if (text.len < HARVEST_LEAST && (key == NULL || key->n == 0 || text.len == 0))
 		return;
 	if (text.len > SCAN_MAX_VALUE) {
-		if (!mask_is_mark(text))
+		if (!is_mark(text))
 			put_forced(h, &spot, EXTRA_TOO_LONG);
 		return;
 	}

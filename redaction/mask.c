@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hex.h"
-
-enum { LAST = 4, LEAST_STARS = 8 /* before the last four: less would tell too much */ };
+enum { LAST = 4, LEAST_STARS = 8 /* before the last four: fewer would tell too much */ };
 enum { HMAC_HEX = 16, HMAC_BYTES = HMAC_HEX / 2, SHA256_BYTES = 32 };
 
 /* Who tells less stands before who tells more. */
@@ -16,51 +14,6 @@ static const uint8_t TELLS[MASKS] = {
     [MASK_DROP] = 0,        [MASK_REPLACE] = 1, [MASK_TYPED] = 2,       [MASK_URL] = 3,
     [MASK_KEEP_LENGTH] = 4, [MASK_HMAC] = 5,    [MASK_KEEP_LAST_4] = 6, [MASK_INHERIT] = 4,
 };
-
-/* ---- marks ---- */
-
-static bool has_ends(struct slice s, const char *head, const char *tail)
-{
-	size_t h = strlen(head), t = strlen(tail);
-	return s.len >= h + t && memcmp(s.data, head, h) == 0 &&
-	       memcmp(s.data + s.len - t, tail, t) == 0;
-}
-
-static bool is_id(struct slice s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		uint8_t c = s.data[i];
-		bool is_good = (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
-			       ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-		if (!is_good)
-			return false;
-	}
-	return s.len != 0;
-}
-
-static bool is_hmac(struct slice s)
-{
-	if (s.len < 5 + 1 + 1 + HMAC_HEX || !has_ends(s, "hmac:", ""))
-		return false;
-	const uint8_t *hex = s.data + s.len - HMAC_HEX;
-	for (int i = 0; i < HMAC_HEX; i++)
-		if (hex_digit(hex[i]) < 0)
-			return false;
-	return hex[-1] == ':' && is_id(slice_of(s.data + 5, s.len - HMAC_HEX - 6));
-}
-
-bool mask_is_mark(struct slice s)
-{
-	size_t stars = 0;
-	while (stars < s.len && s.data[stars] == '*')
-		stars++;
-	if (stars == s.len || (s.len - stars <= LAST && stars >= LEAST_STARS))
-		return true;
-	if (slice_is(s, "REDACTED") || slice_is(s, "[REDACTED]") ||
-	    slice_is(s, "REDACTED:REDACTED") || is_hmac(s))
-		return true;
-	return has_ends(s, "[REDACTED:", "]") && is_id(slice_of(s.data + 10, s.len - 11));
-}
 
 /* ---- ranges ---- */
 
@@ -111,13 +64,11 @@ bool mask_keeps_length(enum mask mask)
 	return mask == MASK_KEEP_LENGTH || mask == MASK_KEEP_LAST_4 || mask == MASK_INHERIT;
 }
 
-/* The last four bytes, or fewer where those would begin within a character. */
+/* The last four bytes; none where they begin within a character. */
 static size_t last_bytes(const uint8_t *bytes, size_t len)
 {
-	size_t last = len >= LEAST_STARS + LAST ? LAST : 0;
-	while (last != 0 && (bytes[len - last] & 0xc0) == 0x80)
-		last--;
-	return last;
+	bool may = len >= LEAST_STARS + LAST && (bytes[len - LAST] & 0xc0) != 0x80;
+	return may ? LAST : 0;
 }
 
 void mask_in_place(enum mask mask, uint8_t *bytes, size_t len)

@@ -13,10 +13,6 @@
 
 enum { MASK_TEXT_MAX = 160 /* bytes of a mark: a rule's id, a key's */ };
 
-/* Whether the whole of it is a mark that a redactor wrote: stars, perhaps with four bytes behind,
- * [REDACTED], [REDACTED:id], hmac:id:16 hex, REDACTED, REDACTED:REDACTED; or nothing at all. */
-bool mask_is_mark(struct slice text);
-
 /* Merges ranges of one value, in place; gives how many are left. */
 uint32_t mask_merge(const struct ruleset *set, struct redact_range *ranges, uint32_t n);
 

@@ -43,7 +43,7 @@ struct scanner *scanner_create(void)
 /* What belongs to one rule set. */
 static void leave_set(struct scanner *s)
 {
-	keys_finish(s);
+	known_keys_finish(s);
 	free(s->last_job);
 	free(s->rules);
 	free(s->globs_hit);

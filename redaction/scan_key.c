@@ -32,7 +32,7 @@ int keys_begin(struct scanner *s)
 		arena_finish(&s->passing);
 	arena_init(&s->passing, PASSING_BYTES);
 	if (s->keys_full)
-		keys_finish(s);
+		known_keys_finish(s);
 	if (s->entries != NULL)
 		return 0;
 	arena_init(&s->keys, KEYS_BYTES);
@@ -41,7 +41,7 @@ int keys_begin(struct scanner *s)
 	return s->entries == NULL || s->slots == NULL ? fail(-ENOMEM, "scanner: no memory") : 0;
 }
 
-void keys_finish(struct scanner *s)
+void known_keys_finish(struct scanner *s)
 {
 	if (s->passing.limit != 0)
 		arena_finish(&s->passing);

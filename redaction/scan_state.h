@@ -82,7 +82,7 @@ void look_copies(struct scanner *s, struct look *l);
 
 /* ---- scan_key.c ---- */
 int keys_begin(struct scanner *s);
-void keys_finish(struct scanner *s);
+void known_keys_finish(struct scanner *s);
 
 /* Room for one more; false: no memory, which is noted. */
 bool scan_grow(struct scanner *s, void *all, uint32_t n, uint32_t *room, size_t size);

@@ -40,7 +40,8 @@ static void test_a_clean_request_stays_as_it_is(void)
 	fixture_begin();
 	for (int at = 0; at < IN_UNKNOWN; at++) {
 		struct buf was = {0};
-		redact_one((enum where)at, AS_DEEP, "key", "nothing to hide, %41, U29tZXRoaW5nIHBsYWlu");
+		redact_one((enum where)at, AS_DEEP, "key",
+			   "nothing to hide, %41, U29tZXRoaW5nIHBsYWlu");
 		put_request(&was, (enum where)at, AS_DEEP, slice_str("key"),
 			    slice_str("nothing to hide, %41, U29tZXRoaW5nIHBsYWlu"));
 		CHECK(slice_equal(buf_slice(&was), buf_slice(&body)));
@@ -154,12 +155,9 @@ static void test_a_dropped_attribute_raises_the_count_that_is_there(void)
 static void test_every_style_is_written_and_known_again(void)
 {
 	static uint8_t key[] = "0123456789abcdef0123456789abcdef";
-	static const char *const WANT[] = {"a " STARS " b",
-					   "a [REDACTED] b",
-					   "a [REDACTED:token] b",
-					   "a hmac:0badcafe:",
-					   "a ***************Lm3T b",
-					   "nothing to see"};
+	static const char *const WANT[] = {
+	    "a " STARS " b",    "a [REDACTED] b",          "a [REDACTED:token] b",
+	    "a hmac:0badcafe:", "a ***************Lm3T b", "nothing to see"};
 	for (int mask = CONF_MASK_KEEP_LENGTH; mask <= CONF_MASK_DROP; mask++) {
 		conf.mask = (enum conf_mask)mask;
 		conf.hmac_key = key;
@@ -256,9 +254,9 @@ static void test_what_cannot_be_looked_through_is_masked(void)
 	memset(text, 'x', sizeof(text) - 1);
 	redact_one(IN_SPAN, AS_STRING, "key", text);
 	CHECK(!body_has("xxxx") && counts.hits == 1);
-	CHECK_EQ(redactor_count(redactor, ruleset_rules(set) + EXTRA_TOO_LONG,
-				POSITION_SPAN_ATTRIBUTE),
-		 1);
+	CHECK_EQ(
+	    redactor_count(redactor, ruleset_rules(set) + EXTRA_TOO_LONG, POSITION_SPAN_ATTRIBUTE),
+	    1);
 	text[SCAN_MAX_VALUE] = '\0';
 	memcpy(text + SCAN_MAX_VALUE - strlen(SECRET), SECRET, strlen(SECRET));
 	redact_one(IN_SPAN, AS_STRING, "key", text);
@@ -278,9 +276,9 @@ static void test_a_text_alone_tells_its_ranges(void)
 	CHECK(ranges[0].start == 2 && ranges[0].end == 21 && ranges[0].number == 0);
 	CHECK_EQ(redact_write(set, text, ranges, n, &out), 0);
 	CHECK(slice_is(buf_slice(&out), "a " STARS " b **" STARS));
-	CHECK_EQ(redact_text(redactor, set, slice_str("db.password"), slice_str("hunter2"), &ranges,
-			     &n),
-		 0);
+	CHECK_EQ(
+	    redact_text(redactor, set, slice_str("db.password"), slice_str("hunter2"), &ranges, &n),
+	    0);
 	CHECK(n == 1 && ranges[0].end == 7);
 	buf_finish(&out);
 	fixture_end();

@@ -208,8 +208,7 @@ static void test_thousands_of_changes_in_one_pass(void)
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_every_length_around_a_longer_value_grows),
-		   TEST(test_no_change_gives_the_same_bytes),
-		   TEST(test_changes_of_one_span_add_up),
+		   TEST(test_no_change_gives_the_same_bytes), TEST(test_changes_of_one_span_add_up),
 		   TEST(test_what_stands_in_dropped_bytes_is_left_out),
 		   TEST(test_an_empty_payload_is_found),
 		   TEST(test_values_deep_within_values_are_reached),
