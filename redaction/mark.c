@@ -45,13 +45,15 @@ static size_t mark_len(struct slice s)
 	return at < s.len && s.data[at] == ']' ? at + 1 : 0;
 }
 
-/* Stars, or at least four and the last four bytes of what was there. */
+/* Stars, or at least four and no more than the last four bytes of what was there. */
 static bool is_starred(struct slice s)
 {
 	size_t stars = 0;
 	while (stars < s.len && s.data[stars] == '*')
 		stars++;
-	return stars != 0 && (stars == s.len || (stars >= LEAST_STARS && s.len - stars == LAST));
+	return stars != 0 &&
+	       (stars == s.len || (stars >= LEAST_STARS && s.len - stars <= LAST &&
+				   memchr(s.data + stars, '*', s.len - stars) == NULL));
 }
 
 bool mark_covers(struct slice value, size_t start, size_t end)

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "redaction/class.h"
 #include "redaction/scan_state.h"
+#include "wire/utf8.h"
 
 enum { CALLS = 64, CALLS_PER = 64, READS = 32 << 10, READS_PER = 8 };
 
@@ -45,9 +46,10 @@ static void leave_set(struct scanner *s)
 {
 	known_keys_finish(s);
 	free(s->last_job);
+	free(s->cut);
 	free(s->rules);
 	free(s->globs_hit);
-	s->last_job = NULL;
+	s->last_job = s->cut = NULL;
 	s->rules = NULL;
 	s->globs_hit = NULL;
 	s->set = NULL;
@@ -70,9 +72,10 @@ static int enter_set(struct scanner *s, const struct ruleset *set)
 {
 	leave_set(s);
 	s->last_job = calloc(set->n_probes + 1, sizeof(*s->last_job));
+	s->cut = calloc(set->n_probes + 1, sizeof(*s->cut));
 	s->rules = calloc(set->n + 1, sizeof(*s->rules));
 	s->globs_hit = calloc(set->n_globs + 1, 1);
-	if (s->last_job == NULL || s->rules == NULL || s->globs_hit == NULL)
+	if (s->last_job == NULL || s->cut == NULL || s->rules == NULL || s->globs_hit == NULL)
 		return fail(-ENOMEM, "scanner: no memory");
 	if ((set->text != NULL && hs_alloc_scratch(set->text, &s->scratch) != HS_SUCCESS) ||
 	    (set->keys != NULL && hs_alloc_scratch(set->keys, &s->scratch) != HS_SUCCESS))
@@ -191,6 +194,7 @@ static bool run_automaton(struct scanner *s)
 	if (set->text == NULL || s->text.len == 0)
 		return true;
 	memset(s->last_job, 0, set->n_probes * sizeof(*s->last_job));
+	memset(s->cut, 0, set->n_probes * sizeof(*s->cut));
 	hs_error_t rc = hs_scan(set->text, (const char *)s->text.data, (unsigned)s->text.len, 0,
 				s->scratch, on_report, s);
 	if (s->unordered && s->n_jobs > 1)
@@ -219,9 +223,26 @@ static int by_start(const void *a, const void *b)
 	return (int)x->number - (int)y->number;
 }
 
+/* Whether a range would part the bytes of a character, were the value UTF-8. */
 static bool is_inside_character(struct slice v, size_t at)
 {
 	return at > 0 && at < v.len && (v.data[at] & 0xc0) == 0x80;
+}
+
+static void widen_hits(struct slice v, struct hit *hits, uint32_t n)
+{
+	bool parts = false;
+	for (uint32_t i = 0; i < n && !parts; i++)
+		parts =
+		    is_inside_character(v, hits[i].start) || is_inside_character(v, hits[i].end);
+	if (!parts || !utf8_is_valid(v))
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		while (is_inside_character(v, hits[i].start))
+			hits[i].start--;
+		while (is_inside_character(v, hits[i].end))
+			hits[i].end++;
+	}
 }
 
 /* Its hits in order, each once, between characters. */
@@ -229,12 +250,7 @@ static void settle_hits(struct scanner *s, const struct look *l)
 {
 	struct hit *hits = s->hits + l->first;
 	uint32_t n = s->n_hits - l->first, kept = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		for (int k = 0; k < 3 && is_inside_character(l->bytes, hits[i].start); k++)
-			hits[i].start--;
-		for (int k = 0; k < 3 && is_inside_character(l->bytes, hits[i].end); k++)
-			hits[i].end++;
-	}
+	widen_hits(l->bytes, hits, n);
 	if (n > 1)
 		qsort(hits, n, sizeof(*hits), by_start);
 	for (uint32_t i = 0; i < n; i++)

@@ -43,12 +43,22 @@ static bool holds_word(struct slice text, const char *word)
 	return false;
 }
 
-static bool holds_keyword(const struct texts *keywords, struct slice match)
+static struct rule_state *state_of(struct scanner *s, const struct look *l, uint32_t rule)
 {
-	for (uint32_t i = 0; i < keywords->n; i++)
-		if (holds_word(match, keywords->items[i]))
-			return true;
-	return keywords->n == 0;
+	struct rule_state *state = &s->rules[rule];
+	if (state->value != l->number + 1)
+		*state = (struct rule_state){.value = l->number + 1};
+	return state;
+}
+
+/* Looked for once in a value: it may have many matches. */
+static bool holds_keyword(struct scanner *s, const struct look *l, uint32_t rule)
+{
+	const struct texts *keywords = &s->set->rules.list[rule].keywords;
+	struct rule_state *state = state_of(s, l, rule);
+	for (uint32_t i = 0; i < keywords->n && !state->worded; i++)
+		state->worded = holds_word(l->bytes, keywords->items[i]);
+	return state->worded || keywords->n == 0;
 }
 
 static enum pattern_outcome is_allowed(struct scanner *s, uint32_t rule, struct slice secret)
@@ -63,25 +73,37 @@ static enum pattern_outcome is_allowed(struct scanner *s, uint32_t rule, struct 
 	return PATTERN_NO; /* one that gave up allows nothing */
 }
 
-/* A match, or a candidate of a class: a hit, if all else is as its rule wants it. */
-static void consider(struct scanner *s, struct look *l, uint32_t rule,
-		     const struct pattern_range *match, const struct pattern_range *part)
+/* A match, or what a class found: whether it is a hit, all else being as its rule wants it. */
+static bool consider(struct scanner *s, struct look *l, uint32_t rule,
+		     const struct pattern_range *part)
 {
 	const struct rule *r = &s->set->rules.list[rule];
-	struct slice v = l->bytes;
-	struct slice secret = slice_of(v.data + part->start, part->end - part->start);
-	if (secret.len == 0 || mark_covers(v, part->start, part->end))
-		return;
-	if (!holds_keyword(&r->keywords,
-			   slice_of(v.data + match->start, match->end - match->start)))
-		return;
+	struct slice secret = slice_of(l->bytes.data + part->start, part->end - part->start);
+	if (secret.len == 0 || mark_covers(l->bytes, part->start, part->end) ||
+	    !holds_keyword(s, l, rule))
+		return false;
 	if (r->entropy > 0 && entropy_bits(secret) < r->entropy)
-		return;
-	if (checksum_holds(r->checksum, secret) && is_allowed(s, rule, secret) == PATTERN_NO)
-		look_add_hit(s, l, rule, part->start, part->end);
+		return false;
+	if (!checksum_holds(r->checksum, secret) || is_allowed(s, rule, secret) != PATTERN_NO)
+		return false;
+	look_add_hit(s, l, rule, part->start, part->end);
+	return true;
 }
 
 /* ---- expressions ---- */
+
+/* Behind a secret there may be another one at once, whatever else its match took. What only looked
+ * like one may have swallowed the begin of a real one. */
+static size_t next_from(const struct pattern_search *found, bool is_hit)
+{
+	const struct pattern_range *match = &found->match, *part = &found->part;
+	size_t next = match->end;
+	if (is_hit)
+		next = part->end;
+	else if (part->start > match->start && part->start < match->end)
+		next = part->start;
+	return next > found->from ? next : found->from + 1;
+}
 
 /* All matches that begin in [from, until]. Gives where the next one may begin. */
 static size_t find_all(struct scanner *s, struct look *l, uint32_t rule, size_t from, size_t until)
@@ -99,31 +121,18 @@ static size_t find_all(struct scanner *s, struct look *l, uint32_t rule, size_t 
 			l->effort.bytes -= (int64_t)(e->attempt < left ? e->attempt : left);
 			break;
 		}
-		const struct pattern_range *m = &search.match;
-		consider(s, l, rule, m, &search.part);
-		search.from = m->end > m->start ? m->end : m->start + 1;
+		search.from = next_from(&search, consider(s, l, rule, &search.part));
 	}
 	if (l->effort.calls < 0 || l->effort.bytes < 0)
 		fail_value(s, l, EXTRA_GAVE_UP);
 	return search.from > until ? search.from : until + 1;
 }
 
-/* Where matches were looked for already. */
-static uint32_t *done_of(struct scanner *s, const struct look *l, uint32_t rule)
-{
-	struct rule_state *state = &s->rules[rule];
-	if (state->value != l->number + 1) {
-		state->value = l->number + 1;
-		state->done = 0;
-	}
-	return &state->done;
-}
-
 static void look_regex(struct scanner *s, struct look *l, const struct job *j)
 {
 	const struct probe *p = &s->set->probes[j->probe];
 	uint32_t begin = s->values[l->number].at;
-	uint32_t first = j->first - begin, *done = done_of(s, l, p->rule);
+	uint32_t first = j->first - begin, *done = &state_of(s, l, p->rule)->done;
 	size_t from = first > p->reach ? first - p->reach : 0, until = j->last - begin - 1;
 	if (from < *done)
 		from = *done;
@@ -155,15 +164,13 @@ static void look_cut(struct scanner *s, struct look *l, const struct job *j)
 {
 	const struct probe *p = &s->set->probes[j->probe];
 	uint32_t begin = s->values[l->number].at, behind = j->first - begin - CUT_LEAST;
-	if (j->first - begin < p->reach || behind < tail_of(l) ||
-	    s->rules[p->rule].cut == l->number + 1)
+	if (j->first - begin < p->reach || behind < tail_of(l) || s->cut[j->probe] == l->number + 1)
 		return;
+	s->cut[j->probe] = l->number + 1;
 	size_t start = behind - p->cut, len = l->bytes.len;
 	if (!mark_covers(l->bytes, behind, len) && !mark_covers(l->bytes, start, len) &&
-	    is_allowed(s, p->rule, slice_of(l->bytes.data + start, len - start)) == PATTERN_NO) {
+	    is_allowed(s, p->rule, slice_of(l->bytes.data + start, len - start)) == PATTERN_NO)
 		look_add_hit(s, l, p->rule, start, len);
-		s->rules[p->rule].cut = l->number + 1;
-	}
 }
 
 void look_job(struct scanner *s, struct look *l, const struct job *j)
@@ -185,14 +192,14 @@ void look_anchor(struct scanner *s, struct look *l, const struct anchor *a)
 		return;
 	struct pattern_range range = {found.start, found.end};
 	for (uint32_t i = 0; i < set->n_of_class[a->class]; i++)
-		consider(s, l, set->of_class[a->class][i], &range, &range);
+		consider(s, l, set->of_class[a->class][i], &range);
 }
 
 void look_keyed(struct scanner *s, struct look *l, uint32_t rule)
 {
 	struct pattern_range all = {0, l->bytes.len};
 	if (s->set->exact[rule].regex == NULL)
-		consider(s, l, rule, &all, &all);
+		consider(s, l, rule, &all);
 	else
 		find_all(s, l, rule, 0, l->bytes.len);
 }

@@ -52,6 +52,7 @@ struct scanner {
 	struct job *jobs;
 	uint32_t n_jobs, room_jobs;
 	uint32_t *last_job; /* of each probe: its number + 1 in this scan */
+	uint32_t *cut;      /* of each probe: the value + 1 at whose end it stands */
 	struct anchor *anchors;
 	uint32_t n_anchors, room_anchors;
 	struct hit *hits;
@@ -59,7 +60,7 @@ struct scanner {
 	struct rule_state {
 		uint32_t value; /* + 1, for which `done` is */
 		uint32_t done;  /* matches that begin before it were looked for */
-		uint32_t cut;   /* value + 1, at whose end a cut secret was found */
+		bool worded; /* a keyword of the rule is in the value */
 	} * rules;
 
 	struct siphash_key hash_key; /* this process's */
