@@ -69,6 +69,13 @@ size_t hint_next(struct hint *h)
 	}
 }
 
+bool hint_any(struct slice text)
+{
+	struct hint h;
+	hint_begin(&h, text);
+	return hint_next(&h) != SIZE_MAX;
+}
+
 void hint_skip(struct hint *h, size_t at)
 {
 	if (at <= h->at)

@@ -23,6 +23,9 @@ void hint_begin(struct hint *h, struct slice text);
  * of the same alphabet are everywhere, and mostly have none. */
 size_t hint_next(struct hint *h);
 
+/* Whether there is one. */
+bool hint_any(struct slice text);
+
 /* Nothing before `at` is of interest any more. */
 void hint_skip(struct hint *h, size_t at);
 
