@@ -18,7 +18,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 	-Wwrite-strings -Wcast-qual -Wformat=2 -Wimplicit-fallthrough $(WERROR)
 HARDEN := -fPIE -fstack-protector-strong -fno-strict-aliasing $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 OPT    ?= -O2 -g
-CPPFLAGS += -I. -I$(BUILD)/proto -D_GNU_SOURCE -DSPANRELAY_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES))
+CPPFLAGS += -I. -I$(BUILD) -I$(BUILD)/proto -D_GNU_SOURCE -DSPANRELAY_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES))
 CFLAGS   += -std=c17 $(OPT) -pthread $(HARDEN) -MMD -MP $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 LDFLAGS  += -pie -pthread -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LDLIBS   += -lm -lev -llmdb -lhttp_parser $(shell pkg-config --libs $(PACKAGES))
@@ -26,6 +26,7 @@ LDLIBS   += -lm -lev -llmdb -lhttp_parser $(shell pkg-config --libs $(PACKAGES))
 PROTOS   := $(shell cd wire/proto && find . -name '*.proto' | sed 's|^\./||')
 PROTO_C  := $(PROTOS:%.proto=$(BUILD)/proto/%.pb-c.c)
 PROTO_O  := $(PROTO_C:.c=.o)
+PACKS    := $(patsubst conf/rules/%.yaml,$(BUILD)/rules/%.inc,$(wildcard conf/rules/*.yaml))
 SOURCES  := $(wildcard $(FOLDERS:%=%/*.c))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 PARTS    := $(filter-out $(BUILD)/relay/main.o,$(OBJECTS)) $(PROTO_O)
@@ -33,7 +34,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz crash judged outage torture model powercut corrupt budget-truth plan-truth sampler-truth budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz rules recall crash judged outage torture model powercut corrupt budget-truth plan-truth sampler-truth redact-matrix budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -55,6 +56,12 @@ $(BUILD)/%.o: %.c | $(PROTO_C)
 	@mkdir -p $(@D)
 	@echo CC $<
 	$(Q)$(CC) $(CPPFLAGS) -include base/banned.h $(CFLAGS) $(WARNINGS) -c -o $@ $<
+
+# Rules become part of the program (redaction/packs.c): a string literal for each of their lines.
+$(BUILD)/rules/%.inc: conf/rules/%.yaml
+	@mkdir -p $(@D)
+	$(Q)sed 's/[\\"?]/\\&/g; s/^/"/; s/$$/\\n"/' $< >$@
+$(BUILD)/redaction/packs.o: $(PACKS)
 
 # All but main(), for tests: each links what it calls and no more.
 $(BUILD)/parts.a: $(PARTS)
@@ -115,6 +122,21 @@ sampler-truth: $(BUILD)/sampler/truth ## the sampler against a model of it: SAMP
 start: $(BUILD)/disk/start ## how long a start takes: START ("1024 10240": MiB of journal, of outbox)
 	$(Q)$(BUILD)/disk/start $(START)
 
+# Rules beside a plain loop of PCRE2 over all of them.
+$(BUILD)/redaction-test/%: tests/redaction/%.c tests/redaction/oracle.c $(wildcard tests/redaction/*.h) $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $(filter %.c,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+rules: $(BUILD)/redaction-test/examples ## each rule finds what its examples say, and no more
+	$(Q)$(BUILD)/redaction-test/examples
+
+redact-matrix: $(BUILD)/redaction-test/matrix ## every shape of secret, at every place, in every writing: gone, and nothing else
+	$(Q)$(BUILD)/redaction-test/matrix $(MATRIX)
+
+recall: $(BUILD)/redaction-test/find ## what share of planted secrets the default rules find, and of clean values
+	$(Q)$(PYTHON) tests/redaction/recall.py --find $(BUILD)/redaction-test/find $(RECALL)
+
 # Programs that measure: load, sink, disk.
 BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
 BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk sampler budget)
@@ -147,7 +169,7 @@ bench-peer: all $(BENCH_P) $(PEER) ## the same load through an OpenTelemetry Col
 run: all ## builds and starts the relay with the sample configuration
 	$(BUILD)/spanrelay run -c conf/spanrelay.yaml
 
-test: unit e2e layers check-docs ## all tests of a change: unit, end to end, layers, docs
+test: unit rules e2e layers check-docs ## all tests of a change: unit, end to end, layers, docs
 
 unit: $(UNIT) ## unit tests
 	@tests/run-unit $(UNIT)
@@ -229,7 +251,7 @@ format: ## all sources are as clang-format 14 would write them
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(OWN_C) $(OWN_H)
 
 # One by one: clang-tidy forgets the settings of a header between files.
-tidy: $(PROTO_C) ## clang-tidy finds nothing
+tidy: $(PROTO_C) $(PACKS) ## clang-tidy finds nothing
 	$(Q)status=0; for f in $(SOURCES); do \
 		clang-tidy --quiet $$f -- $(CPPFLAGS) -include base/banned.h -std=c17 2>/dev/null || status=1; \
 	done; exit $$status

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * redaction/rule.h - what a secret looks like, as data. A file holds one pack:
- *
+ * redaction/rule.h - what a secret looks like, as data. A file holds one pack: */
+// clang-format off
+/*
  *   pack: secrets
  *   description: tokens that tell by their shape whose they are
  *   allow: ['EXAMPLE$']            # beside each rule's own
@@ -13,9 +14,11 @@
  *       entropy: 3.5               # the secret has at least so many bits a byte (Shannon)
  *       checksum: github           # and this checksum is right
  *       allow: ['^ghp_x+$']        # a secret in which one of these is found is none
- *       cut: [ghp_]                # a value that ends in this and more of a token was cut: see
- * below mask: keep_last_4          # default: the configuration's examples: match: ['token
- * <<ghp_...>> is gone'] no_match: ['ghp_short']
+ *       cut: [ghp_]                # a value that ends in this and more of a token was cut: below
+ *       mask: keep_last_4          # default: the configuration's
+ *       examples:
+ *         match: ['token <<ghp_...>> is gone']
+ *         no_match: ['ghp_short']
  *     - id: password-key
  *       keys: ['*password*', db.pass]   # globs on the attribute's key, in any case
  *       regex: '^.{4,}$'                # default: the whole value, if there is any
@@ -25,7 +28,7 @@
  *
  * A rule with `keys` is for the values of those attributes alone; one without is for all text:
  * values, names, keys, messages. All expressions are Perl's (base/pattern.h), case counts unless
- * they say (?i), and they see one value, whole.
+ * they say (?i), and they see one value, whole. As in all our YAML, ${ is written $${.
  *
  * `cut: [P]`: SDKs cut long values. P, then token bytes (letters, digits, _ - . + / = ~) to the end
  * of the value, at least four of them, is a secret also where the regex does not match.
@@ -35,6 +38,7 @@
  * { key: db.password, value: '<<hunter2>>' }; otherwise its first key without a glob is taken.
  *
  * A struct rule is read by one thread and then never changes. */
+// clang-format on
 #ifndef REDACTION_RULE_H
 #define REDACTION_RULE_H
 
@@ -106,7 +110,7 @@ struct rule {
 };
 
 struct rules {
-	struct arena arena;
+	struct arena arena; /* made by the first rules_read() */
 	struct rule *list;
 	uint32_t n, cap;
 };

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One request: harvested, scanned, what was found brought back to where it stands, masked. */
+#include "redaction/redact.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "redaction/changes.h"
+#include "redaction/decode.h"
+#include "redaction/harvest.h"
+#include "redaction/mask.h"
+#include "redaction/scan.h"
+
+const char *const POSITION_NAMES[POSITIONS] = {
+    [POSITION_RESOURCE_ATTRIBUTE] = "resource_attribute",
+    [POSITION_ENTITY_REF] = "entity_ref",
+    [POSITION_RESOURCE_SCHEMA_URL] = "resource_schema_url",
+    [POSITION_SCOPE_SCHEMA_URL] = "scope_schema_url",
+    [POSITION_SCOPE_NAME] = "scope_name",
+    [POSITION_SCOPE_VERSION] = "scope_version",
+    [POSITION_SCOPE_ATTRIBUTE] = "scope_attribute",
+    [POSITION_SPAN_NAME] = "span_name",
+    [POSITION_TRACE_STATE] = "trace_state",
+    [POSITION_SPAN_ATTRIBUTE] = "span_attribute",
+    [POSITION_EVENT_NAME] = "event_name",
+    [POSITION_EVENT_ATTRIBUTE] = "event_attribute",
+    [POSITION_LINK_TRACE_STATE] = "link_trace_state",
+    [POSITION_LINK_ATTRIBUTE] = "link_attribute",
+    [POSITION_STATUS_MESSAGE] = "status_message",
+    [POSITION_KEY] = "key",
+    [POSITION_TEXT] = "text",
+};
+
+/* How often each number was found at each position. Others read it while the redactor counts. */
+struct tally {
+	struct tally *older; /* somebody may still read it: it goes with the redactor */
+	uint32_t numbers;
+	_Atomic uint64_t counts[];
+};
+
+struct found {
+	uint32_t value; /* of the request, no copy */
+	struct redact_range range;
+};
+
+struct redactor {
+	struct ruleset *set; /* of the last request */
+	_Atomic(struct tally *) tally;
+	struct harvest harvest;
+	struct scanner *scanner;
+	struct changes changes;
+	struct found *found;
+	struct redact_range *ranges; /* of one value, or of redact_text() */
+	uint32_t n, cap, cap_ranges;
+};
+
+/* More than a request of common size takes is given back after it. */
+enum { KEPT_BYTES = 4 << 20 };
+
+struct redactor *redactor_create(void)
+{
+	struct redactor *r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return NULL;
+	r->scanner = scanner_create();
+	if (r->scanner == NULL || harvest_init(&r->harvest) != 0) {
+		redactor_destroy(r);
+		return NULL;
+	}
+	return r;
+}
+
+void redactor_destroy(struct redactor *r)
+{
+	if (r == NULL)
+		return;
+	struct tally *t = atomic_load(&r->tally);
+	while (t != NULL) {
+		struct tally *older = t->older;
+		free(t);
+		t = older;
+	}
+	changes_finish(&r->changes);
+	harvest_finish(&r->harvest);
+	scanner_destroy(r->scanner);
+	ruleset_release(r->set);
+	free(r->found);
+	free(r->ranges);
+	free(r);
+}
+
+/* ---- counts ---- */
+
+static int begin_tally(struct redactor *r, uint32_t numbers)
+{
+	struct tally *t = atomic_load_explicit(&r->tally, memory_order_relaxed);
+	size_t n = (size_t)numbers * POSITIONS;
+	if (t == NULL || t->numbers < numbers) {
+		struct tally *bigger = calloc(1, sizeof(*t) + n * sizeof(t->counts[0]));
+		if (bigger == NULL)
+			return fail(-ENOMEM, "redaction: no memory for %u counts", numbers);
+		bigger->older = t;
+		bigger->numbers = numbers;
+		atomic_store_explicit(&r->tally, bigger, memory_order_release);
+		return 0;
+	}
+	for (size_t i = 0; i < (size_t)t->numbers * POSITIONS; i++)
+		atomic_store_explicit(&t->counts[i], 0, memory_order_relaxed);
+	return 0;
+}
+
+static void count(struct redactor *r, uint32_t number, enum position p)
+{
+	struct tally *t = atomic_load_explicit(&r->tally, memory_order_relaxed);
+	_Atomic uint64_t *at = &t->counts[(size_t)number * POSITIONS + p];
+	/* one writer: no need for a locked addition */
+	atomic_store_explicit(at, atomic_load_explicit(at, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+uint64_t redactor_count(const struct redactor *r, uint32_t number, enum position p)
+{
+	const struct tally *t = atomic_load_explicit(&r->tally, memory_order_acquire);
+	if (t == NULL || number >= t->numbers)
+		return 0;
+	return atomic_load_explicit(&t->counts[(size_t)number * POSITIONS + p],
+				    memory_order_relaxed);
+}
+
+static int begin(struct redactor *r, struct ruleset *set)
+{
+	if (set != r->set) {
+		int rc = begin_tally(r, ruleset_numbers(set));
+		if (rc != 0)
+			return rc;
+		ruleset_release(r->set);
+		r->set = ruleset_take(set);
+		r->harvest.numbers = harvest_wants_numbers(set);
+	}
+	r->n = 0;
+	return scanner_begin(r->scanner, set);
+}
+
+/* ---- findings ---- */
+
+static bool add_finding(struct redactor *r, uint32_t value, uint32_t start, uint32_t end,
+			uint32_t number)
+{
+	if (r->n == r->cap) {
+		uint32_t cap = r->cap == 0 ? 256 : r->cap * 2;
+		struct found *found = reallocarray(r->found, cap, sizeof(*found));
+		if (found == NULL)
+			return false;
+		r->found = found;
+		r->cap = cap;
+	}
+	r->found[r->n++] = (struct found){value, {start, end, number}};
+	return true;
+}
+
+/* A text that was decoded may be cut by a rule where its source must not be. */
+static void widen_to_characters(struct slice text, uint32_t *start, uint32_t *end)
+{
+	while (*start > 0 && *start < text.len && (text.data[*start] & 0xc0) == 0x80)
+		--*start;
+	while (*end < text.len && (text.data[*end] & 0xc0) == 0x80)
+		++*end;
+}
+
+/* What was found in a copy is brought back to the value of the request that it was made of. */
+static bool take_hit(struct redactor *r, const struct hit *h)
+{
+	const struct harvest *g = &r->harvest;
+	uint32_t value = h->value, start = h->start, end = h->end;
+	bool is_copy = value >= g->n_spots;
+	while (value >= g->n_spots) {
+		const struct copy *c = &g->copies[value - g->n_spots];
+		decode_back(g, c, &start, &end);
+		value = c->of;
+	}
+	const struct scan_value *v = &g->values[value];
+	if (is_copy && g->spots[value].kind != HARVESTED_BYTES)
+		widen_to_characters(slice_of(g->text.data + v->at, v->len), &start, &end);
+	return end <= start || add_finding(r, value, start, end, h->number);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint32_t x = ((const struct found *)a)->value, y = ((const struct found *)b)->value;
+	return x < y ? -1 : x > y;
+}
+
+static int find(struct redactor *r)
+{
+	const struct harvest *g = &r->harvest;
+	const struct hit *hits;
+	uint32_t n = 0;
+	bool have_memory = true;
+	int rc = 0;
+	if (g->n != 0)
+		rc = scan(r->scanner, buf_slice(&g->text), g->values, g->n, &hits, &n);
+	if (rc != 0)
+		return rc;
+	for (uint32_t i = 0; i < n && have_memory; i++)
+		have_memory = take_hit(r, &hits[i]);
+	for (uint32_t i = 0; i < g->n_forced && have_memory; i++) {
+		const struct hit *h = &g->forced[i];
+		have_memory = add_finding(r, h->value, h->start, h->end, h->number);
+	}
+	if (!have_memory)
+		return fail(-ENOMEM, "redaction: no memory for %u findings", r->n);
+	if (r->n != 0)
+		qsort(r->found, r->n, sizeof(*r->found), by_value);
+	return 0;
+}
+
+/* The findings of one value from the `first` on, merged, in r->ranges; *next is behind them. */
+static int ranges_of(struct redactor *r, uint32_t first, uint32_t *next, uint32_t *n)
+{
+	uint32_t end = first;
+	while (end < r->n && r->found[end].value == r->found[first].value)
+		end++;
+	if (end - first > r->cap_ranges) {
+		free(r->ranges);
+		r->cap_ranges = 0;
+		r->ranges = calloc(end - first, sizeof(*r->ranges));
+		if (r->ranges == NULL)
+			return fail(-ENOMEM, "redaction: no memory for %u ranges", end - first);
+		r->cap_ranges = end - first;
+	}
+	for (uint32_t i = first; i < end; i++)
+		r->ranges[i - first] = r->found[i].range;
+	*n = mask_merge(r->set, r->ranges, end - first);
+	*next = end;
+	return 0;
+}
+
+/* ---- requests ---- */
+
+static void count_ranges(struct redactor *r, const struct spot *p, uint32_t n,
+			 struct redaction_counts *counts)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		count(r, r->ranges[i].number, (enum position)p->position);
+		counts->masked_bytes += r->ranges[i].end - r->ranges[i].start;
+	}
+	counts->hits += n;
+}
+
+static void cut_all(struct redactor *r, struct redaction_counts *counts)
+{
+	const struct harvest *g = &r->harvest;
+	uint32_t unlisted = ruleset_rules(r->set) + EXTRA_KEY_UNLISTED;
+	for (uint32_t i = 0; i < g->n_cuts; i++) {
+		changes_cut(&r->changes, &g->cuts[i]);
+		if (!g->cuts[i].is_attribute)
+			continue;
+		count(r, unlisted, (enum position)g->cuts[i].position);
+		counts->hits++;
+		counts->masked_bytes += g->cuts[i].len;
+	}
+	counts->unknown_fields += g->unknown_fields;
+}
+
+static int change(struct redactor *r, struct buf *body, size_t max_bytes,
+		  struct redaction_counts *counts)
+{
+	const struct harvest *g = &r->harvest;
+	uint64_t spans = 0;
+	if (r->n == 0 && g->n_cuts == 0)
+		return 0;
+	changes_begin(&r->changes, r->set, g, body);
+	for (uint32_t i = 0, next, n; i < r->n && !r->changes.failed; i = next) {
+		const struct spot *p = &g->spots[r->found[i].value];
+		int rc = ranges_of(r, i, &next, &n);
+		if (rc != 0)
+			return rc;
+		count_ranges(r, p, n, counts);
+		changes_mask(&r->changes, p, r->ranges, n);
+	}
+	if (!r->changes.failed)
+		cut_all(r, counts);
+	int rc = changes_apply(&r->changes, max_bytes, &spans);
+	counts->spans += spans;
+	return rc;
+}
+
+int redact_request(struct redactor *r, struct ruleset *set, struct buf *body, size_t max_bytes,
+		   struct redaction_counts *counts)
+{
+	*counts = (struct redaction_counts){0};
+	int rc = begin(r, set);
+	if (rc == 0)
+		rc = harvest_request(&r->harvest, buf_slice(body), set, r->scanner);
+	if (rc == 0)
+		rc = decode_copies(&r->harvest);
+	if (rc == 0)
+		rc = find(r);
+	if (rc == 0)
+		rc = change(r, body, max_bytes, counts);
+	if (r->harvest.text.cap > KEPT_BYTES)
+		harvest_trim(&r->harvest);
+	return rc;
+}
+
+/* ---- texts ---- */
+
+int redact_text(struct redactor *r, struct ruleset *set, struct slice key, struct slice text,
+		const struct redact_range **ranges, uint32_t *n)
+{
+	uint32_t next;
+	*n = 0;
+	int rc = begin(r, set);
+	if (rc == 0)
+		rc = harvest_text(&r->harvest, key, text, set, r->scanner);
+	if (rc == 0)
+		rc = decode_copies(&r->harvest);
+	if (rc == 0)
+		rc = find(r);
+	if (rc == 0 && r->n != 0)
+		rc = ranges_of(r, 0, &next, n);
+	for (uint32_t i = 0; rc == 0 && i < *n; i++)
+		count(r, r->ranges[i].number, POSITION_TEXT);
+	*ranges = r->ranges;
+	return rc;
+}
+
+int redact_write(const struct ruleset *set, struct slice text, const struct redact_range *ranges,
+		 uint32_t n, struct buf *out)
+{
+	char mark[MASK_TEXT_MAX];
+	size_t at = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct redact_range *r = &ranges[i];
+		enum mask style = ruleset_mask(set, r->number);
+		struct slice secret = slice_of(text.data + r->start, r->end - r->start);
+		if (buf_append(out, text.data + at, r->start - at) != 0)
+			return BUF_FULL;
+		at = r->end;
+		if (mask_keeps_length(style)) {
+			if (buf_append(out, secret.data, secret.len) != 0)
+				return BUF_FULL;
+			mask_in_place(style, out->data + out->len - secret.len, secret.len);
+		} else if (buf_append(out, mark, mask_text(set, r, text, mark)) != 0) {
+			return BUF_FULL;
+		}
+	}
+	return buf_append(out, text.data + at, text.len - at);
+}
