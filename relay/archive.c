@@ -147,7 +147,7 @@ static void tell_cursors(struct archive *a)
 			a->told[i][box] = done.block_id;
 			*note = (struct box_note){.mail.kind = MAIL_TRIM,
 						  .exporter = i,
-						  .box = (enum place)box,
+						  .box = (enum span_place)box,
 						  .done = done};
 			room_answer(&a->relay->spillway.room, &note->mail);
 		}
