@@ -40,6 +40,13 @@ static inline bool put(struct harvest *h, struct slice text, const struct key_ve
 	return true;
 }
 
+void harvest_add(struct harvest *h, struct slice text, const struct key_verdict *key,
+		 const struct spot *spot)
+{
+	if (put(h, text, key, spot))
+		copy_text(h, text, text.data + text.len);
+}
+
 static inline struct spot spot_of(const struct harvest *h, const struct harvest_frame *f,
 				  struct slice payload, enum harvested_kind kind,
 				  enum position position)
