@@ -46,8 +46,6 @@ struct redactor {
 	struct scanner *scanner;
 	struct changes changes;
 	struct search search;
-	struct redact_range *ranges; /* of one value, or of redact_text() */
-	uint32_t cap_ranges;
 };
 
 /* More than a request of common size takes is given back after it. */
@@ -59,8 +57,7 @@ struct redactor *redactor_create(void)
 	if (r == NULL)
 		return NULL;
 	r->scanner = scanner_create();
-	if (r->scanner == NULL || harvest_init(&r->harvest) != 0 ||
-	    search_init(&r->search) != 0) {
+	if (r->scanner == NULL || harvest_init(&r->harvest) != 0 || search_init(&r->search) != 0) {
 		redactor_destroy(r);
 		return NULL;
 	}
@@ -82,7 +79,6 @@ void redactor_destroy(struct redactor *r)
 	search_finish(&r->search);
 	scanner_destroy(r->scanner);
 	ruleset_release(r->set);
-	free(r->ranges);
 	free(r);
 }
 
@@ -138,37 +134,14 @@ static int begin(struct redactor *r, struct ruleset *set)
 	return scanner_begin(r->scanner, set);
 }
 
-/* ---- ranges ---- */
-
-/* The findings of one value from the `first` on, merged, in r->ranges; *next is behind them. */
-static int ranges_of(struct redactor *r, uint32_t first, uint32_t *next, uint32_t *n)
-{
-	uint32_t end = first;
-	while (end < r->search.n && r->search.list[end].value == r->search.list[first].value)
-		end++;
-	if (end - first > r->cap_ranges) {
-		free(r->ranges);
-		r->cap_ranges = 0;
-		r->ranges = calloc(end - first, sizeof(*r->ranges));
-		if (r->ranges == NULL)
-			return fail(-ENOMEM, "redaction: no memory for %u ranges", end - first);
-		r->cap_ranges = end - first;
-	}
-	for (uint32_t i = first; i < end; i++)
-		r->ranges[i - first] = r->search.list[i].range;
-	*n = mask_merge(r->set, r->ranges, end - first);
-	*next = end;
-	return 0;
-}
-
 /* ---- requests ---- */
 
 static void count_ranges(struct redactor *r, const struct spot *p, uint32_t n,
 			 struct redaction_counts *counts)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		count(r, r->ranges[i].number, (enum position)p->position);
-		counts->masked_bytes += r->ranges[i].end - r->ranges[i].start;
+		count(r, r->search.ranges[i].number, (enum position)p->position);
+		counts->masked_bytes += r->search.ranges[i].end - r->search.ranges[i].start;
 	}
 	counts->hits += n;
 }
@@ -198,11 +171,11 @@ static int change(struct redactor *r, struct buf *body, size_t max_bytes,
 	changes_begin(&r->changes, r->set, g, body);
 	for (uint32_t i = 0, next, n; i < r->search.n && !r->changes.failed; i = next) {
 		const struct spot *p = &g->spots[r->search.list[i].value];
-		int rc = ranges_of(r, i, &next, &n);
+		int rc = search_ranges(&r->search, r->set, i, &next, &n);
 		if (rc != 0)
 			return rc;
 		count_ranges(r, p, n, counts);
-		changes_mask(&r->changes, p, r->ranges, n);
+		changes_mask(&r->changes, p, r->search.ranges, n);
 	}
 	if (!r->changes.failed)
 		cut_all(r, counts);
@@ -246,10 +219,10 @@ int redact_text(struct redactor *r, struct ruleset *set, struct slice key, struc
 	if (rc == 0)
 		rc = search_run(&r->search, r->scanner, &r->harvest);
 	if (rc == 0 && r->search.n != 0)
-		rc = ranges_of(r, 0, &next, n);
+		rc = search_ranges(&r->search, set, 0, &next, n);
 	for (uint32_t i = 0; rc == 0 && i < *n; i++)
-		count(r, r->ranges[i].number, POSITION_TEXT);
-	*ranges = r->ranges;
+		count(r, r->search.ranges[i].number, POSITION_TEXT);
+	*ranges = r->search.ranges;
 	return rc;
 }
 

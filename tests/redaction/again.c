@@ -29,11 +29,25 @@ static uint64_t rnd(uint64_t below) /* splitmix64 */
 
 static void add_piece(struct buf *out)
 {
-	static const char *const PIECES[] = {
-	    "password=",   "Bearer ",  "&token=", "[REDACTED]",       "********", "REDACTED",
-	    "\xc3\xa9",    "\"key\":", "%25",     "\\u00",            "%41",      "\\\\",
-	    "Authorization: Basic ",   "https://u:p@example.com/?sig=",           "hmac:0badcafe:",
-	    "4111111111111111",        "GET /users/42", "[REDACTED:jwt]",         "************1111"};
+	static const char *const PIECES[] = {"password=",
+					     "Bearer ",
+					     "&token=",
+					     "[REDACTED]",
+					     "********",
+					     "REDACTED",
+					     "\xc3\xa9",
+					     "\"key\":",
+					     "%25",
+					     "\\u00",
+					     "%41",
+					     "\\\\",
+					     "Authorization: Basic ",
+					     "https://u:p@example.com/?sig=",
+					     "hmac:0badcafe:",
+					     "4111111111111111",
+					     "GET /users/42",
+					     "[REDACTED:jwt]",
+					     "************1111"};
 	static const char LETTERS[] = "ABCDEFabcdefghijxyz0123456789+/=-_. :;,&?'\"\n";
 	struct buf text = {0};
 	const struct example *e = shapes[rnd(n_shapes)];
@@ -124,14 +138,15 @@ static bool is_valid(const struct buf *was, const struct buf *now, bool same_sha
 	return good;
 }
 
+/* The end of what is not the same: before it, lengths may be others. */
 static void show(struct slice was, struct slice now)
 {
-	size_t at = 0;
-	while (at < was.len && at < now.len && was.data[at] == now.data[at])
-		at++;
-	size_t from = at < 60 ? 0 : at - 60;
-	printf("at %zu:\n%.*s\n%.*s\n", at, (int)(was.len - from < 140 ? was.len - from : 140),
-	       was.data + from, (int)(now.len - from < 140 ? now.len - from : 140), now.data + from);
+	while (was.len > 0 && now.len > 0 && was.data[was.len - 1] == now.data[now.len - 1])
+		was.len--, now.len--;
+	size_t from = was.len < 120 ? 0 : was.len - 120,
+	       now_from = now.len < 120 ? 0 : now.len - 120;
+	printf("%.*s\n%.*s\n", (int)(was.len - from) + 8, was.data + from,
+	       (int)(now.len - now_from) + 8, now.data + now_from);
 }
 
 static bool round_of(bool same_shape)
