@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "redaction/search.h"
 #include "wire/otlp_walk.h"
 
 enum { TEXT_TAG = 1 << 3 | WIRE_BYTES /* of AnyValue.string_value */ };
@@ -148,11 +149,10 @@ static void mask_range(struct changes *c, const struct spot *p, const struct red
 {
 	char text[MASK_TEXT_MAX];
 	uint8_t *value = c->body->data + p->at;
-	enum mask style = ruleset_mask(c->set, r->number);
+	enum mask style = search_style(c->set, p, r->number);
 	uint32_t len = (uint32_t)(r->end - r->start);
-	if (mask_keeps_length(style) || p->kind != HARVESTED_TEXT) {
-		mask_in_place(p->kind == HARVESTED_TEXT ? style : MASK_KEEP_LENGTH,
-			      value + r->start, len);
+	if (mask_keeps_length(style)) {
+		mask_in_place(style, value + r->start, len);
 		return;
 	}
 	size_t n = mask_text(c->set, r, slice_of(value, p->len), text);

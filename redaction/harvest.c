@@ -139,7 +139,7 @@ void harvest_force(struct harvest *h, uint32_t value, uint32_t len, enum ruleset
 	add_forced(h, &hit);
 }
 
-static void reset(struct harvest *h, const struct ruleset *set, struct scanner *s)
+void harvest_begin(struct harvest *h, const struct ruleset *set, struct scanner *s)
 {
 	h->text.len = 0;
 	h->n = h->n_spots = h->n_copies = h->n_marks = h->n_owners = h->n_cuts = h->n_forced = 0;
@@ -158,7 +158,7 @@ int harvest_outcome(const struct harvest *h)
 int harvest_request(struct harvest *h, struct slice request, const struct ruleset *set,
 		    struct scanner *s)
 {
-	reset(h, set, s);
+	harvest_begin(h, set, s);
 	if (!h->failed && request.len != 0)
 		harvest_walk(h, request);
 	return harvest_outcome(h);
@@ -167,7 +167,7 @@ int harvest_request(struct harvest *h, struct slice request, const struct rulese
 int harvest_text(struct harvest *h, struct slice key, struct slice text, const struct ruleset *set,
 		 struct scanner *s)
 {
-	reset(h, set, s);
+	harvest_begin(h, set, s);
 	if (!h->failed && text.len != 0)
 		harvest_one(h, text, key.len != 0 ? scanner_key(s, key) : NULL);
 	return harvest_outcome(h);

@@ -110,6 +110,11 @@ int harvest_request(struct harvest *h, struct slice request, const struct rulese
 int harvest_text(struct harvest *h, struct slice key, struct slice text, const struct ruleset *set,
 		 struct scanner *s);
 
+/* For redaction/search.c: texts that were masked, one by one. */
+void harvest_begin(struct harvest *h, const struct ruleset *set, struct scanner *s);
+void harvest_add(struct harvest *h, struct slice text, const struct key_verdict *key,
+		 const struct spot *spot);
+
 /* For redaction/decode.c. Room for a value more, for `len` bytes more; false: no memory. */
 bool harvest_room(struct harvest *h, size_t len);
 bool harvest_copy(struct harvest *h, uint32_t len, const struct copy *c); /* at the text's end */

@@ -31,11 +31,20 @@ static inline void copy_text(struct harvest *h, struct slice text, const uint8_t
 static inline bool put(struct harvest *h, struct slice text, const struct key_verdict *key,
 		       const struct spot *spot)
 {
-	if (!harvest_room(h, text.len + CHUNK) || !harvest_room_spot(h))
+	bool has_room = h->n < h->cap && h->n_spots < h->cap_spots &&
+			h->text.cap - h->text.len > text.len + CHUNK;
+	if (!has_room && (!harvest_room(h, text.len + CHUNK) || !harvest_room_spot(h)))
 		return false;
 	h->values[h->n++] = (struct scan_value){(uint32_t)h->text.len, (uint32_t)text.len, key};
 	h->spots[h->n_spots++] = *spot;
 	return true;
+}
+
+void harvest_add(struct harvest *h, struct slice text, const struct key_verdict *key,
+		 const struct spot *spot)
+{
+	if (put(h, text, key, spot))
+		copy_text(h, text, text.data + text.len);
 }
 
 static inline struct spot spot_of(const struct harvest *h, const struct harvest_frame *f,

@@ -315,7 +315,7 @@ void harvest_walk(struct harvest *h, struct slice request)
 					      .message = REQUEST};
 	while (!h->failed) {
 		struct harvest_frame *f = &h->frames[top];
-		if (OWNERS[f->message].tag != 0)
+		if (f->p != f->end && *f->p == OWNERS[f->message].tag)
 			plain_attributes(h, f);
 		if (f->p != f->end)
 			one_field(h, &top);

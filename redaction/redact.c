@@ -9,9 +9,8 @@
 #include "base/log.h"
 #include "redaction/changes.h"
 #include "redaction/decode.h"
-#include "redaction/harvest.h"
 #include "redaction/mask.h"
-#include "redaction/scan.h"
+#include "redaction/search.h"
 
 const char *const POSITION_NAMES[POSITIONS] = {
     [POSITION_RESOURCE_ATTRIBUTE] = "resource_attribute",
@@ -40,20 +39,13 @@ struct tally {
 	_Atomic uint64_t counts[];
 };
 
-struct found {
-	uint32_t value; /* of the request, no copy */
-	struct redact_range range;
-};
-
 struct redactor {
 	struct ruleset *set; /* of the last request */
 	_Atomic(struct tally *) tally;
 	struct harvest harvest;
 	struct scanner *scanner;
 	struct changes changes;
-	struct found *found;
-	struct redact_range *ranges; /* of one value, or of redact_text() */
-	uint32_t n, cap, cap_ranges;
+	struct search search;
 };
 
 /* More than a request of common size takes is given back after it. */
@@ -65,7 +57,7 @@ struct redactor *redactor_create(void)
 	if (r == NULL)
 		return NULL;
 	r->scanner = scanner_create();
-	if (r->scanner == NULL || harvest_init(&r->harvest) != 0) {
+	if (r->scanner == NULL || harvest_init(&r->harvest) != 0 || search_init(&r->search) != 0) {
 		redactor_destroy(r);
 		return NULL;
 	}
@@ -84,10 +76,9 @@ void redactor_destroy(struct redactor *r)
 	}
 	changes_finish(&r->changes);
 	harvest_finish(&r->harvest);
+	search_finish(&r->search);
 	scanner_destroy(r->scanner);
 	ruleset_release(r->set);
-	free(r->found);
-	free(r->ranges);
 	free(r);
 }
 
@@ -139,102 +130,8 @@ static int begin(struct redactor *r, struct ruleset *set)
 		r->set = ruleset_take(set);
 		r->harvest.numbers = harvest_wants_numbers(set);
 	}
-	r->n = 0;
+	r->search.n = 0;
 	return scanner_begin(r->scanner, set);
-}
-
-/* ---- findings ---- */
-
-static bool add_finding(struct redactor *r, uint32_t value, uint32_t start, uint32_t end,
-			uint32_t number)
-{
-	if (r->n == r->cap) {
-		uint32_t cap = r->cap == 0 ? 256 : r->cap * 2;
-		struct found *found = reallocarray(r->found, cap, sizeof(*found));
-		if (found == NULL)
-			return false;
-		r->found = found;
-		r->cap = cap;
-	}
-	r->found[r->n++] = (struct found){value, {start, end, number}};
-	return true;
-}
-
-/* A text that was decoded may be cut by a rule where its source must not be. */
-static void widen_to_characters(struct slice text, uint32_t *start, uint32_t *end)
-{
-	while (*start > 0 && *start < text.len && (text.data[*start] & 0xc0) == 0x80)
-		--*start;
-	while (*end < text.len && (text.data[*end] & 0xc0) == 0x80)
-		++*end;
-}
-
-/* What was found in a copy is brought back to the value of the request that it was made of. */
-static bool take_hit(struct redactor *r, const struct hit *h)
-{
-	const struct harvest *g = &r->harvest;
-	uint32_t value = h->value, start = h->start, end = h->end;
-	bool is_copy = value >= g->n_spots;
-	while (value >= g->n_spots) {
-		const struct copy *c = &g->copies[value - g->n_spots];
-		decode_back(g, c, &start, &end);
-		value = c->of;
-	}
-	const struct scan_value *v = &g->values[value];
-	if (is_copy && g->spots[value].kind != HARVESTED_BYTES)
-		widen_to_characters(slice_of(g->text.data + v->at, v->len), &start, &end);
-	return end <= start || add_finding(r, value, start, end, h->number);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	uint32_t x = ((const struct found *)a)->value, y = ((const struct found *)b)->value;
-	return x < y ? -1 : x > y;
-}
-
-static int find(struct redactor *r)
-{
-	const struct harvest *g = &r->harvest;
-	const struct hit *hits;
-	uint32_t n = 0;
-	bool have_memory = true;
-	int rc = 0;
-	if (g->n != 0)
-		rc = scan(r->scanner, buf_slice(&g->text), g->values, g->n, &hits, &n);
-	if (rc != 0)
-		return rc;
-	for (uint32_t i = 0; i < n && have_memory; i++)
-		have_memory = take_hit(r, &hits[i]);
-	for (uint32_t i = 0; i < g->n_forced && have_memory; i++) {
-		const struct hit *h = &g->forced[i];
-		have_memory = add_finding(r, h->value, h->start, h->end, h->number);
-	}
-	if (!have_memory)
-		return fail(-ENOMEM, "redaction: no memory for %u findings", r->n);
-	if (r->n != 0)
-		qsort(r->found, r->n, sizeof(*r->found), by_value);
-	return 0;
-}
-
-/* The findings of one value from the `first` on, merged, in r->ranges; *next is behind them. */
-static int ranges_of(struct redactor *r, uint32_t first, uint32_t *next, uint32_t *n)
-{
-	uint32_t end = first;
-	while (end < r->n && r->found[end].value == r->found[first].value)
-		end++;
-	if (end - first > r->cap_ranges) {
-		free(r->ranges);
-		r->cap_ranges = 0;
-		r->ranges = calloc(end - first, sizeof(*r->ranges));
-		if (r->ranges == NULL)
-			return fail(-ENOMEM, "redaction: no memory for %u ranges", end - first);
-		r->cap_ranges = end - first;
-	}
-	for (uint32_t i = first; i < end; i++)
-		r->ranges[i - first] = r->found[i].range;
-	*n = mask_merge(r->set, r->ranges, end - first);
-	*next = end;
-	return 0;
 }
 
 /* ---- requests ---- */
@@ -243,8 +140,8 @@ static void count_ranges(struct redactor *r, const struct spot *p, uint32_t n,
 			 struct redaction_counts *counts)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		count(r, r->ranges[i].number, (enum position)p->position);
-		counts->masked_bytes += r->ranges[i].end - r->ranges[i].start;
+		count(r, r->search.ranges[i].number, (enum position)p->position);
+		counts->masked_bytes += r->search.ranges[i].end - r->search.ranges[i].start;
 	}
 	counts->hits += n;
 }
@@ -269,16 +166,16 @@ static int change(struct redactor *r, struct buf *body, size_t max_bytes,
 {
 	const struct harvest *g = &r->harvest;
 	uint64_t spans = 0;
-	if (r->n == 0 && g->n_cuts == 0)
+	if (r->search.n == 0 && g->n_cuts == 0)
 		return 0;
 	changes_begin(&r->changes, r->set, g, body);
-	for (uint32_t i = 0, next, n; i < r->n && !r->changes.failed; i = next) {
-		const struct spot *p = &g->spots[r->found[i].value];
-		int rc = ranges_of(r, i, &next, &n);
+	for (uint32_t i = 0, next, n; i < r->search.n && !r->changes.failed; i = next) {
+		const struct spot *p = &g->spots[r->search.list[i].value];
+		int rc = search_ranges(&r->search, r->set, i, &next, &n);
 		if (rc != 0)
 			return rc;
 		count_ranges(r, p, n, counts);
-		changes_mask(&r->changes, p, r->ranges, n);
+		changes_mask(&r->changes, p, r->search.ranges, n);
 	}
 	if (!r->changes.failed)
 		cut_all(r, counts);
@@ -297,11 +194,13 @@ int redact_request(struct redactor *r, struct ruleset *set, struct buf *body, si
 	if (rc == 0)
 		rc = decode_copies(&r->harvest);
 	if (rc == 0)
-		rc = find(r);
+		rc = search_run(&r->search, r->scanner, &r->harvest);
 	if (rc == 0)
 		rc = change(r, body, max_bytes, counts);
 	if (r->harvest.text.cap > KEPT_BYTES)
 		harvest_trim(&r->harvest);
+	if (r->search.again.text.cap > KEPT_BYTES)
+		harvest_trim(&r->search.again);
 	return rc;
 }
 
@@ -318,12 +217,12 @@ int redact_text(struct redactor *r, struct ruleset *set, struct slice key, struc
 	if (rc == 0)
 		rc = decode_copies(&r->harvest);
 	if (rc == 0)
-		rc = find(r);
-	if (rc == 0 && r->n != 0)
-		rc = ranges_of(r, 0, &next, n);
+		rc = search_run(&r->search, r->scanner, &r->harvest);
+	if (rc == 0 && r->search.n != 0)
+		rc = search_ranges(&r->search, set, 0, &next, n);
 	for (uint32_t i = 0; rc == 0 && i < *n; i++)
-		count(r, r->ranges[i].number, POSITION_TEXT);
-	*ranges = r->ranges;
+		count(r, r->search.ranges[i].number, POSITION_TEXT);
+	*ranges = r->search.ranges;
 	return rc;
 }
 

@@ -17,8 +17,11 @@ static const char *const FORM_NAMES[FORMS] = {"plain",      "url",  "double-url"
 struct hidden {
 	struct slice text;
 	size_t start, end;
-	bool seen; /* it was found changed, as it has to be */
+	size_t kept; /* of its last bytes that the rule's mask leaves */
+	bool seen;   /* it was found changed, as it has to be */
 };
+
+enum { KEPT = 4 };
 
 static struct ruleset *set;
 static struct redactor *redactor;
@@ -34,10 +37,10 @@ static bool is_masked(void *ctx, const void *a, size_t a_len, const void *b, siz
 	if (!slice_equal(h->text, slice_of(a, a_len)))
 		return false;
 	h->seen = true;
-	if (a_len != b_len)
+	if (a_len != b_len || memmem(b, b_len, "REDACTED", 8) != NULL)
 		return memmem(b, b_len, h->text.data + h->start, secret) == NULL;
 	for (size_t i = 0; i < a_len; i++) {
-		bool is_secret = i >= h->start && i < h->end;
+		bool is_secret = i >= h->start && i + h->kept < h->end;
 		if (out[i] != '*' && (is_secret || out[i] != in[i]))
 			return false;
 	}
@@ -47,8 +50,8 @@ static bool is_masked(void *ctx, const void *a, size_t a_len, const void *b, siz
 static bool is_number_masked(void *ctx, const void *a, size_t a_len, const void *b, size_t b_len)
 {
 	struct hidden *h = ctx;
-	(void)a;
-	h->seen = a_len == 8 && strspn(b, "*") == b_len;
+	(void)a; /* the number's bits */
+	h->seen = a_len == 8 && strspn(b, "*") + KEPT >= b_len;
 	return h->seen;
 }
 
@@ -134,6 +137,7 @@ static void try_rule(const struct rule *r)
 			struct hidden h;
 			to_form((enum form)form, slice_str(e->value), &text);
 			h.text = buf_slice(&text);
+			h.kept = r->mask == MASK_KEEP_LAST_4 ? KEPT : 0;
 			in_form((enum form)form, e, &h);
 			if (text.len < SCAN_MAX_VALUE)
 				everywhere(r->id, (enum form)form, &h);
