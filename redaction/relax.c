@@ -34,10 +34,13 @@ struct run {
 	uint32_t bytes;
 };
 
+/* Of runs as long as each other the one that has fewest forms: `key` in `(?:api|app)[_-]?key`. */
 static void run_best(struct run *best, const struct regex *first, const struct regex *last,
 		     uint32_t bytes)
 {
-	if (bytes > best->bytes)
+	bool is_plain = first->kind == REGEX_SET,
+	     was_plain = best->first != NULL && best->first->kind == REGEX_SET;
+	if (bytes > best->bytes || (bytes == best->bytes && is_plain && !was_plain))
 		*best = (struct run){first, last, bytes};
 }
 
@@ -210,8 +213,9 @@ static struct regex *kept_until(struct regex *first, const struct regex *last)
 	bool past = false;
 	struct regex *r = first;
 	for (; r != NULL; r = r->next) {
-		positions = width_add(positions, positions_of(r));
-		if (past && positions > MAX_POSITIONS)
+		if (past)
+			positions = width_add(positions, positions_of(r));
+		if (positions > MAX_POSITIONS)
 			return r;
 		past = past || r == last;
 		if (past && is_barrier(r))

@@ -13,7 +13,7 @@
 enum {
 	RELAX_BAD = 1,    /* as REGEX_BAD */
 	RELAX_NO_LITERAL, /* nothing in it tells a match from other text: `text` is empty */
-	RELAX_LEAST = 1   /* bytes of a literal that is good enough */
+	RELAX_LEAST = 2   /* bytes of a literal that is good enough */
 };
 
 struct relaxed {

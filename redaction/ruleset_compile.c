@@ -83,11 +83,12 @@ static bool keywords_are_good(struct builder *b, const struct rule *r)
 	return r->keywords.n != 0;
 }
 
-/* What the automaton looks for: (?:one|other) for keywords. */
+/* What the automaton looks for: (?:one|other) for keywords, which may stand anywhere in a value. */
 static char *keep_prefilter(struct builder *b, const struct rule *r, struct relaxed *relaxed)
 {
 	struct buf text = {.data = NULL};
-	if (relaxed->text.len == 0) {
+	if (relaxed->text.len == 0 || (relaxed->literal <= RELAX_LEAST && r->keywords.n != 0)) {
+		b->set->exact[r - b->set->rules.list].reach = REGEX_FAR;
 		for (uint32_t i = 0; i < r->keywords.n; i++) {
 			text.len -= text.len != 0; /* the NUL */
 			buf_printf(&text, i == 0 ? "(?:" : "|");

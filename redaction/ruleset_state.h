@@ -20,7 +20,7 @@ struct exact {
 	bool keyed;       /* only for the values of some keys */
 	uint32_t wide;    /* bytes of a match at most, or REGEX_FAR */
 	char *prefilter;  /* what the automaton looks for; NULL: it does not */
-	uint32_t reach;   /* as struct relaxed */
+	uint32_t reach;   /* as struct relaxed; REGEX_FAR also of keywords */
 	uint32_t attempt; /* bytes that an attempt reads at most, but for an open end */
 };
 
@@ -29,7 +29,7 @@ struct probe {
 	uint16_t rule;
 	uint16_t cut;   /* bytes of a prefix of cut secrets, which the report's probe ends CUT_LEAST
 			 * bytes behind; 0: the relaxed expression of the rule */
-	uint32_t reach; /* before the report's end a match may begin */
+	uint32_t reach; /* before the report's end a match may begin; REGEX_FAR: anywhere */
 };
 enum { CUT_LEAST = 4 };
 
