@@ -10,7 +10,11 @@
 
 #include "base/log.h"
 
-enum { HEAP_KIB = 1024 }; /* of the interpreter; the JIT has a stack of 32 KiB */
+enum {
+	HEAP_KIB = 1024, /* of the interpreter */
+	STACK_LEAST = 32 << 10,
+	STACK_MOST = 256 << 10 /* of the JIT's code; a pattern of text has 32 KiB */
+};
 
 struct pattern {
 	pcre2_code *code;
@@ -19,15 +23,15 @@ struct pattern {
 struct matcher {
 	pcre2_match_data *data;
 	pcre2_match_context *limits;
+	pcre2_match_context *window; /* limits, and where a match may begin */
+	pcre2_jit_stack *stack;
 };
 
-int pattern_create(struct pattern **out, struct slice text, size_t *offset,
+static int compile(struct pattern **out, struct slice text, uint32_t options, size_t *offset,
 		   char words[PATTERN_WORDS])
 {
 	int error;
 	PCRE2_SIZE at;
-	/* MATCH_INVALID_UTF: bytes that are no UTF-8 are no match, never a crash. */
-	uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
 	if (text.len > PATTERN_MAX_BYTES) {
 		*offset = PATTERN_MAX_BYTES;
 		snprintf(words, PATTERN_WORDS, "longer than %d bytes", PATTERN_MAX_BYTES);
@@ -50,6 +54,21 @@ int pattern_create(struct pattern **out, struct slice text, size_t *offset,
 	return 0;
 }
 
+int pattern_create(struct pattern **out, struct slice text, size_t *offset,
+		   char words[PATTERN_WORDS])
+{
+	/* MATCH_INVALID_UTF: bytes that are no UTF-8 are no match, never a crash. */
+	return compile(out, text, PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C,
+		       offset, words);
+}
+
+int pattern_create_bytes(struct pattern **out, struct slice text, size_t *offset,
+			 char words[PATTERN_WORDS])
+{
+	return compile(out, text, PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_USE_OFFSET_LIMIT,
+		       offset, words);
+}
+
 void pattern_destroy(struct pattern *p)
 {
 	if (p == NULL)
@@ -65,19 +84,34 @@ uint32_t pattern_groups(const struct pattern *p)
 	return n;
 }
 
+size_t pattern_bytes(const struct pattern *p)
+{
+	size_t code = 0, jit = 0;
+	(void)pcre2_pattern_info(p->code, PCRE2_INFO_SIZE, &code);
+	(void)pcre2_pattern_info(p->code, PCRE2_INFO_JITSIZE, &jit);
+	return sizeof(*p) + code + jit;
+}
+
 struct matcher *matcher_create(void)
 {
 	struct matcher *m = calloc(1, sizeof(*m));
 	if (m == NULL)
 		return NULL;
-	m->data = pcre2_match_data_create(1, NULL);
+	m->data = pcre2_match_data_create(PATTERN_MAX_GROUP + 1, NULL);
 	m->limits = pcre2_match_context_create(NULL);
-	if (m->data == NULL || m->limits == NULL) {
+	if (m->limits != NULL) {
+		pcre2_set_match_limit(m->limits, PATTERN_MAX_STEPS);
+		pcre2_set_heap_limit(m->limits, HEAP_KIB);
+		m->window = pcre2_match_context_copy(m->limits);
+	}
+	/* Without a stack of its own, as where there is no JIT, it has the thread's. */
+	m->stack = pcre2_jit_stack_create(STACK_LEAST, STACK_MOST, NULL);
+	if (m->data == NULL || m->window == NULL) {
 		matcher_destroy(m);
 		return NULL;
 	}
-	pcre2_set_match_limit(m->limits, PATTERN_MAX_STEPS);
-	pcre2_set_heap_limit(m->limits, HEAP_KIB);
+	if (m->stack != NULL)
+		pcre2_jit_stack_assign(m->window, NULL, m->stack);
 	return m;
 }
 
@@ -87,6 +121,8 @@ void matcher_destroy(struct matcher *m)
 		return;
 	pcre2_match_data_free(m->data);
 	pcre2_match_context_free(m->limits);
+	pcre2_match_context_free(m->window);
+	pcre2_jit_stack_free(m->stack);
 	free(m);
 }
 
@@ -99,6 +135,23 @@ enum pattern_outcome pattern_match(const struct pattern *p, struct matcher *m, s
 	if (rc >= 0)
 		return PATTERN_YES;
 	return rc == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_GAVE_UP;
+}
+
+enum pattern_outcome pattern_find(const struct pattern *p, struct matcher *m, struct slice subject,
+				  struct pattern_search *s)
+{
+	const uint8_t *data = subject.len != 0 ? subject.data : (const uint8_t *)"";
+	pcre2_set_offset_limit(m->window, s->until);
+	int rc = pcre2_match(p->code, data, subject.len, s->from, 0, m->data, m->window);
+	if (rc < 0)
+		return rc == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_GAVE_UP;
+	const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(m->data);
+	s->match = (struct pattern_range){ends[0], ends[1]};
+	s->part = (struct pattern_range){ends[1], ends[1]};
+	bool is_set = (uint32_t)rc > s->group || rc == 0;
+	if (is_set && ends[2 * s->group] != PCRE2_UNSET)
+		s->part = (struct pattern_range){ends[2 * s->group], ends[2 * s->group + 1]};
+	return PATTERN_YES;
 }
 
 /* One character at text[*at] that stands for itself, or -1. */

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * redaction/ruleset_state.h - what a rule set is made of: for the files that build it, and for
+ * scanners, which read it. Nothing of it changes once ruleset_compile() has given it. */
+#ifndef REDACTION_RULESET_STATE_H
+#define REDACTION_RULESET_STATE_H
+
+#include <hs.h>
+#include <stdatomic.h>
+
+#include "base/pattern.h"
+#include "base/siphash.h"
+#include "redaction/ruleset.h"
+
+/* A rule, ready to be asked. */
+struct exact {
+	struct pattern *regex; /* NULL: a class, or the whole value of a key */
+	struct pattern **allow;
+	uint32_t n_allow;
+	enum mask mask;
+	bool keyed;       /* only for the values of some keys */
+	uint32_t wide;    /* bytes of a match at most, or REGEX_FAR */
+	char *prefilter;  /* what the automaton looks for; NULL: it does not */
+	uint32_t reach;   /* as struct relaxed */
+	uint32_t attempt; /* bytes that an attempt reads at most, but for an open end */
+};
+
+/* What the automaton reports by its index. */
+struct probe {
+	uint16_t rule;
+	uint16_t cut;   /* bytes of a prefix of cut secrets, which the report's probe ends CUT_LEAST
+			 * bytes behind; 0: the relaxed expression of the rule */
+	uint32_t reach; /* before the report's end a match may begin */
+};
+enum { CUT_LEAST = 4 };
+
+enum key_use { KEY_RULE, KEY_BLOCK, KEY_ALLOW, KEY_IGNORE };
+struct key_glob {
+	const char *glob;
+	enum key_use use;
+	uint16_t rule;
+};
+
+struct ruleset {
+	_Atomic uint32_t references;
+	struct siphash_key identity; /* random: an address may be used again, this is not */
+	struct rules rules;
+	struct arena arena;  /* for what lives as long as the set */
+	struct exact *exact; /* of each rule */
+	uint32_t n;
+	hs_database_t *text; /* NULL: no rule needs it */
+	struct probe *probes;
+	uint32_t n_probes;
+	struct key_glob *globs;
+	uint32_t n_globs;
+	hs_database_t *keys; /* the literals of globs, by their index; NULL: no glob has one */
+	uint32_t *loose;     /* globs that have none */
+	uint32_t n_loose;
+	bool lists_keys;  /* keys.allow_only is there */
+	uint32_t classes; /* bits 1 << CLASS_... that some rule asks for */
+	uint16_t *of_class[CLASSES];
+	uint32_t n_of_class[CLASSES];
+	enum mask mask; /* of extras */
+};
+
+#endif
