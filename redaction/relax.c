@@ -23,48 +23,62 @@ enum {
  */
 static uint32_t literal_of(const struct regex *r);
 
-static uint32_t variants_of(const struct regex *r)
+/* How many texts a node is all of, and how long the shortest is: a set, or words beside each other.
+ * 0: too many, or no end of them. */
+static uint32_t variants_of(const struct regex *r, uint32_t *bytes)
 {
-	return r->kind != REGEX_SET ? 0 : set_is_literal(&r->set) ? 1 : set_count(&r->set);
+	uint32_t all = r->kind != REGEX_ALT, least = r->kind == REGEX_ALT ? REGEX_FAR : 0, one;
+	if (r->kind == REGEX_SET) {
+		*bytes = 1;
+		all = set_is_literal(&r->set) ? 1 : set_count(&r->set);
+		return all <= SMALL_SET ? all : 0;
+	}
+	if (r->kind == REGEX_EMPTY || r->kind == REGEX_REPEAT)
+		return 0;
+	for (const struct regex *c = r->first; c != NULL && all <= MAX_VARIANTS; c = c->next) {
+		uint32_t v = variants_of(c, &one);
+		if (v == 0)
+			return 0;
+		all = r->kind == REGEX_ALT ? all + v : all * v;
+		least = r->kind == REGEX_CAT ? least + one : one < least ? one : least;
+	}
+	*bytes = least;
+	return all <= MAX_VARIANTS ? all : 0;
 }
 
 /* The best run of literal bytes, or single node, in a list of nodes: its first and last. */
 struct run {
 	const struct regex *first, *last;
-	uint32_t bytes;
+	uint32_t bytes, variants;
 };
 
 /* Of runs as long as each other the one that has fewest forms: `key` in `(?:api|app)[_-]?key`. */
-static void run_best(struct run *best, const struct regex *first, const struct regex *last,
-		     uint32_t bytes)
+static void run_best(struct run *best, const struct run *other)
 {
-	bool is_plain = first->kind == REGEX_SET,
-	     was_plain = best->first != NULL && best->first->kind == REGEX_SET;
-	if (bytes > best->bytes || (bytes == best->bytes && is_plain && !was_plain))
-		*best = (struct run){first, last, bytes};
+	if (other->bytes > best->bytes ||
+	    (other->bytes == best->bytes && other->variants < best->variants))
+		*best = *other;
 }
 
 static struct run find_run(const struct regex *list, const struct regex *behind)
 {
-	struct run best = {NULL, NULL, 0};
-	const struct regex *start = NULL;
-	uint32_t bytes = 0, variants = 1;
+	struct run best = {.variants = REGEX_FAR}, now = {.first = NULL};
 	for (const struct regex *r = list; r != behind; r = r->next) {
-		uint32_t v = variants_of(r);
-		if (v == 0 || v > SMALL_SET || variants * v > MAX_VARIANTS) {
-			start = NULL;
-			bytes = 0;
-			variants = 1;
-		}
+		uint32_t bytes = 0, v = variants_of(r, &bytes);
 		if (r->kind == REGEX_EMPTY)
 			continue;
-		if (v == 0)
-			run_best(&best, r, r, literal_of(r));
-		if (v == 0 || v > SMALL_SET)
+		if (v == 0) {
+			struct run alone = {r, r, literal_of(r), REGEX_FAR};
+			run_best(&best, &alone);
+			now.first = NULL;
 			continue;
-		start = start == NULL ? r : start;
-		variants *= v;
-		run_best(&best, start, r, ++bytes);
+		}
+		if (now.first == NULL || now.variants * v > MAX_VARIANTS)
+			now = (struct run){r, r, 0, 1};
+		now.last = r;
+		now.bytes += bytes;
+		now.variants *= v;
+		run_best(&best, &now);
 	}
 	return best;
 }
@@ -72,8 +86,8 @@ static struct run find_run(const struct regex *list, const struct regex *behind)
 /* `0{8}`, `[xy]{2}` */
 static uint32_t repeated_literal(const struct regex *r)
 {
-	uint32_t n = 0, v = variants_of(r->first);
-	if (v > SMALL_SET)
+	uint32_t n = 0, bytes, v = variants_of(r->first, &bytes);
+	if (v == 0)
 		return 0;
 	for (uint32_t variants = v; n < r->least && n < MAX_TAIL && variants <= MAX_VARIANTS; n++)
 		variants *= v;
@@ -85,7 +99,7 @@ static uint32_t literal_of(const struct regex *r)
 	uint32_t worst = REGEX_FAR, one;
 	switch (r->kind) {
 	case REGEX_SET:
-		return variants_of(r) <= SMALL_SET;
+		return variants_of(r, &worst) != 0;
 	case REGEX_CAT:
 		return find_run(r->first, NULL).bytes;
 	case REGEX_REPEAT:
