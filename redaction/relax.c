@@ -163,6 +163,50 @@ static bool is_barrier(const struct regex *r)
 
 /* ---- what is kept ---- */
 
+/* A sequence without groups around it: (?:ab)c as a, b, c. */
+static void flatten(struct regex *cat)
+{
+	for (struct regex **at = &cat->first; *at != NULL;) {
+		struct regex *r = *at, *last = r->first;
+		if (r->kind != REGEX_CAT) {
+			at = &r->next;
+		} else if (last == NULL) {
+			*at = r->next;
+		} else {
+			while (last->next != NULL)
+				last = last->next;
+			last->next = r->next;
+			*at = r->first;
+		}
+	}
+}
+
+static void drop(struct regex *r)
+{
+	r->kind = REGEX_EMPTY; /* its width still counts for where a match begins */
+	r->narrow = 0;
+	r->first = NULL;
+}
+
+/* Of a node at the begin of all, what comes before the best literal of each branch:
+ * `(?:(?:api|app)[_-]?key|token)` becomes `(?:key|token)`. */
+static void cut_head(struct regex *r)
+{
+	if (r->kind == REGEX_ALT)
+		for (struct regex *c = r->first; c != NULL; c = c->next)
+			cut_head(c);
+	if (r->kind != REGEX_CAT)
+		return;
+	flatten(r);
+	struct run run = find_run(r->first, NULL);
+	if (run.bytes < RELAX_LEAST)
+		return;
+	struct regex *c = r->first;
+	for (; c != run.first; c = c->next)
+		drop(c);
+	cut_head(c);
+}
+
 /* Cuts a node at the end of all to the least it needs. Gives how far behind its begin an exact
  * match's relaxed one may end. */
 static uint32_t cut_tail(struct regex *r)
@@ -198,24 +242,6 @@ static uint32_t cut_tail(struct regex *r)
 		return width_add(before, cut_tail(last));
 	default:
 		return 0;
-	}
-}
-
-/* A sequence without groups around it: (?:ab)c as a, b, c. */
-static void flatten(struct regex *cat)
-{
-	for (struct regex **at = &cat->first; *at != NULL;) {
-		struct regex *r = *at, *last = r->first;
-		if (r->kind != REGEX_CAT) {
-			at = &r->next;
-		} else if (last == NULL) {
-			*at = r->next;
-		} else {
-			while (last->next != NULL)
-				last = last->next;
-			last->next = r->next;
-			*at = r->first;
-		}
 	}
 }
 
@@ -283,6 +309,7 @@ static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct r
 	for (r = cat->first; r->next != behind;)
 		r = r->next;
 	r->next = NULL;
+	cut_head(cat->first);
 	uint32_t reach = width_add(before, cut_tail(cat));
 	out->reach = reach > out->reach ? reach : out->reach;
 	out->literal = run.bytes < out->literal ? run.bytes : out->literal;
