@@ -245,6 +245,67 @@ static uint32_t cut_tail(struct regex *r)
 	}
 }
 
+/* ---- gates ---- */
+
+static void add_set(struct byte_set *to, const struct byte_set *more)
+{
+	for (int i = 0; i < 4; i++)
+		to->bits[i] |= more->bits[i];
+}
+
+static void add_all(struct byte_set *to, const struct regex *r)
+{
+	if (r->kind == REGEX_SET)
+		add_set(to, &r->set);
+	for (const struct regex *c = r->first; c != NULL; c = c->next)
+		add_all(to, c);
+}
+
+/* The bytes with which a node may begin. */
+static void add_first(struct byte_set *to, const struct regex *r)
+{
+	if (r->kind == REGEX_SET)
+		add_set(to, &r->set);
+	for (const struct regex *c = r->first; c != NULL; c = c->next) {
+		add_first(to, c);
+		if (r->kind == REGEX_CAT && c->narrow != 0)
+			return;
+	}
+}
+
+/* What follows the nodes from `first` on, which end before `behind`. */
+static void add_gate(struct gate *g, const struct regex *first, const struct regex *behind)
+{
+	uint32_t span = 0;
+	const struct regex *r = first;
+	for (; r != NULL && (r != behind || behind == NULL); r = r->next) {
+		add_all(&g->skip, r);
+		span = width_add(span, r->wide);
+	}
+	for (; r != NULL && r->narrow == 0; r = r->next) {
+		add_all(&g->skip, r);
+		span = width_add(span, r->wide);
+	}
+	if (r != NULL)
+		add_first(&g->stop, r);
+	else
+		span = REGEX_FAR; /* nothing has to: the gate is open */
+	g->span = span > g->span ? span : g->span;
+}
+
+/* Keeps of each branch its best literal and no more. */
+static void cut_to_literal(struct regex *r)
+{
+	for (struct regex *c = r->first; c != NULL; c = c->next)
+		cut_to_literal(c);
+	if (r->kind != REGEX_CAT)
+		return;
+	flatten(r);
+	struct run run = find_run(r->first, NULL);
+	for (struct regex *c = run.last != NULL ? run.last->next : NULL; c != NULL; c = c->next)
+		drop(c);
+}
+
 /* The end of what may be kept from `first` on: the node behind it. A barrier is kept as an end,
  * which cut_tail() makes harmless. */
 static struct regex *kept_until(struct regex *first, const struct regex *last)
@@ -293,7 +354,9 @@ static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct r
 	for (; *at != run.first; at = &(*at)->next)
 		before = width_add(before, (*at)->wide);
 	cat->first = *at;
-	if (run.first == run.last && is_barrier(run.first)) {
+	if (degree == RELAX_LITERAL)
+		add_gate(&out->gate, run.first, run.last->next);
+	else if (run.first == run.last && is_barrier(run.first)) {
 		struct relaxed inside = {.literal = REGEX_FAR};
 		if (!relax_inside(cat->first, degree, &inside))
 			return false;
@@ -309,6 +372,8 @@ static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct r
 	for (r = cat->first; r->next != behind;)
 		r = r->next;
 	r->next = NULL;
+	if (degree == RELAX_LITERAL)
+		cut_to_literal(cat);
 	cut_head(cat->first);
 	uint32_t reach = width_add(before, cut_tail(cat));
 	out->reach = reach > out->reach ? reach : out->reach;
@@ -442,6 +507,7 @@ int relax(struct relaxed *out, struct slice regex, enum relax_degree degree, siz
 			rc = RELAX_NO_LITERAL;
 	}
 	if (rc == 0) {
+		out->positions = positions_of(tree);
 		write_tree(&out->text, tree);
 		if (buf_append(&out->text, "", 1) != 0)
 			rc = fail(-ENOMEM, "expression: no memory");
