@@ -134,6 +134,19 @@ static uint32_t find_value(struct scanner *s, uint64_t at)
 	return low;
 }
 
+static bool gate_passes(const struct gate *g, const uint8_t *at, const uint8_t *end)
+{
+	if ((size_t)(end - at) > (size_t)g->span + 1)
+		end = at + g->span + 1;
+	for (; at < end; at++) {
+		if (set_has(&g->stop, *at))
+			return true;
+		if (!set_has(&g->skip, *at))
+			return false;
+	}
+	return false;
+}
+
 static int on_report(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
 		     void *user)
 {
@@ -143,9 +156,13 @@ static int on_report(unsigned id, unsigned long long from, unsigned long long to
 	(void)flags;
 	if (value == s->n_values || !is_looked_through(&s->values[value]))
 		return 0;
+	const struct probe *p = &s->set->probes[id];
+	const struct scan_value *v = &s->values[value];
+	if (p->gate != NULL &&
+	    !gate_passes(p->gate, s->text.data + end, s->text.data + v->at + v->len))
+		return 0;
 	if (s->last_job[id] != 0) {
 		struct job *last = &s->jobs[s->last_job[id] - 1];
-		const struct probe *p = &s->set->probes[id];
 		if (last->value == value && p->cut == 0 && end >= last->last &&
 		    end - last->last <= p->reach) {
 			last->last = end;
