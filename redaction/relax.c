@@ -273,22 +273,80 @@ static void add_first(struct byte_set *to, const struct regex *r)
 	}
 }
 
-/* What follows the nodes from `first` on, which end before `behind`. */
-static void add_gate(struct gate *g, const struct regex *first, const struct regex *behind)
+/* Bytes of which a node has one for certain, the rarest it has: `=` of `[?:]{1,2}=`. */
+static void add_stop(struct byte_set *to, const struct regex *r)
+{
+	struct byte_set best = {{0}};
+	unsigned least = UINT32_MAX;
+	if (r->kind == REGEX_ALT)
+		for (const struct regex *c = r->first; c != NULL; c = c->next)
+			add_stop(to, c);
+	else if (r->kind == REGEX_REPEAT)
+		add_stop(to, r->first);
+	else if (r->kind == REGEX_SET)
+		add_set(to, &r->set);
+	if (r->kind != REGEX_CAT)
+		return;
+	for (const struct regex *c = r->first; c != NULL; c = c->next) {
+		struct byte_set one = {{0}};
+		if (c->narrow == 0)
+			continue;
+		add_stop(&one, c);
+		if (set_count(&one) < least) {
+			least = set_count(&one);
+			best = one;
+		}
+	}
+	add_set(to, &best);
+}
+
+/* Adds what follows from `r` on, up to what has to be there. False: nothing has to. */
+static bool add_following(struct gate *g, const struct regex *r, uint32_t *span)
+{
+	for (; r != NULL; r = r->next) {
+		add_all(&g->skip, r);
+		*span = width_add(*span, r->wide);
+		if (r->narrow == 0)
+			continue;
+		if (r->kind == REGEX_SET || r->kind == REGEX_REPEAT)
+			add_first(&g->stop, r);
+		else
+			add_stop(&g->stop, r);
+		return true;
+	}
+	return false;
+}
+
+/* What is left of a run behind one of its literals. */
+static uint32_t add_run(struct gate *g, const struct run *run)
 {
 	uint32_t span = 0;
-	const struct regex *r = first;
-	for (; r != NULL && (r != behind || behind == NULL); r = r->next) {
+	for (const struct regex *r = run->first; r != run->last->next; r = r->next) {
 		add_all(&g->skip, r);
 		span = width_add(span, r->wide);
 	}
-	for (; r != NULL && r->narrow == 0; r = r->next) {
-		add_all(&g->skip, r);
-		span = width_add(span, r->wide);
+	return span;
+}
+
+/* The gate of a run: of alternatives, each one's own where it has one, else what follows them all.
+ */
+static void add_gate(struct gate *g, const struct run *run, const struct regex *behind)
+{
+	uint32_t span = 0;
+	bool is_alt = run->first == run->last && run->first->kind == REGEX_ALT, goes_on = !is_alt;
+	if (!is_alt)
+		span = add_run(g, run);
+	for (const struct regex *c = is_alt ? run->first->first : NULL; c != NULL; c = c->next) {
+		struct run inner = find_run(c->first, NULL);
+		uint32_t within = inner.last != NULL ? add_run(g, &inner) : 0;
+		if (inner.last == NULL || !add_following(g, inner.last->next, &within)) {
+			add_all(&g->skip, c);
+			within = c->wide;
+			goes_on = true;
+		}
+		span = within > span ? within : span;
 	}
-	if (r != NULL)
-		add_first(&g->stop, r);
-	else
+	if (goes_on && !add_following(g, behind, &span))
 		span = REGEX_FAR; /* nothing has to: the gate is open */
 	g->span = span > g->span ? span : g->span;
 }
@@ -355,7 +413,7 @@ static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct r
 		before = width_add(before, (*at)->wide);
 	cat->first = *at;
 	if (degree == RELAX_LITERAL)
-		add_gate(&out->gate, run.first, run.last->next);
+		add_gate(&out->gate, &run, run.last->next);
 	else if (run.first == run.last && is_barrier(run.first)) {
 		struct relaxed inside = {.literal = REGEX_FAR};
 		if (!relax_inside(cat->first, degree, &inside))

@@ -40,8 +40,13 @@ static int try_example(struct scanner *s, const struct ruleset *set, uint32_t nu
 	int rc = scanner_begin(s, set);
 	if (rc != 0)
 		return rc;
-	if (key != NULL)
-		value.key = scanner_key(s, slice_str(key));
+	struct key_verdict verdict = {.n = 0};
+	if (key != NULL) { /* without what the configuration has to say of it */
+		const struct key_verdict *full = scanner_key(s, slice_str(key));
+		verdict.n = full->n;
+		verdict.rules = full->rules;
+		value.key = &verdict;
+	}
 	rc = scan(s, text, &value, 1, &hits, &n);
 	for (uint32_t i = 0; rc == 0 && i < n; i++) {
 		if (hits[i].number != number)
