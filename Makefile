@@ -34,7 +34,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz rules recall crash judged outage torture model powercut corrupt budget-truth plan-truth sampler-truth redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact crash judged outage torture model powercut corrupt budget-truth plan-truth sampler-truth redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -141,9 +141,16 @@ redact-again: $(BUILD)/redaction-test/again ## what redaction leaves, it leaves 
 recall: $(BUILD)/redaction-test/find ## what share of planted secrets the default rules find, and of clean values
 	$(Q)$(PYTHON) tests/redaction/recall.py --find $(BUILD)/redaction-test/find $(RECALL)
 
+REDACT ?= 1000000
+redact-truth: $(BUILD)/redaction-test/differential ## the engine beside that loop: REDACT (1000000) random values
+	$(Q)$(BUILD)/redaction-test/differential $(REDACT)
+
+redact-linear: $(BUILD)/redaction-test/linear ## texts made to be slow: time grows as they do
+	$(Q)$(BUILD)/redaction-test/linear
+
 # Programs that measure: load, sink, disk.
 BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
-BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk sampler budget)
+BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk sampler budget redact)
 $(BUILD)/bench/load: $(BUILD)/tests/bench/client.o
 $(BUILD)/bench/load $(BUILD)/bench/disk: $(BUILD)/tests/bench/corpus.o
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
@@ -159,6 +166,9 @@ bench-sampler: $(BUILD)/bench/sampler ## what judging a span costs, by how many 
 
 bench-budget: $(BUILD)/bench/budget ## what a budget costs, by keys and by nodes on the way
 	$(Q)$(BUILD)/bench/budget
+
+bench-redact: $(BUILD)/bench/redact ## what looking for secrets costs, and making a rule set
+	$(Q)$(BUILD)/bench/redact
 
 # The Collector comes from its Go modules, by its own builder; what they lock stays out of the tree.
 PEER := $(BUILD)/peer/otelcol-peer

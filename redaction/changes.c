@@ -251,7 +251,7 @@ struct mark {
 	uint64_t count;
 };
 
-static struct mark look_for_mark(struct slice span, const char *name)
+static struct mark look_for_mark(struct slice span, struct slice name)
 {
 	struct mark mark = {.whole = {NULL, 0}};
 	struct field attribute, f, v;
@@ -261,7 +261,7 @@ static struct mark look_for_mark(struct slice span, const char *name)
 		struct slice rest = attribute.value, value = slice_of("", 0);
 		bool is_it = false;
 		while (field_next(&rest, &f)) {
-			is_it = is_it || (field_is(&f, 1) && slice_is(f.value, name));
+			is_it = is_it || (field_is(&f, 1) && slice_equal(f.value, name));
 			if (field_is(&f, 2))
 				value = f.value;
 		}
@@ -276,17 +276,18 @@ static struct mark look_for_mark(struct slice span, const char *name)
 }
 
 /* The attribute with the count of this redactor and of those before it. */
-static void write_mark(struct changes *c, const struct owner *span, const char *name, uint32_t more)
+static void write_mark(struct changes *c, const struct owner *span, struct slice name,
+		       uint32_t more)
 {
 	uint8_t bytes[64], number[11];
 	struct mark mark = look_for_mark(payload_of(c, span), name);
-	size_t key = strlen(name), value = 1 + put_varint(number + 1, mark.count + more);
+	size_t key = name.len, value = 1 + put_varint(number + 1, mark.count + more);
 	number[0] = 3 << 3 | WIRE_VARINT;
 	bytes[0] = SPAN_ATTRIBUTES << 3 | WIRE_BYTES;
 	bytes[1] = (uint8_t)(4 + key + value);
 	bytes[2] = 1 << 3 | WIRE_BYTES;
 	bytes[3] = (uint8_t)key;
-	memcpy(bytes + 4, name, key);
+	memcpy(bytes + 4, name.data, key);
 	bytes[4 + key] = 2 << 3 | WIRE_BYTES;
 	bytes[5 + key] = (uint8_t)value;
 	memcpy(bytes + 6 + key, number, value);
@@ -359,9 +360,9 @@ static uint64_t settle_owners(struct changes *c)
 			raise_count(c, o, n->dropped);
 		spans += n->changed;
 		if (marks && n->masked != 0)
-			write_mark(c, o, "redaction.masked.count", n->masked);
+			write_mark(c, o, slice_str("redaction.masked.count"), n->masked);
 		if (marks && n->redacted != 0)
-			write_mark(c, o, "redaction.redacted.count", n->redacted);
+			write_mark(c, o, slice_str("redaction.redacted.count"), n->redacted);
 	}
 	return spans;
 }

@@ -55,7 +55,7 @@ static bool utf16_escape(const uint8_t *p, size_t left, uint8_t head, struct esc
 		return false;
 	if (high < 0xd800 || high >= 0xdc00)
 		return means_character(e, used, high);
-	if (left >= 2u * used && memcmp(p, p + used, head) == 0)
+	if (left >= (size_t)2 * used && memcmp(p, p + used, head) == 0)
 		low = hex_number(p + used + head, 4, 4);
 	if (low < 0xdc00 || low >= 0xe000)
 		return false;

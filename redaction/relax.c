@@ -23,45 +23,72 @@ enum {
  */
 static uint32_t literal_of(const struct regex *r);
 
-static uint32_t variants_of(const struct regex *r)
+/* Bytes that ordinary text has so seldom that one of them tells as much as two letters. */
+static bool is_rare(const struct byte_set *s)
 {
-	return r->kind != REGEX_SET ? 0 : set_is_literal(&r->set) ? 1 : set_count(&r->set);
+	static const char RARE[] = "$|<^~`{}!#*@";
+	unsigned n = 0;
+	for (const char *c = RARE; *c != '\0'; c++)
+		n += set_has(s, (unsigned char)*c);
+	return n != 0 && n == set_count(s);
+}
+
+/* How many texts a node is all of, and how long the shortest is: a set, or words beside each other.
+ * 0: too many, or no end of them. */
+static uint32_t variants_of(const struct regex *r, uint32_t *bytes)
+{
+	uint32_t all = r->kind != REGEX_ALT, least = r->kind == REGEX_ALT ? REGEX_FAR : 0, one;
+	if (r->kind == REGEX_SET) {
+		*bytes = is_rare(&r->set) ? 2 : 1;
+		all = set_is_literal(&r->set) ? 1 : set_count(&r->set);
+		return all <= SMALL_SET ? all : 0;
+	}
+	if (r->kind == REGEX_EMPTY || r->kind == REGEX_REPEAT)
+		return 0;
+	for (const struct regex *c = r->first; c != NULL && all <= MAX_VARIANTS; c = c->next) {
+		uint32_t v = variants_of(c, &one);
+		if (v == 0)
+			return 0;
+		all = r->kind == REGEX_ALT ? all + v : all * v;
+		least = r->kind == REGEX_CAT ? least + one : one < least ? one : least;
+	}
+	*bytes = least;
+	return all <= MAX_VARIANTS ? all : 0;
 }
 
 /* The best run of literal bytes, or single node, in a list of nodes: its first and last. */
 struct run {
 	const struct regex *first, *last;
-	uint32_t bytes;
+	uint32_t bytes, variants;
 };
 
-static void run_best(struct run *best, const struct regex *first, const struct regex *last,
-		     uint32_t bytes)
+/* Of runs as long as each other the one that has fewest forms: `key` in `(?:api|app)[_-]?key`. */
+static void run_best(struct run *best, const struct run *other)
 {
-	if (bytes > best->bytes)
-		*best = (struct run){first, last, bytes};
+	if (other->bytes > best->bytes ||
+	    (other->bytes == best->bytes && other->variants < best->variants))
+		*best = *other;
 }
 
 static struct run find_run(const struct regex *list, const struct regex *behind)
 {
-	struct run best = {NULL, NULL, 0};
-	const struct regex *start = NULL;
-	uint32_t bytes = 0, variants = 1;
+	struct run best = {.variants = REGEX_FAR}, now = {.first = NULL};
 	for (const struct regex *r = list; r != behind; r = r->next) {
-		uint32_t v = variants_of(r);
-		if (v == 0 || v > SMALL_SET || variants * v > MAX_VARIANTS) {
-			start = NULL;
-			bytes = 0;
-			variants = 1;
-		}
+		uint32_t bytes = 0, v = variants_of(r, &bytes);
 		if (r->kind == REGEX_EMPTY)
 			continue;
-		if (v == 0)
-			run_best(&best, r, r, literal_of(r));
-		if (v == 0 || v > SMALL_SET)
+		if (v == 0) {
+			struct run alone = {r, r, literal_of(r), REGEX_FAR};
+			run_best(&best, &alone);
+			now.first = NULL;
 			continue;
-		start = start == NULL ? r : start;
-		variants *= v;
-		run_best(&best, start, r, ++bytes);
+		}
+		if (now.first == NULL || now.variants * v > MAX_VARIANTS)
+			now = (struct run){r, r, 0, 1};
+		now.last = r;
+		now.bytes += bytes;
+		now.variants *= v;
+		run_best(&best, &now);
 	}
 	return best;
 }
@@ -69,8 +96,8 @@ static struct run find_run(const struct regex *list, const struct regex *behind)
 /* `0{8}`, `[xy]{2}` */
 static uint32_t repeated_literal(const struct regex *r)
 {
-	uint32_t n = 0, v = variants_of(r->first);
-	if (v > SMALL_SET)
+	uint32_t n = 0, bytes, v = variants_of(r->first, &bytes);
+	if (v == 0)
 		return 0;
 	for (uint32_t variants = v; n < r->least && n < MAX_TAIL && variants <= MAX_VARIANTS; n++)
 		variants *= v;
@@ -82,7 +109,7 @@ static uint32_t literal_of(const struct regex *r)
 	uint32_t worst = REGEX_FAR, one;
 	switch (r->kind) {
 	case REGEX_SET:
-		return variants_of(r) <= SMALL_SET;
+		return variants_of(r, &worst) != 0;
 	case REGEX_CAT:
 		return find_run(r->first, NULL).bytes;
 	case REGEX_REPEAT:
@@ -146,6 +173,50 @@ static bool is_barrier(const struct regex *r)
 
 /* ---- what is kept ---- */
 
+/* A sequence without groups around it: (?:ab)c as a, b, c. */
+static void flatten(struct regex *cat)
+{
+	for (struct regex **at = &cat->first; *at != NULL;) {
+		struct regex *r = *at, *last = r->first;
+		if (r->kind != REGEX_CAT) {
+			at = &r->next;
+		} else if (last == NULL) {
+			*at = r->next;
+		} else {
+			while (last->next != NULL)
+				last = last->next;
+			last->next = r->next;
+			*at = r->first;
+		}
+	}
+}
+
+static void drop(struct regex *r)
+{
+	r->kind = REGEX_EMPTY; /* its width still counts for where a match begins */
+	r->narrow = 0;
+	r->first = NULL;
+}
+
+/* Of a node at the begin of all, what comes before the best literal of each branch:
+ * `(?:(?:api|app)[_-]?key|token)` becomes `(?:key|token)`. */
+static void cut_head(struct regex *r)
+{
+	if (r->kind == REGEX_ALT)
+		for (struct regex *c = r->first; c != NULL; c = c->next)
+			cut_head(c);
+	if (r->kind != REGEX_CAT)
+		return;
+	flatten(r);
+	struct run run = find_run(r->first, NULL);
+	if (run.bytes < RELAX_LEAST)
+		return;
+	struct regex *c = r->first;
+	for (; c != run.first; c = c->next)
+		drop(c);
+	cut_head(c);
+}
+
 /* Cuts a node at the end of all to the least it needs. Gives how far behind its begin an exact
  * match's relaxed one may end. */
 static uint32_t cut_tail(struct regex *r)
@@ -184,22 +255,123 @@ static uint32_t cut_tail(struct regex *r)
 	}
 }
 
-/* A sequence without groups around it: (?:ab)c as a, b, c. */
-static void flatten(struct regex *cat)
+/* ---- gates ---- */
+
+static void add_set(struct byte_set *to, const struct byte_set *more)
 {
-	for (struct regex **at = &cat->first; *at != NULL;) {
-		struct regex *r = *at, *last = r->first;
-		if (r->kind != REGEX_CAT) {
-			at = &r->next;
-		} else if (last == NULL) {
-			*at = r->next;
-		} else {
-			while (last->next != NULL)
-				last = last->next;
-			last->next = r->next;
-			*at = r->first;
+	for (int i = 0; i < 4; i++)
+		to->bits[i] |= more->bits[i];
+}
+
+static void add_all(struct byte_set *to, const struct regex *r)
+{
+	if (r->kind == REGEX_SET)
+		add_set(to, &r->set);
+	for (const struct regex *c = r->first; c != NULL; c = c->next)
+		add_all(to, c);
+}
+
+/* The bytes with which a node may begin. */
+static void add_first(struct byte_set *to, const struct regex *r)
+{
+	if (r->kind == REGEX_SET)
+		add_set(to, &r->set);
+	for (const struct regex *c = r->first; c != NULL; c = c->next) {
+		add_first(to, c);
+		if (r->kind == REGEX_CAT && c->narrow != 0)
+			return;
+	}
+}
+
+/* Bytes of which a node has one for certain, the rarest it has: `=` of `[?:]{1,2}=`. */
+static void add_stop(struct byte_set *to, const struct regex *r)
+{
+	struct byte_set best = {{0}};
+	unsigned least = UINT32_MAX;
+	if (r->kind == REGEX_ALT)
+		for (const struct regex *c = r->first; c != NULL; c = c->next)
+			add_stop(to, c);
+	else if (r->kind == REGEX_REPEAT)
+		add_stop(to, r->first);
+	else if (r->kind == REGEX_SET)
+		add_set(to, &r->set);
+	if (r->kind != REGEX_CAT)
+		return;
+	for (const struct regex *c = r->first; c != NULL; c = c->next) {
+		struct byte_set one = {{0}};
+		if (c->narrow == 0)
+			continue;
+		add_stop(&one, c);
+		if (set_count(&one) < least) {
+			least = set_count(&one);
+			best = one;
 		}
 	}
+	add_set(to, &best);
+}
+
+/* Adds what follows from `r` on, up to what has to be there. False: nothing has to. */
+static bool add_following(struct gate *g, const struct regex *r, uint32_t *span)
+{
+	for (; r != NULL; r = r->next) {
+		add_all(&g->skip, r);
+		*span = width_add(*span, r->wide);
+		if (r->narrow == 0)
+			continue;
+		if (r->kind == REGEX_SET || r->kind == REGEX_REPEAT)
+			add_first(&g->stop, r);
+		else
+			add_stop(&g->stop, r);
+		return true;
+	}
+	return false;
+}
+
+/* What is left of a run behind one of its literals. */
+static uint32_t add_run(struct gate *g, const struct run *run)
+{
+	uint32_t span = 0;
+	for (const struct regex *r = run->first; r != run->last->next; r = r->next) {
+		add_all(&g->skip, r);
+		span = width_add(span, r->wide);
+	}
+	return span;
+}
+
+/* The gate of a run: of alternatives, each one's own where it has one, else what follows them all.
+ */
+static void add_gate(struct gate *g, const struct run *run, const struct regex *behind)
+{
+	uint32_t span = 0;
+	bool is_alt = run->first == run->last && run->first->kind == REGEX_ALT, goes_on = !is_alt;
+	if (!is_alt)
+		span = add_run(g, run);
+	for (const struct regex *c = is_alt ? run->first->first : NULL; c != NULL; c = c->next) {
+		struct run inner = find_run(c->first, NULL);
+		uint32_t within = inner.last != NULL ? add_run(g, &inner) : 0;
+		if (inner.last == NULL || !add_following(g, inner.last->next, &within)) {
+			add_all(&g->skip, c);
+			within = c->wide;
+			goes_on = true;
+		}
+		span = within > span ? within : span;
+	}
+	if (goes_on && !add_following(g, behind, &span))
+		span = REGEX_FAR; /* nothing has to: the gate is open */
+	g->span = span > g->span ? span : g->span;
+}
+
+/* Keeps of each branch its best literal and no more. */
+static void cut_to_literal(struct regex *r)
+{
+	for (struct regex *c = r->first; c != NULL; c = c->next)
+		cut_to_literal(c);
+	if (r->kind != REGEX_CAT)
+		return;
+	flatten(r);
+	struct run run = find_run(r->first, NULL);
+	for (struct regex *c = run.last != NULL ? run.last->next : NULL; c != NULL; c = c->next)
+		drop(c);
 }
 
 /* The end of what may be kept from `first` on: the node behind it. A barrier is kept as an end,
@@ -210,8 +382,9 @@ static struct regex *kept_until(struct regex *first, const struct regex *last)
 	bool past = false;
 	struct regex *r = first;
 	for (; r != NULL; r = r->next) {
-		positions = width_add(positions, positions_of(r));
-		if (past && positions > MAX_POSITIONS)
+		if (past)
+			positions = width_add(positions, positions_of(r));
+		if (positions > MAX_POSITIONS)
 			return r;
 		past = past || r == last;
 		if (past && is_barrier(r))
@@ -249,7 +422,9 @@ static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct r
 	for (; *at != run.first; at = &(*at)->next)
 		before = width_add(before, (*at)->wide);
 	cat->first = *at;
-	if (run.first == run.last && is_barrier(run.first)) {
+	if (degree == RELAX_LITERAL)
+		add_gate(&out->gate, &run, run.last->next);
+	else if (run.first == run.last && is_barrier(run.first)) {
 		struct relaxed inside = {.literal = REGEX_FAR};
 		if (!relax_inside(cat->first, degree, &inside))
 			return false;
@@ -265,6 +440,9 @@ static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct r
 	for (r = cat->first; r->next != behind;)
 		r = r->next;
 	r->next = NULL;
+	if (degree == RELAX_LITERAL)
+		cut_to_literal(cat);
+	cut_head(cat->first);
 	uint32_t reach = width_add(before, cut_tail(cat));
 	out->reach = reach > out->reach ? reach : out->reach;
 	out->literal = run.bytes < out->literal ? run.bytes : out->literal;
@@ -397,6 +575,7 @@ int relax(struct relaxed *out, struct slice regex, enum relax_degree degree, siz
 			rc = RELAX_NO_LITERAL;
 	}
 	if (rc == 0) {
+		out->positions = positions_of(tree);
 		write_tree(&out->text, tree);
 		if (buf_append(&out->text, "", 1) != 0)
 			rc = fail(-ENOMEM, "expression: no memory");

@@ -13,7 +13,14 @@
 enum {
 	RELAX_BAD = 1,    /* as REGEX_BAD */
 	RELAX_NO_LITERAL, /* nothing in it tells a match from other text: `text` is empty */
-	RELAX_LEAST = 1   /* bytes of a literal that is good enough */
+	RELAX_LEAST = 2   /* bytes of a literal that is good enough */
+};
+
+/* What has to follow a literal's report: a byte of `stop` within `span` bytes, and only bytes of
+ * `skip` before it. */
+struct gate {
+	struct byte_set skip, stop;
+	uint32_t span;
 };
 
 struct relaxed {
@@ -21,10 +28,14 @@ struct relaxed {
 	uint32_t reach;        /* REGEX_FAR: no bound */
 	uint32_t narrow, wide; /* bytes of an exact match, at least and at most */
 	uint32_t literal;      /* bytes of the literal */
+	uint32_t positions;    /* of the automaton that `text` takes */
+	struct gate gate;      /* of RELAX_LITERAL */
 	uint32_t attempt; /* bytes that a match needs at most, all that is open at its end cut */
 };
 
-/* How much of the expression is kept: of a rule that is too large for the automaton, less. */
+/* How much of the expression is kept. An automaton that is not small costs a lot whenever its
+ * literal is there, and `api` or `key` often are: then the literal alone, and the gate behind it.
+ */
 enum relax_degree { RELAX_CLOSE, RELAX_LITERAL };
 
 /* 0, RELAX_BAD, RELAX_NO_LITERAL, or negative: no memory. The caller finishes `text`. */

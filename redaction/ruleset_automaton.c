@@ -71,7 +71,7 @@ static void add_probes(struct builder *b, const char **texts)
 		if (e->prefilter != NULL) {
 			texts[set->n_probes] = e->prefilter;
 			set->probes[set->n_probes++] =
-			    (struct probe){.rule = (uint16_t)i, .reach = e->reach};
+			    (struct probe){.rule = (uint16_t)i, .reach = e->reach, .gate = e->gate};
 		}
 		for (uint32_t k = 0; k < cut->n && !b->no_memory; k++) {
 			uint16_t len = (uint16_t)strlen(cut->items[k]);

@@ -10,7 +10,7 @@
 #include "redaction/relax.h"
 #include "redaction/ruleset_build.h"
 
-enum { ARENA_BYTES = 64 << 20 };
+enum { ARENA_BYTES = 64 << 20, SMALL_AUTOMATON = 80 };
 
 void build_fault(struct builder *b, const char *file, struct place at, const char *fmt, ...)
 {
@@ -83,11 +83,12 @@ static bool keywords_are_good(struct builder *b, const struct rule *r)
 	return r->keywords.n != 0;
 }
 
-/* What the automaton looks for: (?:one|other) for keywords. */
+/* What the automaton looks for: (?:one|other) for keywords, which may stand anywhere in a value. */
 static char *keep_prefilter(struct builder *b, const struct rule *r, struct relaxed *relaxed)
 {
 	struct buf text = {.data = NULL};
-	if (relaxed->text.len == 0) {
+	if (relaxed->text.len == 0 || (relaxed->literal <= RELAX_LEAST && r->keywords.n != 0)) {
+		b->set->exact[r - b->set->rules.list].reach = REGEX_FAR;
 		for (uint32_t i = 0; i < r->keywords.n; i++) {
 			text.len -= text.len != 0; /* the NUL */
 			buf_printf(&text, i == 0 ? "(?:" : "|");
@@ -108,6 +109,15 @@ static char *keep_prefilter(struct builder *b, const struct rule *r, struct rela
 	return kept;
 }
 
+static void keep_gate(struct builder *b, struct exact *e, const struct gate *gate)
+{
+	if (gate->span == REGEX_FAR)
+		return;
+	e->gate = build_alloc(b, sizeof(*e->gate));
+	if (e->gate != NULL)
+		*e->gate = *gate;
+}
+
 static void compile_regex(struct builder *b, uint32_t number)
 {
 	const struct rule *r = &b->set->rules.list[number];
@@ -122,6 +132,12 @@ static void compile_regex(struct builder *b, uint32_t number)
 		return;
 	int rc = relax(&relaxed, slice_str(r->regex), RELAX_CLOSE, &offset, words);
 	b->no_memory = b->no_memory || rc < 0;
+	if (rc == 0 && relaxed.positions > SMALL_AUTOMATON && relaxed.literal > RELAX_LEAST) {
+		buf_finish(&relaxed.text);
+		rc = relax(&relaxed, slice_str(r->regex), RELAX_LITERAL, &offset, words);
+		b->no_memory = b->no_memory || rc < 0;
+		keep_gate(b, e, &relaxed.gate);
+	}
 	e->reach = relaxed.reach;
 	e->wide = relaxed.wide;
 	e->attempt = relaxed.attempt;

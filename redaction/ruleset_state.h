@@ -9,6 +9,7 @@
 
 #include "base/pattern.h"
 #include "base/siphash.h"
+#include "redaction/relax.h"
 #include "redaction/ruleset.h"
 
 /* A rule, ready to be asked. */
@@ -17,11 +18,12 @@ struct exact {
 	struct pattern **allow;
 	uint32_t n_allow;
 	enum mask mask;
-	bool keyed;       /* only for the values of some keys */
-	uint32_t wide;    /* bytes of a match at most, or REGEX_FAR */
-	char *prefilter;  /* what the automaton looks for; NULL: it does not */
-	uint32_t reach;   /* as struct relaxed */
-	uint32_t attempt; /* bytes that an attempt reads at most, but for an open end */
+	bool keyed;        /* only for the values of some keys */
+	uint32_t wide;     /* bytes of a match at most, or REGEX_FAR */
+	char *prefilter;   /* what the automaton looks for; NULL: it does not */
+	uint32_t reach;    /* as struct relaxed; REGEX_FAR also of keywords */
+	struct gate *gate; /* NULL: none */
+	uint32_t attempt;  /* bytes that an attempt reads at most, but for an open end */
 };
 
 /* What the automaton reports by its index. */
@@ -29,7 +31,8 @@ struct probe {
 	uint16_t rule;
 	uint16_t cut;   /* bytes of a prefix of cut secrets, which the report's probe ends CUT_LEAST
 			 * bytes behind; 0: the relaxed expression of the rule */
-	uint32_t reach; /* before the report's end a match may begin */
+	uint32_t reach; /* before the report's end a match may begin; REGEX_FAR: anywhere */
+	const struct gate *gate; /* NULL: none */
 };
 enum { CUT_LEAST = 4 };
 

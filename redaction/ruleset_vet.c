@@ -34,18 +34,18 @@ static int try_example(struct scanner *s, const struct ruleset *set, uint32_t nu
 	const char *key = key_of(&set->rules.list[number], e);
 	struct slice text = slice_str(e->value);
 	struct scan_value value = {.at = 0, .len = (uint32_t)text.len};
-	struct key_verdict bare = {.clean = true}; /* the configuration's keys are no matter here */
 	const struct hit *hits;
 	uint32_t n;
 	*o = (struct outcome){.found = false};
 	int rc = scanner_begin(s, set);
 	if (rc != 0)
 		return rc;
-	if (key != NULL) {
-		const struct key_verdict *v = scanner_key(s, slice_str(key));
-		bare.n = v->n;
-		bare.rules = v->rules;
-		value.key = &bare;
+	struct key_verdict verdict = {.n = 0};
+	if (key != NULL) { /* without what the configuration has to say of it */
+		const struct key_verdict *full = scanner_key(s, slice_str(key));
+		verdict.n = full->n;
+		verdict.rules = full->rules;
+		value.key = &verdict;
 	}
 	rc = scan(s, text, &value, 1, &hits, &n);
 	for (uint32_t i = 0; rc == 0 && i < n; i++) {

@@ -134,6 +134,8 @@ static void look_regex(struct scanner *s, struct look *l, const struct job *j)
 	uint32_t begin = s->values[l->number].at;
 	uint32_t first = j->first - begin, *done = &state_of(s, l, p->rule)->done;
 	size_t from = first > p->reach ? first - p->reach : 0, until = j->last - begin - 1;
+	if (p->reach == REGEX_FAR)
+		until = l->bytes.len;
 	if (from < *done)
 		from = *done;
 	if (from <= until)
@@ -175,7 +177,9 @@ static void look_cut(struct scanner *s, struct look *l, const struct job *j)
 
 void look_job(struct scanner *s, struct look *l, const struct job *j)
 {
-	if (s->set->probes[j->probe].cut != 0)
+	if (j->probe == JOB_GAVE_UP)
+		fail_value(s, l, EXTRA_GAVE_UP);
+	else if (s->set->probes[j->probe].cut != 0)
 		look_cut(s, l, j);
 	else
 		look_regex(s, l, j);

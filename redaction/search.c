@@ -134,6 +134,8 @@ int search_ranges(struct search *s, const struct ruleset *set, uint32_t first, u
 		  uint32_t *n)
 {
 	uint32_t end = first;
+	*next = s->n;
+	*n = 0;
 	while (end < s->n && s->list[end].value == s->list[first].value)
 		end++;
 	if (end - first > s->cap_ranges) {
