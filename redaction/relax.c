@@ -23,13 +23,23 @@ enum {
  */
 static uint32_t literal_of(const struct regex *r);
 
+/* Bytes that ordinary text has so seldom that one of them tells as much as two letters. */
+static bool is_rare(const struct byte_set *s)
+{
+	static const char RARE[] = "$|<^~`{}!#*@";
+	unsigned n = 0;
+	for (const char *c = RARE; *c != '\0'; c++)
+		n += set_has(s, (unsigned char)*c);
+	return n != 0 && n == set_count(s);
+}
+
 /* How many texts a node is all of, and how long the shortest is: a set, or words beside each other.
  * 0: too many, or no end of them. */
 static uint32_t variants_of(const struct regex *r, uint32_t *bytes)
 {
 	uint32_t all = r->kind != REGEX_ALT, least = r->kind == REGEX_ALT ? REGEX_FAR : 0, one;
 	if (r->kind == REGEX_SET) {
-		*bytes = 1;
+		*bytes = is_rare(&r->set) ? 2 : 1;
 		all = set_is_literal(&r->set) ? 1 : set_count(&r->set);
 		return all <= SMALL_SET ? all : 0;
 	}

@@ -177,7 +177,9 @@ static void look_cut(struct scanner *s, struct look *l, const struct job *j)
 
 void look_job(struct scanner *s, struct look *l, const struct job *j)
 {
-	if (s->set->probes[j->probe].cut != 0)
+	if (j->probe == JOB_GAVE_UP)
+		fail_value(s, l, EXTRA_GAVE_UP);
+	else if (s->set->probes[j->probe].cut != 0)
 		look_cut(s, l, j);
 	else
 		look_regex(s, l, j);

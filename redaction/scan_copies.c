@@ -75,6 +75,11 @@ static void add_copy(struct scanner *s, struct look *l, struct secret *x, uint32
 void look_copies(struct scanner *s, struct look *l)
 {
 	struct secrets all;
+	bool partial = false;
+	for (uint32_t i = l->first; i < s->n_hits && !partial; i++)
+		partial = s->hits[i].end - s->hits[i].start < l->bytes.len;
+	if (!partial)
+		return;
 	all.n = 0;
 	all.left = COMPARED + (int64_t)COMPARED_PER * (int64_t)l->bytes.len;
 	memset(all.buckets, 0, sizeof(all.buckets));

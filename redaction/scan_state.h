@@ -9,9 +9,11 @@
 /* The automaton spoke on a value: matches of the probe's rule may begin where `reach` bytes before
  * `first` are, or behind, and before `last`. Both are ends of reports, in the text. */
 struct job {
-	uint32_t value, probe;
+	uint32_t value, probe; /* JOB_GAVE_UP: none, the value is too much work */
 	uint32_t first, last;
 };
+
+#define JOB_GAVE_UP UINT32_MAX
 
 /* A class may have something there. */
 struct anchor {
@@ -48,6 +50,7 @@ struct scanner {
 	const struct scan_value *values;
 	uint32_t n_values;
 	uint32_t cursor; /* the value in which the last report ended */
+	int64_t credit;  /* reports that may still be looked into */
 	bool unordered, no_memory;
 	struct job *jobs;
 	uint32_t n_jobs, room_jobs;
@@ -60,7 +63,7 @@ struct scanner {
 	struct rule_state {
 		uint32_t value; /* + 1, for which `done` is */
 		uint32_t done;  /* matches that begin before it were looked for */
-		bool worded; /* a keyword of the rule is in the value */
+		bool worded;    /* a keyword of the rule is in the value */
 	} * rules;
 
 	struct siphash_key hash_key; /* this process's */
