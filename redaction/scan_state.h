@@ -50,6 +50,7 @@ struct scanner {
 	const struct scan_value *values;
 	uint32_t n_values;
 	uint32_t cursor; /* the value in which the last report ended */
+	uint32_t base;   /* where in the text the automaton began */
 	int64_t credit;  /* reports that may still be looked into */
 	bool unordered, no_memory;
 	struct job *jobs;
