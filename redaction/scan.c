@@ -48,7 +48,7 @@ struct scanner *scanner_create(void)
 /* What belongs to one rule set. */
 static void leave_set(struct scanner *s)
 {
-	keys_finish(s);
+	key_cache_finish(s);
 	free(s->last_job);
 	free(s->cut);
 	free(s->rules);
@@ -95,7 +95,7 @@ int scanner_begin(struct scanner *s, const struct ruleset *set)
 		    s->identity.k1 == set->identity.k1;
 	int rc = same ? 0 : enter_set(s, set);
 	if (rc == 0)
-		rc = keys_begin(s);
+		rc = key_cache_begin(s);
 	if (rc != 0)
 		leave_set(s);
 	return rc;

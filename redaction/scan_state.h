@@ -86,8 +86,8 @@ void look_add_hit(struct scanner *s, struct look *l, uint32_t rule, size_t start
 void look_copies(struct scanner *s, struct look *l);
 
 /* ---- scan_key.c ---- */
-int keys_begin(struct scanner *s);
-void keys_finish(struct scanner *s);
+int key_cache_begin(struct scanner *s);
+void key_cache_finish(struct scanner *s);
 
 /* Room for one more; false: no memory, which is noted. */
 bool scan_grow(struct scanner *s, void *all, uint32_t n, uint32_t *room, size_t size);
