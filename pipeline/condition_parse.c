@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pipeline/condition_parse.c - the grammar of conditions (condition.h), by recursive descent. What
  * passes here is right: fields, operators and values fit each other, and patterns compile. */
-#include "pipeline/condition_text.h"
 #include "base/pattern.h"
+#include "pipeline/condition_text.h"
 
 enum { MAX_DEPTH = 32, MAX_CHILDREN = 1024, MAX_VALUES = 1024, MAX_FIELDS = 16 };
 

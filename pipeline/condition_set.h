@@ -15,8 +15,8 @@
 #include <endian.h>
 
 #include "base/arena.h"
-#include "pipeline/condition_text.h"
 #include "base/pattern.h"
+#include "pipeline/condition_text.h"
 
 enum {
 	MAX_SLOTS = 4096,
