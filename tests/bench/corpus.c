@@ -67,7 +67,7 @@ static void add_event(struct buf *span, uint64_t at_ns, uint64_t *seed)
 }
 
 /* Ids are zero here; each sending renews them. */
-static void add_span(struct buf *scope, bool is_root, uint64_t *seed)
+static void add_span(struct buf *scope, bool is_root, bool has_secret, uint64_t *seed)
 {
 	static const uint8_t ID[16];
 	struct buf span = {0};
@@ -98,11 +98,15 @@ static void add_span(struct buf *scope, bool is_root, uint64_t *seed)
 	text_attribute(&span, 9, "db.query.text",
 		       "SELECT id, total FROM orders WHERE customer = $1 LIMIT %u",
 		       (unsigned)(next(seed) % 100));
+	if (has_secret)
+		text_attribute(&span, 9, "app.note", "rotated AKIAQ3EGRZL7%08X",
+			       (unsigned)(next(seed) | 0x22222222) & 0x77777777);
 	add_event(&span, start, seed);
 	pb_message(scope, 2, &span);
 }
 
-static void add_resource(struct buf *request, uint32_t first, uint32_t spans, uint64_t *seed)
+static void add_resource(struct buf *request, uint32_t first, uint32_t spans, bool secrets,
+			 uint64_t *seed)
 {
 	struct buf resource = {0}, scope = {0}, scope_spans = {0}, resource_spans = {0};
 	pb_attribute(&resource, 1, "service.name", PICK(seed, SERVICES));
@@ -115,19 +119,19 @@ static void add_resource(struct buf *request, uint32_t first, uint32_t spans, ui
 	pb_str(&scope, 2, "0.53.0");
 	pb_message(&scope_spans, 1, &scope);
 	for (uint32_t i = first; i < first + spans; i++)
-		add_span(&scope_spans, i % PER_TRACE == 0, seed);
+		add_span(&scope_spans, i % PER_TRACE == 0, secrets && next(seed) % 200 == 0, seed);
 	pb_message(&resource_spans, 2, &scope_spans);
 	pb_message(request, 1, &resource_spans);
 }
 
-static void make_request(struct buf *request, uint32_t spans, uint64_t *seed)
+static void make_request(struct buf *request, uint32_t spans, bool secrets, uint64_t *seed)
 {
 	uint32_t resources = 1 + (uint32_t)(next(seed) % 4);
 	if (resources > spans)
 		resources = spans;
 	for (uint32_t left = spans; resources > 0; resources--) {
 		uint32_t n = left / resources;
-		add_resource(request, spans - left, n, seed);
+		add_resource(request, spans - left, n, secrets, seed);
 		left -= n;
 	}
 }
@@ -180,7 +184,7 @@ static int compress(struct sample *s, struct libdeflate_compressor *c)
 	return packed.len != 0 ? 0 : -1;
 }
 
-struct sample *corpus_create(size_t n, uint32_t spans, uint64_t seed, bool gzip)
+struct sample *corpus_create(size_t n, uint32_t spans, uint64_t seed, bool gzip, bool secrets)
 {
 	struct sample *all = calloc(n, sizeof(*all));
 	struct libdeflate_compressor *c = gzip ? libdeflate_alloc_compressor(GZIP_LEVEL) : NULL;
@@ -189,7 +193,7 @@ struct sample *corpus_create(size_t n, uint32_t spans, uint64_t seed, bool gzip)
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct sample *s = &all[i];
 		s->spans = spans;
-		make_request(&s->message, spans, &seed);
+		make_request(&s->message, spans, secrets, &seed);
 		s->plain_bytes = s->message.len;
 		rc = find_ids(s);
 		if (rc == 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tests/bench/corpus.h - requests to measure with, made before the clock starts: spans of about 700
  * bytes with some 15 attributes, of the span, its event and its resource; every sixth is a root;
- * one to four resources a request. The same seed gives the same bytes. */
+ * one to four resources a request. With secrets, one span in 200 has an access key. The same seed
+ * gives the same bytes. */
 #ifndef TESTS_BENCH_CORPUS_H
 #define TESTS_BENCH_CORPUS_H
 
@@ -16,7 +17,7 @@ struct sample {
 };
 
 /* n requests; NULL: no memory. gzip is of level 6, as SDKs send it. */
-struct sample *corpus_create(size_t n, uint32_t spans, uint64_t seed, bool gzip);
+struct sample *corpus_create(size_t n, uint32_t spans, uint64_t seed, bool gzip, bool secrets);
 void corpus_destroy(struct sample *all, size_t n);
 
 /* Gives all spans of a plain sample ids that no request had before, `per_trace` one trace; trace

@@ -122,7 +122,7 @@ static int open_disk(struct disk *d, const char *dir)
 	if (store_open(&d->store, &o) != 0)
 		return -1;
 	d->fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
-	d->samples = corpus_create(SAMPLES, SPANS, 1, false);
+	d->samples = corpus_create(SAMPLES, SPANS, 1, false, false);
 	return d->fd >= 0 && d->samples != NULL ? 0 : -1;
 }
 

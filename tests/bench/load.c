@@ -24,6 +24,7 @@ static const char HELP[] =
     "  --port N          of 127.0.0.1\n"
     "  --http1           OTLP/HTTP on HTTP/1.1; without it gRPC\n"
     "  --gzip            compressed requests\n"
+    "  --secrets         one span in 200 has an access key\n"
     "  --spans N         in a request (300)\n"
     "  --connections N   (4)\n"
     "  --streams N       requests in flight on each connection of gRPC (4)\n"
@@ -37,7 +38,7 @@ static const char HELP[] =
 
 struct load {
 	unsigned port, spans, trace, connections, streams;
-	bool http1, gzip;
+	bool http1, gzip, secrets;
 	double rate, seconds;
 	uint64_t requests, seed;
 	size_t pool;
@@ -238,11 +239,11 @@ static void tell(struct load *l, double cpu_s)
 static int read_options(struct load *l, int argc, char **argv)
 {
 	static const struct option OPTIONS[] = {
-	    {"port", 1, NULL, 'p'},    {"http1", 0, NULL, '1'},   {"gzip", 0, NULL, 'z'},
-	    {"spans", 1, NULL, 's'},   {"rate", 1, NULL, 'r'},    {"connections", 1, NULL, 'c'},
-	    {"streams", 1, NULL, 'm'}, {"seconds", 1, NULL, 't'}, {"requests", 1, NULL, 'n'},
-	    {"pool", 1, NULL, 'q'},    {"trace", 1, NULL, 'y'},   {"seed", 1, NULL, 'x'},
-	    {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
+	    {"port", 1, NULL, 'p'},        {"http1", 0, NULL, '1'},   {"gzip", 0, NULL, 'z'},
+	    {"secrets", 0, NULL, 'k'},     {"spans", 1, NULL, 's'},   {"rate", 1, NULL, 'r'},
+	    {"connections", 1, NULL, 'c'}, {"streams", 1, NULL, 'm'}, {"seconds", 1, NULL, 't'},
+	    {"requests", 1, NULL, 'n'},    {"pool", 1, NULL, 'q'},    {"trace", 1, NULL, 'y'},
+	    {"seed", 1, NULL, 'x'},        {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
 	for (int o; (o = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1;) {
 		uint64_t n = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
 		switch (o) {
@@ -254,6 +255,9 @@ static int read_options(struct load *l, int argc, char **argv)
 			break;
 		case 'z':
 			l->gzip = true;
+			break;
+		case 'k':
+			l->secrets = true;
 			break;
 		case 's':
 			l->spans = (unsigned)n;
@@ -318,7 +322,7 @@ int main(int argc, char **argv)
 	if (l.seconds <= 0 && l.requests == 0)
 		l.seconds = 10;
 	l.ids = (l.seed << 40 | (uint64_t)clock_wall_ms() << 20) * l.trace; /* a root comes first */
-	l.samples = corpus_create(l.pool, l.spans, l.seed, l.gzip);
+	l.samples = corpus_create(l.pool, l.spans, l.seed, l.gzip, l.secrets);
 	if (l.samples == NULL || open_clients(&l) != 0)
 		return EX_OSERR;
 	double cpu_s = cpu_seconds();
