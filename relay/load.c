@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/load.h"
 
+#include <malloc.h>
+
 #include "pipeline/policy.h"
 #include "redaction/ruleset.h"
 
@@ -29,5 +31,6 @@ int load_rules(const struct conf *c, struct ruleset **rules, struct buf *finding
 	    r->keys.allow_only.n == 0)
 		return 0;
 	int rc = ruleset_build(rules, r, findings);
+	malloc_trim(0); /* an automaton takes many times its size to be made */
 	return rc == RULESET_FAULTY ? CONF_FAULTY : rc;
 }
