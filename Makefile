@@ -34,7 +34,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact crash judged outage torture model powercut corrupt budget-truth plan-truth sampler-truth budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact crash judged outage torture model powercut corrupt budget-truth plan-truth sampler-truth redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -130,6 +130,13 @@ $(BUILD)/redaction-test/%: tests/redaction/%.c tests/redaction/oracle.c $(wildca
 
 rules: $(BUILD)/redaction-test/examples ## each rule finds what its examples say, and no more
 	$(Q)$(BUILD)/redaction-test/examples
+
+redact-matrix: $(BUILD)/redaction-test/matrix ## every shape of secret, at every place, in every writing: gone, and nothing else
+	$(Q)$(BUILD)/redaction-test/matrix $(MATRIX)
+
+AGAIN ?= 100000
+redact-again: $(BUILD)/redaction-test/again ## what redaction leaves, it leaves alone: AGAIN (100000) random values
+	$(Q)$(BUILD)/redaction-test/again $(AGAIN)
 
 recall: $(BUILD)/redaction-test/find ## what share of planted secrets the default rules find, and of clean values
 	$(Q)$(PYTHON) tests/redaction/recall.py --find $(BUILD)/redaction-test/find $(RECALL)

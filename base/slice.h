@@ -36,4 +36,7 @@ static inline bool slice_is(struct slice s, const char *text)
 /* Case is ignored for ASCII letters only, as header names and codings want it. */
 bool slice_is_nocase(struct slice s, const char *text);
 
+/* Whether `part` stands in `text`: memmem(), but quick for the short parts of rules. */
+bool slice_contains(struct slice text, struct slice part);
+
 #endif

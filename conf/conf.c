@@ -12,6 +12,7 @@
 #include "conf/exporter.h"
 #include "conf/header.h"
 #include "conf/option.h"
+#include "conf/redaction.h"
 #include "conf/report.h"
 #include "conf/sampling.h"
 #include "conf/section.h"
@@ -109,6 +110,7 @@ static void read_all(struct conf *c, struct slice text, struct report *r)
 		exporters_check(c, list, r);
 		exporters_inherit(c);
 		sampling_read(c, d.root, r);
+		redaction_read(c, d.root, r);
 	}
 	document_finish(&d);
 }
@@ -128,6 +130,7 @@ int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *
 	struct report *r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return -ENOMEM;
+	c->redaction.file = name;
 	read_all(c, text, r);
 	return finish_report(c, r, name, findings);
 }
@@ -225,5 +228,6 @@ void conf_finish(struct conf *c)
 {
 	lists_free(c);
 	options_free("", c);
+	redaction_finish(&c->redaction);
 	*c = (struct conf){.data_dir = NULL};
 }

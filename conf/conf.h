@@ -19,7 +19,10 @@ enum {
 	CONF_MAX_SOURCES = 64,
 	CONF_MAX_BUDGETS = 256,
 	CONF_MAX_BY = 4,
-	CONF_RULE_NAME = 56, /* bytes; a budget may put a word before it */
+	CONF_MAX_ALLOW = 256,
+	CONF_MAX_NAMES = 256,
+	CONF_HMAC_LEAST = 32, /* bytes of a key: as much as what it makes */
+	CONF_RULE_NAME = 56,  /* bytes; a budget may put a word before it */
 	CONF_FAULTY = 1
 };
 
@@ -153,7 +156,7 @@ struct conf_allow {
 enum conf_marks { MARKS_SILENT, MARKS_COUNT };
 
 struct conf_redaction {
-	const char *file; /* the configuration's name, for messages */
+	const char *file; /* the configuration's name, for messages; not owned */
 	struct conf_names
 	    packs;       /* none: nothing is redacted but what `keys` and rules_dir ask for */
 	char *rules_dir; /* "": no rules of one's own */
@@ -209,9 +212,11 @@ struct conf {
 	struct conf_sampling sampling;
 	struct conf_budget *budgets; /* no way of parents is a circle */
 	size_t n_budgets;
+	struct conf_redaction redaction;
 };
 
-/* Reads `path`, or, for NULL, takes the defaults and an exporter from the environment. Where the
+/* Reads `path`, or, for NULL, takes the defaults and an exporter from the environment. Borrows the
+ * name as long as `c` lives. Where the
  * file names no exporter, the environment chooses too. Everything wrong is told in one go: each
  * finding is a line `file:line:column: what was wanted` (about a variable: `environment: NAME:
  * ...`) appended to `findings`. Gives 0, where there may be lines that say `warning:`; CONF_FAULTY;

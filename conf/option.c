@@ -21,6 +21,8 @@
 #define IN_RULE(field) offsetof(struct conf_rule, field), sizeof(((struct conf_rule *)NULL)->field)
 #define IN_SOURCE(field)                                                                           \
 	offsetof(struct conf_source, field), sizeof(((struct conf_source *)NULL)->field)
+#define IN_ALLOW(field)                                                                            \
+	offsetof(struct conf_allow, field), sizeof(((struct conf_allow *)NULL)->field)
 #define IN_BUDGET(field)                                                                           \
 	offsetof(struct conf_budget, field), sizeof(((struct conf_budget *)NULL)->field)
 
@@ -33,6 +35,9 @@ static const char *const WHEN_FULL_HERE[] = {"refuse", "drop_oldest", "inherit",
 static const char *const PRESETS[] = {"none", "lightstep", NULL};
 static const char *const NO_YES[] = {"false", "true", NULL};
 static const char *const RANDOMNESS[] = {"id", "hash", NULL};
+static const char *const MASKS[] = {"keep_length", "replace", "typed", "hmac",
+				    "keep_last_4", "drop",    NULL};
+static const char *const MARKS[] = {"silent", "count", NULL};
 static const char *const MONTH_POLICIES[] = {"pace", "cap", "report", NULL};
 
 #define MAX_RATE    ((uint64_t)1000000000000)
@@ -59,7 +64,7 @@ const struct option OPTIONS[] = {
     {"limits.spans", OPTION_COUNT, AT(limits.spans), "65536", 1, 1000000, NULL,
      "Spans in one request."},
 
-    {"journal.linger", OPTION_TIME, AT(journal.linger_ms), "8ms", 0, SECOND, NULL,
+    {"journal.linger", OPTION_TIME, AT(journal.linger_ms), "10ms", 0, SECOND, NULL,
      "The oldest request waits this long for others to share its disk sync. Longer: fewer syncs, "
      "later answers."},
     {"journal.group", OPTION_SIZE, AT(journal.group_bytes), "1MiB", 4 * KIB, 256 * MIB, NULL,
@@ -88,6 +93,28 @@ const struct option OPTIONS[] = {
      "Threads that read from clients. A second one helps when the first is at 100 % of a core."},
     {"shutdown.deadline", OPTION_TIME, AT(shutdown_ms), "10s", 100, 10 * MINUTE, NULL,
      "A graceful stop takes no longer; what is in the journal then goes out after the next start."},
+
+    {"redaction.packs", OPTION_NAMES, AT(redaction.packs),
+     "secrets secrets-context url headers keys", 0, 64, NULL,
+     "Which rules look for secrets (`spanrelay rules list`). `[]`: none of ours."},
+    {"redaction.rules_dir", OPTION_TEXT, AT(redaction.rules_dir), "", 0, 1024, NULL,
+     "A folder of further rules, `*.yaml`, in the same format (docs/redaction.md)."},
+    {"redaction.mask", OPTION_CHOICE, AT(redaction.mask), "keep_length", 0, 0, MASKS,
+     "What becomes of a secret; a rule may say something else."},
+    {"redaction.keys.block", OPTION_NAMES, AT(redaction.keys.block), "", 0, 256, NULL,
+     "Attributes whose values are masked whole: keys with `*` and `?`, in any case."},
+    {"redaction.keys.allow_only", OPTION_NAMES, AT(redaction.keys.allow_only), "", 0, 256, NULL,
+     "Where this is said, all other attributes are removed."},
+    {"redaction.keys.ignore", OPTION_NAMES, AT(redaction.keys.ignore), "", 0, 256, NULL,
+     "Attributes that no rule looks at."},
+    {"redaction.allow[].rule", OPTION_TEXT, IN_ALLOW(rule), "", 1, 128, NULL,
+     "Required. What this rule finds ..."},
+    {"redaction.allow[].match", OPTION_LANGUAGE, IN_ALLOW(match), "", 0, 0, NULL,
+     "Required. ... is no secret where this expression is found in it."},
+    {"redaction.hmac_key.file", OPTION_TEXT, AT(redaction.hmac_key_file), "", 0, 1024, NULL,
+     "The key of the mask `hmac`: all of the file, at least 32 bytes."},
+    {"redaction.marks", OPTION_CHOICE, AT(redaction.marks), "silent", 0, 0, MARKS,
+     "`count`: spans say how much was masked, as `redaction.masked.count`."},
 
     {"sampling.wait", OPTION_TIME, AT(sampling.wait_ms), "30s", 100, 60 * MINUTE, NULL,
      "The longest wait for a trace, after its first span. Longer than the slowest flush of the "
@@ -235,6 +262,9 @@ const struct option_list OPTION_LISTS[] = {
     {"exporters", offsetof(struct conf, exporters), offsetof(struct conf, n_exporters),
      sizeof(struct conf_exporter), CONF_MAX_EXPORTERS,
      "Where spans go: each gets all of them. None: the environment chooses."},
+    {"redaction.allow", offsetof(struct conf, redaction.allow),
+     offsetof(struct conf, redaction.n_allow), sizeof(struct conf_allow), CONF_MAX_ALLOW,
+     "What is no secret, though a rule finds it."},
     {"sampling.rules", offsetof(struct conf, sampling.rules),
      offsetof(struct conf, sampling.n_rules), sizeof(struct conf_rule), CONF_MAX_RULES,
      "What to keep: the first rule that is for a trace decides. The last one takes all that is "

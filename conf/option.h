@@ -27,7 +27,8 @@ enum option_type {
 	OPTION_SHARE,    /* double, 0 to 1: 50%, 0.5% or 0; min and max in per cent */
 	OPTION_PERCENT,  /* likewise, and 50 means 50% */
 	OPTION_LANGUAGE, /* struct conf_text: what it says is read by others */
-	OPTION_FIELDS    /* struct conf_by: one conf_text, or a list */
+	OPTION_FIELDS,   /* struct conf_by: one conf_text, or a list */
+	OPTION_NAMES     /* struct conf_names: a text, or a list; the default is parted by blanks */
 };
 
 struct option {

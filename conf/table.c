@@ -37,6 +37,7 @@ static int put_values(struct buf *out, const struct option *o)
 	    [OPTION_HEADERS] = "map of names and values",
 	    [OPTION_LANGUAGE] = "condition",
 	    [OPTION_FIELDS] = "field, or a list of at most 4",
+	    [OPTION_NAMES] = "list of texts",
 	};
 	if (o->type == OPTION_SIZE || o->type == OPTION_TIME || o->type == OPTION_COUNT ||
 	    o->type == OPTION_SHARE || o->type == OPTION_PERCENT) {

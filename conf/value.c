@@ -195,6 +195,44 @@ static void set_url_path(const struct value *v, char **field)
 		set_text(v, field);
 }
 
+static void names_add(struct conf_names *all, const char *text, size_t len, struct place at,
+		      struct report *r)
+{
+	char **names = reallocarray(all->names, all->n + 1, sizeof(*names));
+	if (names != NULL)
+		all->names = names;
+	struct conf_place *places = reallocarray(all->at, all->n + 1, sizeof(*places));
+	if (places != NULL)
+		all->at = places;
+	char *name = strndup(text, len);
+	if (names == NULL || places == NULL || name == NULL) {
+		free(name);
+		r->no_memory = true;
+		return;
+	}
+	all->at[all->n] = place_kept(at);
+	all->names[all->n++] = name;
+}
+
+static void names_finish(struct conf_names *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		free(all->names[i]);
+	free(all->names);
+	free(all->at);
+	*all = (struct conf_names){.names = NULL};
+}
+
+/* The default. */
+static void set_words(const struct value *v, struct conf_names *all)
+{
+	for (const char *p = v->text; *p != '\0';) {
+		size_t len = strcspn(p, " ");
+		names_add(all, p, len, v->at, v->report);
+		p += len + strspn(p + len, " ");
+	}
+}
+
 static void set_value(const struct value *v, void *base)
 {
 	void *field = (char *)base + v->option->offset;
@@ -228,6 +266,9 @@ static void set_value(const struct value *v, void *base)
 	case OPTION_LANGUAGE:
 	case OPTION_FIELDS:
 		break; /* of nodes: option_set() */
+	case OPTION_NAMES:
+		set_words(v, field);
+		break;
 	case OPTION_SIZE:
 	case OPTION_TIME:
 	case OPTION_COUNT:
@@ -308,6 +349,38 @@ static void set_fields(const struct option *o, struct conf_by *by, const struct 
 	}
 }
 
+static void set_name_of(const struct option *o, struct conf_names *all, const struct node *n,
+			struct report *r)
+{
+	struct value v = {
+	    .option = o, .at = n->at, .text = n->text, .secret = n->from_env, .report = r};
+	if (n->bad)
+		return;
+	if (n->kind != NODE_SCALAR || n->empty || *n->text == '\0' || strlen(n->text) > o->max) {
+		char wanted[64];
+		snprintf(wanted, sizeof(wanted), "a text of at most %d bytes", (int)o->max);
+		fault(&v, wanted);
+	} else if (all->n == CONF_MAX_NAMES) {
+		report_fault(r, n->at, "%s: at most %d", o->key, CONF_MAX_NAMES);
+	} else {
+		names_add(all, n->text, strlen(n->text), n->at, r);
+	}
+}
+
+/* In place of the default. */
+static void set_names(const struct option *o, struct conf_names *all, const struct node *n,
+		      struct report *r)
+{
+	names_finish(all);
+	if (n->kind != NODE_LIST) {
+		if (!n->empty)
+			set_name_of(o, all, n, r);
+		return;
+	}
+	for (const struct node *item = n->first; item != NULL && !r->no_memory; item = item->next)
+		set_name_of(o, all, item, r);
+}
+
 void option_set(const struct option *o, void *base, const struct node *n, struct report *r)
 {
 	void *field = (char *)base + o->offset;
@@ -321,6 +394,8 @@ void option_set(const struct option *o, void *base, const struct node *n, struct
 		set_language(o, field, n, r);
 	else if (o->type == OPTION_FIELDS)
 		set_fields(o, field, n, r);
+	else if (o->type == OPTION_NAMES)
+		set_names(o, field, n, r);
 	else if (n->kind != NODE_SCALAR)
 		fault(&v, n->kind == NODE_MAP ? "one value, not a map" : "one value, not a list");
 	else if (n->empty)
@@ -377,6 +452,8 @@ void options_free(const char *list, void *base)
 			language_finish((struct conf_text *)(void *)field, 1);
 		else if (o->type == OPTION_FIELDS)
 			language_finish(((struct conf_by *)(void *)field)->fields, CONF_MAX_BY);
+		else if (o->type == OPTION_NAMES)
+			names_finish((struct conf_names *)(void *)field);
 		else if (is_text(o)) {
 			free(*field);
 			*field = NULL;

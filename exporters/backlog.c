@@ -10,7 +10,7 @@
  * only when the answer is long overdue. */
 enum { SEAL_EVERY_MS = 1000, SEAL_OVERDUE_MS = 5000 };
 
-void backlog_init(struct backlog *b, struct export *room, unsigned exporter, enum place box,
+void backlog_init(struct backlog *b, struct export *room, unsigned exporter, enum span_place box,
 		  struct gather *tools, uint64_t from, uint64_t end)
 {
 	*b = (struct backlog){.room = room, .exporter = exporter, .box = box, .tools = tools};

@@ -13,7 +13,7 @@
 struct backlog {
 	struct export *room; /* for the doors of relay/path.h */
 	unsigned exporter;
-	enum place box;
+	enum span_place box;
 	struct gather *tools;       /* lends its codec and splice */
 	uint64_t next;              /* the next portion starts here */
 	uint64_t passed;            /* everything before it was told as done */
@@ -30,7 +30,7 @@ struct backlog {
 	uint64_t front_at, front_oldest_ms, front_newest_ms;
 };
 
-void backlog_init(struct backlog *b, struct export *room, unsigned exporter, enum place box,
+void backlog_init(struct backlog *b, struct export *room, unsigned exporter, enum span_place box,
 		  struct gather *tools, uint64_t from, uint64_t end);
 void backlog_finish(struct backlog *b);
 

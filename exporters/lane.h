@@ -36,7 +36,7 @@ struct request {
 	uint64_t failed_at;
 	uint64_t not_before_ms; /* monotonic: it waits alone */
 	/* CONDEMNED: where it goes, with which status, and what it is if there is no room */
-	enum place box;
+	enum span_place box;
 	int status;
 	enum drop_reason reason;
 	enum request_state came_from; /* MOVING: what it was and becomes again on failure */
@@ -46,7 +46,7 @@ struct request {
 struct sender;
 struct lane {
 	struct sender *sender;
-	enum place place;
+	enum span_place place;
 	struct gather *gather;  /* of the fresh lane */
 	struct backlog backlog; /* of the other two */
 	struct list window; /* (request.link) in the order of the place, all after what is done */

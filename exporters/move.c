@@ -38,7 +38,7 @@ static void try_again(struct sender *s, uint64_t ms)
 /* ---- into a box ---- */
 
 /* The body is made; it stays until sender_on_spilled(). */
-static void move(struct request *r, enum place box, enum request_state came_from, int status)
+static void move(struct request *r, enum span_place box, enum request_state came_from, int status)
 {
 	struct sender *s = r->lane->sender;
 	const struct portion *p = &r->portion;

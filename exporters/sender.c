@@ -258,11 +258,11 @@ static bool seal_is_near(struct sender *s)
  * nothing can go now. */
 static bool send_probe(struct sender *s)
 {
-	static const enum place FRESH_FIRST[PLACES] = {PLACE_JOURNAL, PLACE_OUTBOX,
-						       PLACE_QUARANTINE};
-	static const enum place FRESH_LAST[PLACES] = {PLACE_OUTBOX, PLACE_QUARANTINE,
-						      PLACE_JOURNAL};
-	const enum place *order = s->spilling ? FRESH_LAST : FRESH_FIRST;
+	static const enum span_place FRESH_FIRST[PLACES] = {PLACE_JOURNAL, PLACE_OUTBOX,
+							    PLACE_QUARANTINE};
+	static const enum span_place FRESH_LAST[PLACES] = {PLACE_OUTBOX, PLACE_QUARANTINE,
+							   PLACE_JOURNAL};
+	const enum span_place *order = s->spilling ? FRESH_LAST : FRESH_FIRST;
 	if (s->spilling && seal_is_near(s))
 		return false;
 	for (int i = 0; i < PLACES; i++)
@@ -333,7 +333,7 @@ static void init_lanes(struct sender *s, const struct sender_begin *begin)
 	for (int i = 0; i < PLACES; i++) {
 		struct lane *l = &s->lane[i];
 		l->sender = s;
-		l->place = (enum place)i;
+		l->place = (enum span_place)i;
 		l->gather = &s->gather;
 		list_init(&l->window);
 		if (i != PLACE_JOURNAL)
@@ -401,7 +401,7 @@ void sender_filed(struct sender *s, uint64_t block_id, uint32_t spans, uint32_t 
 	sender_pump(s);
 }
 
-void sender_on_sealed(struct sender *s, enum place box, struct box_segment g)
+void sender_on_sealed(struct sender *s, enum span_place box, struct box_segment g)
 {
 	backlog_sealed(&s->lane[box].backlog, g);
 	sender_pump(s);

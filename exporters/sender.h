@@ -59,7 +59,7 @@ void sender_filed(struct sender *s, uint64_t block_id, uint32_t spans, uint32_t 
 void sender_on_spilled(struct sender *s, struct spill *spill);
 /* A segment can be read: after path_seal(), when one is full, and for each one found at the start.
  * They ascend. */
-void sender_on_sealed(struct sender *s, enum place box, struct box_segment g);
+void sender_on_sealed(struct sender *s, enum span_place box, struct box_segment g);
 
 /* An operator's word: sends what is in the quarantine once more, or gives it up. */
 void sender_resend_quarantine(struct sender *s);

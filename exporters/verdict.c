@@ -187,7 +187,7 @@ static void on_sent(struct request *r, const struct outcome *o)
 
 /* ---- not taken ---- */
 
-static void condemn(struct request *r, enum place box, enum drop_reason reason,
+static void condemn(struct request *r, enum span_place box, enum drop_reason reason,
 		    const struct outcome *o)
 {
 	part(r);

@@ -132,8 +132,9 @@ uint64_t condition_scratch_gave_up(const struct condition_scratch *s);
 typedef void (*condition_on_span)(void *user, const struct span_facts *facts);
 
 /* Walks an ExportTraceServiceRequest that otlp_index() passed (its edits applied) and calls back
- * for each span. Allocates nothing. */
-void condition_evaluate(const struct condition_set *set, struct condition_scratch *scratch,
+ * for each span. Allocates nothing. Gives whether a ScopeSpans has more than spans behind its first
+ * span, such as a schema_url. */
+bool condition_evaluate(const struct condition_set *set, struct condition_scratch *scratch,
 			struct slice request, condition_on_span on_span, void *user);
 
 /* What is known of a trace: sums over its spans, each counted once. */

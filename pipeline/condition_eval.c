@@ -25,6 +25,7 @@ struct run {
 	condition_on_span on_span;
 	void *user;
 	uint32_t ordinal;
+	bool tails;
 	struct mask resource_dirty;
 	struct mask fixed, base_bits; /* of the scope at hand */
 };
@@ -95,11 +96,8 @@ static void set_leaf(struct condition_scratch *s, uint32_t index)
 static bool text_holds(struct condition_scratch *s, uint32_t index, struct slice text)
 {
 	const struct leaf *leaf = &s->set->leaves[index];
-	if (leaf->op == TEST_CONTAINS) {
-		struct slice part = leaf->values[0].text;
-		return text.len >= part.len &&
-		       memmem(text.data, text.len, part.data, part.len) != NULL;
-	}
+	if (leaf->op == TEST_CONTAINS)
+		return slice_contains(text, leaf->values[0].text);
 	if (s->given_up[index] == s->request_epoch)
 		return false; /* a value made to cost much costs it once a request */
 	enum pattern_outcome outcome = pattern_match(leaf->pattern, s->matcher, text);
@@ -725,9 +723,12 @@ static void walk_scope(struct run *r, struct slice scope_spans)
 	r->fixed = r->set->fixed;
 	r->base_bits = r->set->base;
 	condition_fix(s, &s->dirty, &r->fixed, &r->base_bits);
+	uint32_t before = r->ordinal;
 	while (field_next(&scope_spans, &f))
 		if (field_is(&f, SCOPE_SPANS_SPANS))
 			span_found(r, &f);
+		else if (r->ordinal != before)
+			r->tails = true;
 }
 
 static void walk_resource(struct run *r, struct slice resource_spans)
@@ -759,7 +760,7 @@ static void wind_clock(struct condition_scratch *s)
 	memset(s->hashed, 0, sizeof(s->hashed));
 }
 
-void condition_evaluate(const struct condition_set *set, struct condition_scratch *scratch,
+bool condition_evaluate(const struct condition_set *set, struct condition_scratch *scratch,
 			struct slice request, condition_on_span on_span, void *user)
 {
 	struct run r = {
@@ -771,4 +772,5 @@ void condition_evaluate(const struct condition_set *set, struct condition_scratc
 	while (field_next(&request, &f))
 		if (field_is(&f, REQUEST_RESOURCE_SPANS))
 			walk_resource(&r, f.value);
+	return r.tails;
 }

@@ -62,7 +62,8 @@ static void on_span(void *user, const struct span_facts *f)
 	n->th = f->th;
 	n->rv = f->rv;
 	n->bytes = f->length;
-	n->flags = flags_of(f);
+	n->offset = f->offset & 0xffffff;
+	n->flags = flags_of(f) & 0xff;
 	memcpy(n->more, f->bits, w->policy->n_words * sizeof(uint64_t));
 	if (w->policy->n_fields != 0)
 		memcpy(n->more + w->policy->n_words, f->keys,
@@ -85,7 +86,7 @@ struct notices *notices_create(const struct policy *p, struct condition_scratch 
 	}
 	*all = (struct notices){.policy = p, .charge = charge, .stride = stride};
 	struct walk w = {.all = all, .policy = p, .cap = n};
-	condition_evaluate(p->set, scratch, request, on_span, &w);
+	all->tails = condition_evaluate(p->set, scratch, request, on_span, &w);
 	return all;
 }
 

@@ -4,7 +4,8 @@
  * and from there, once the spans are on disk, to the judge room. They hold nothing of what the
  * spans say.
  *
- * A span's place is its block and its number in it, from 0, in the order of the block's records. */
+ * A span's place is its block and its offset in it: that of its record, and from there on that in
+ * the request. */
 #ifndef PIPELINE_NOTICE_H
 #define PIPELINE_NOTICE_H
 
@@ -28,8 +29,9 @@ struct notice {
 	uint64_t identity;
 	uint64_t start_ns, end_ns; /* as in the span: end may be 0 or before start */
 	uint64_t th, rv;
-	uint32_t bytes; /* of the span in the request, with its tag and length */
-	uint32_t flags; /* enum notice_flag */
+	uint32_t bytes;       /* of the span in the request, with its tag and length */
+	uint32_t offset : 24; /* in the request: at most 16 MiB */
+	uint32_t flags : 8;   /* enum notice_flag */
 	/* policy->n_words of predicates, then policy->n_fields of key hashes (0: missing) as
 	 * uint32_t, then zeros to a multiple of 8 */
 	uint64_t more[];
@@ -42,8 +44,8 @@ struct notices {
 	struct charge charge;
 	uint64_t block_id; /* where the request came to lie: set when it is on disk */
 	uint32_t offset;   /* of its record in that block (wire/block.h) */
-	uint32_t first;    /* the number of its first span in that block */
 	uint32_t n, stride;
+	bool tails;       /* as condition_evaluate() says of the request */
 	uint64_t bytes[]; /* n notices of `stride` bytes */
 };
 

@@ -75,7 +75,7 @@ int sampler_notice(struct sampler *s, const struct notices *n, struct sampler_no
 /* One kept span, or many. */
 struct pick {
 	uint64_t block_id;
-	uint32_t number;   /* of the span in the block */
+	uint32_t at;       /* its place there (pipeline/notice.h) */
 	uint32_t decision; /* its trace's place in ruling.decisions, or, with PICK_LATE, in .late */
 };
 #define PICK_LATE 0x80000000u

@@ -30,7 +30,7 @@ static void settle_spans(struct sampler *s, const struct judgement *j, enum verd
 		const struct span_ref *ref = span_at(s, i - 1);
 		struct held *b = block_at(s, ref->block);
 		enum verdict v = verdict;
-		if (ref->number & SPAN_DUPLICATE) {
+		if (ref->at & SPAN_DUPLICATE) {
 			v = VERDICT_DUPLICATE;
 		} else if (over != 0) {
 			v = VERDICT_LATE_OVER;
@@ -40,8 +40,8 @@ static void settle_spans(struct sampler *s, const struct judgement *j, enum verd
 		s->spans_done[v]++;
 		s->bytes_done[v] += ref->bytes;
 		if (v == VERDICT_KEPT)
-			s->picks[s->n_picks++] = (struct pick){
-			    .block_id = b->id, .number = ref->number, .decision = place};
+			s->picks[s->n_picks++] =
+			    (struct pick){.block_id = b->id, .at = ref->at, .decision = place};
 		next = ref->next;
 		pool_give(&s->spans, i - 1);
 	}

@@ -123,7 +123,7 @@ static void find_excess(const struct sampler *s, const struct trace *t, struct j
 		const struct span_ref *ref = span_at(s, i - 1);
 		if (spans <= s->trace_spans && bytes <= s->trace_bytes)
 			break;
-		if (ref->number & SPAN_DUPLICATE)
+		if (ref->at & SPAN_DUPLICATE)
 			continue;
 		j->over_spans++;
 		j->over_bytes += ref->bytes;

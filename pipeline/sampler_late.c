@@ -79,7 +79,7 @@ void late_settle(struct sampler *s)
 		if (s->groups[g].place != UINT32_MAX)
 			s->picks[s->n_picks++] =
 			    (struct pick){.block_id = l->block_id,
-					  .number = l->number,
+					  .at = l->at,
 					  .decision = s->groups[g].place | PICK_LATE};
 	}
 	s->n_late = 0;

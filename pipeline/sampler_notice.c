@@ -214,7 +214,7 @@ static bool link_span(struct sampler *s, struct trace *t, const struct notice *n
 	ref->bytes = n->bytes;
 	ref->identity = n->identity;
 	bool is_new = trace_takes(s, t, span, n->identity);
-	ref->number = is_new ? place : place | SPAN_DUPLICATE;
+	ref->at = is_new ? place : place | SPAN_DUPLICATE;
 	t->newest = span + 1;
 	return is_new;
 }
@@ -248,7 +248,7 @@ static void add_late(struct sampler *s, uint32_t record, const struct notice *n,
 {
 	records_hold(&s->records, kept_at(&s->records, record)->chapter, s->newest_id);
 	s->late[s->n_late] = (struct late){
-	    .block_id = s->newest_id, .number = place, .bytes = n->bytes, .record = record};
+	    .block_id = s->newest_id, .at = place, .bytes = n->bytes, .record = record};
 	s->n_late++;
 }
 
@@ -278,10 +278,10 @@ int sampler_notice(struct sampler *s, const struct notices *all, struct sampler_
 			chase_step(s, &c);
 		switch (p->kind) {
 		case PLACE_TRACE:
-			add_span(s, p, n, all->first + i, b, now);
+			add_span(s, p, n, all->offset + n->offset, b, now);
 			break;
 		case PLACE_KEPT:
-			add_late(s, p->number, n, all->first + i);
+			add_late(s, p->number, n, all->offset + n->offset);
 			break;
 		case PLACE_DROPPED:
 			records_hold(&s->records, dropped_at(&s->records, p->number)->chapter,

@@ -16,10 +16,10 @@ static uint32_t digit_of(uint64_t value, unsigned shift)
 	return value >> shift & (DIGITS - 1);
 }
 
-/* What sorts them: first the number, then the block. */
+/* What sorts them: first the offset, then the block. */
 static uint64_t part_of(const struct pick *p, bool block)
 {
-	return block ? p->block_id : p->number;
+	return block ? p->block_id : p->at;
 }
 
 /* Those that are equal there stay in order. */

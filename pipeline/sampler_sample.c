@@ -39,10 +39,10 @@ void sample_take(struct sampler *s, uint32_t trace, uint32_t decision)
 	for (uint32_t i = t->newest; i != 0;) {
 		const struct span_ref *ref = span_at(s, i - 1);
 		i = ref->next;
-		if (!(ref->number & SPAN_DUPLICATE))
+		if (!(ref->at & SPAN_DUPLICATE))
 			s->sample[s->n_sample++] =
 			    (struct pick){.block_id = block_at(s, ref->block)->id,
-					  .number = ref->number,
+					  .at = ref->at,
 					  .decision = decision};
 	}
 }
@@ -52,7 +52,7 @@ static int by_place(const void *a, const void *b)
 	const struct pick *x = a, *y = b;
 	if (x->block_id != y->block_id)
 		return x->block_id < y->block_id ? -1 : 1;
-	return x->number < y->number ? -1 : 1;
+	return x->at < y->at ? -1 : 1;
 }
 
 void sample_give(struct sampler *s, struct ruling *out)

@@ -25,9 +25,9 @@ enum {
 #define SPAN_DUPLICATE 0x80000000u
 enum { SPAN_BITS = 18 }; /* of their pool */
 struct span_ref {
-	uint32_t next;   /* 1 + the one that came before it; 0 ends */
-	uint32_t block;  /* held.seq */
-	uint32_t number; /* in its block, and SPAN_DUPLICATE */
+	uint32_t next;  /* 1 + the one that came before it; 0 ends */
+	uint32_t block; /* held.seq */
+	uint32_t at;    /* its place in the block, and SPAN_DUPLICATE */
 	uint32_t bytes;
 	uint64_t identity;
 };
@@ -135,7 +135,7 @@ struct judgement {
 /* A late span of a kept trace. */
 struct late {
 	uint64_t block_id;
-	uint32_t number, bytes;
+	uint32_t at, bytes;
 	uint32_t record;
 };
 /* Those of one trace. */

@@ -103,7 +103,7 @@ static void set_grow_to(struct sampler *s, struct trace *t, uint32_t cap)
 		return;
 	set->cap = cap;
 	for (uint32_t i = t->newest; i != 0; i = span_at(s, i - 1)->next)
-		if (!(span_at(s, i - 1)->number & SPAN_DUPLICATE))
+		if (!(span_at(s, i - 1)->at & SPAN_DUPLICATE))
 			set_put(s, set, i - 1);
 	s->set_bytes += sizeof(*set) + (uint64_t)cap * 4;
 	if (t->th_flags & TRACE_SET) {

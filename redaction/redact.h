@@ -5,7 +5,10 @@
  *   scan:   where secrets are (redaction/scan.h)
  *   mask:   in place where the length stays; else the spans that were hit are written anew
  *
- * A redactor belongs to one intake room; its rule set may be another from request to request. */
+ * What masking leaves of a value is looked at again, so that a second redactor finds nothing.
+ *
+ * A redactor belongs to one intake room; its rule set may be another from request to request. It
+ * keeps a reference to the last one, until the next request or its own end. */
 #ifndef REDACTION_REDACT_H
 #define REDACTION_REDACT_H
 

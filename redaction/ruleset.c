@@ -162,6 +162,8 @@ void ruleset_release(struct ruleset *set)
 		for (uint32_t k = 0; k < e->n_allow; k++)
 			pattern_destroy(e->allow[k]);
 	}
+	if (set->hmac_key != NULL)
+		explicit_bzero(set->hmac_key, set->masking.hmac_key.len);
 	hs_free_database(set->text);
 	hs_free_database(set->keys);
 	arena_finish(&set->arena);
@@ -191,6 +193,11 @@ enum mask ruleset_mask(const struct ruleset *set, uint32_t number)
 	if (number < set->n)
 		return set->exact[number].mask;
 	return number == set->n + EXTRA_KEY_UNLISTED ? MASK_DROP : set->mask;
+}
+
+const struct ruleset_masking *ruleset_masking(const struct ruleset *set)
+{
+	return &set->masking;
 }
 
 const struct rule *ruleset_rule(const struct ruleset *set, uint32_t number)

@@ -44,6 +44,14 @@ const char *ruleset_id(const struct ruleset *set, uint32_t number);
 enum mask ruleset_mask(const struct ruleset *set, uint32_t number); /* never MASK_INHERIT */
 const struct rule *ruleset_rule(const struct ruleset *set, uint32_t number); /* NULL: an extra */
 
+/* What masking takes from the configuration; the set has its own copy, and wipes it. */
+struct ruleset_masking {
+	struct slice hmac_key;   /* empty: none */
+	const char *hmac_key_id; /* of its bytes; "": none */
+	bool counts;             /* marks: count */
+};
+const struct ruleset_masking *ruleset_masking(const struct ruleset *set);
+
 /* For `spanrelay rules`: what the automaton looks for and what that costs. */
 struct rule_cost {
 	const char *prefilter; /* the relaxed expression, or the class's name */

@@ -260,6 +260,22 @@ static void compile_classes(struct builder *b)
 	}
 }
 
+static void keep_masking(struct builder *b)
+{
+	struct ruleset_masking *m = &b->set->masking;
+	size_t len = b->conf->hmac_key_len, id = sizeof(b->conf->hmac_key_id);
+	uint8_t *bytes = build_alloc(b, len + id);
+	m->counts = b->conf->marks == MARKS_COUNT;
+	m->hmac_key_id = "";
+	if (bytes == NULL || len == 0)
+		return;
+	memcpy(bytes, b->conf->hmac_key, len);
+	memcpy(bytes + len, b->conf->hmac_key_id, id);
+	b->set->hmac_key = bytes;
+	m->hmac_key = slice_of(bytes, len);
+	m->hmac_key_id = (const char *)bytes + len;
+}
+
 static int compile(struct builder *b)
 {
 	struct ruleset *set = b->set;
@@ -271,6 +287,7 @@ static int compile(struct builder *b)
 	set->mask = mask_of(b->conf->mask);
 	if (set->mask == MASK_KEEP_LAST_4)
 		set->mask = MASK_KEEP_LENGTH;
+	keep_masking(b);
 	compile_rules(b);
 	compile_classes(b);
 	for (size_t i = 0; i < b->conf->n_allow && !b->no_memory; i++)

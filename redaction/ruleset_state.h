@@ -63,6 +63,8 @@ struct ruleset {
 	uint16_t *of_class[CLASSES];
 	uint32_t n_of_class[CLASSES];
 	enum mask mask; /* of extras */
+	struct ruleset_masking masking;
+	uint8_t *hmac_key; /* masking's, in the arena */
 };
 
 #endif

@@ -23,7 +23,7 @@ struct key_verdict {
 	bool ignored;  /* keys.ignore: what is under it is left alone by all rules */
 	bool blocked;  /* keys.block: what is under it is masked as a whole, by EXTRA_KEY_BLOCKED */
 	bool unlisted; /* keys.allow_only is there, and it is not in it */
-	bool clean;    /* no rule finds anything in the key itself */
+	bool clean;    /* no rule finds anything in the key itself, nor could decoded */
 	uint16_t n;    /* rules with `keys` that are for it */
 	const uint16_t *rules;
 };

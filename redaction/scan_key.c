@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "redaction/glob.h"
+#include "redaction/hint.h"
 #include "redaction/scan_state.h"
 
 enum {
@@ -199,13 +200,16 @@ static struct key_entry *find_entry(struct scanner *s, struct slice key, uint64_
 	return NULL;
 }
 
-/* Whether no rule finds anything in a key that comes again and again. */
+/* Whether no rule finds anything in a key that comes again and again, nor could in what is encoded
+ * in it. */
 static bool is_clean(struct scanner *s, struct slice key)
 {
 	struct scan_value value = {0, (uint32_t)key.len, NULL};
 	const struct hit *hits;
 	uint32_t n;
-	return key.len == 0 || (scan(s, key, &value, 1, &hits, &n) == 0 && n == 0);
+	if (key.len == 0)
+		return true;
+	return !hint_any(key) && scan(s, key, &value, 1, &hits, &n) == 0 && n == 0;
 }
 
 static const struct key_verdict *add_entry(struct scanner *s, struct slice key, uint64_t hash,

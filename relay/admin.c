@@ -154,11 +154,14 @@ static void respond_page(struct client *c, const struct ledger *ledger,
 			    .charged_bytes = atomic_load(&a->o.account->used),
 			    .started_unix_ms = a->started_unix_ms,
 			    .uptime_ms = clock_mono_ms() - a->started_mono_ms,
-			    .not_ready = a->o.not_ready(a->o.ctx)};
+			    .not_ready = a->o.not_ready(a->o.ctx),
+			    .rules = a->o.rules,
+			    .redacted = a->o.redacted,
+			    .ctx = a->o.ctx};
 	for (unsigned i = 0; i < a->o.conf->n_exporters; i++) {
 		page.senders[i] = a->o.stats(a->o.ctx, i);
 		for (int box = PLACE_OUTBOX; box < PLACES; box++)
-			page.box_bytes[i][box] = a->o.box_bytes(a->o.ctx, i, (enum place)box);
+			page.box_bytes[i][box] = a->o.box_bytes(a->o.ctx, i, (enum span_place)box);
 	}
 	metric_set(a->o.metrics, METRIC_MEMORY_CHARGED_BYTES, page.charged_bytes);
 	bool metrics = c->page == PAGE_METRICS;

@@ -21,6 +21,7 @@
 #include "storage/store.h"
 
 /* What is pointed to is borrowed until admin_stop(). */
+struct ruleset;
 struct admin_options {
 	struct ev_loop *loop;
 	int fd; /* listening, non-blocking; stays the caller's */
@@ -36,12 +37,15 @@ struct admin_options {
 	const struct sender_stats *(*stats)(void *ctx,
 					    unsigned exporter); /* index in conf; or NULL */
 	/* Bytes on disk of an exporter's box. */
-	uint64_t (*box_bytes)(void *ctx, unsigned exporter, enum place box);
+	uint64_t (*box_bytes)(void *ctx, unsigned exporter, enum span_place box);
 	/* What an operator wants of an exporter's quarantine: sent once more, or given up. */
 	void (*quarantine)(void *ctx, unsigned exporter, bool send);
 	/* What became of a trace: see that admin_on_explained() is called with the ticket, not from
 	 * within. false: nothing is judged here. */
 	bool (*explain)(void *ctx, uint64_t ticket, const uint8_t *trace_id);
+	const struct ruleset *rules; /* of redaction, or NULL */
+	/* How often what was found at a place (redaction/redact.h). */
+	uint64_t (*redacted)(void *ctx, uint32_t number, unsigned position);
 	void *ctx;
 };
 

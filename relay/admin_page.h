@@ -21,7 +21,10 @@ struct page {
 	uint64_t box_bytes[CONF_MAX_EXPORTERS][PLACES];         /* likewise */
 	uint64_t charged_bytes;
 	uint64_t started_unix_ms, uptime_ms;
-	const char *not_ready; /* NULL: it is */
+	const char *not_ready;       /* NULL: it is */
+	const struct ruleset *rules; /* and so on: as in struct admin_options */
+	uint64_t (*redacted)(void *ctx, uint32_t number, unsigned position);
+	void *ctx;
 };
 
 /* Both append to `out`: 0 or BUF_FULL. */
@@ -36,5 +39,8 @@ int page_family(struct buf *out, const char *name, const char *kind, const char 
 /* relay/admin_sampling.c: their parts about rules and budgets. */
 int page_sampling_metrics(const struct page *p, struct buf *out);
 json_t *page_sampling(const struct page *p);
+
+/* relay/admin_redaction.c */
+int page_redaction_metrics(const struct page *p, struct buf *out);
 
 #endif

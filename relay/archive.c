@@ -55,7 +55,7 @@ static void publish(void *ctx, struct store_block block)
 static struct notices *take_notices(struct archive *a, uint64_t block_id, size_t n)
 {
 	struct notices *chain = NULL, **tail = &chain;
-	uint32_t offset = 0, first = 0;
+	uint32_t offset = 0;
 	while (n != 0) {
 		struct batch *b = batch_of(a->unplaced);
 		a->unplaced = b->mail.next;
@@ -65,9 +65,7 @@ static struct notices *take_notices(struct archive *a, uint64_t block_id, size_t
 		b->notices = NULL;
 		all->block_id = block_id;
 		all->offset = offset;
-		all->first = first;
 		offset += record_size((uint32_t)b->body.len);
-		first += b->index.spans;
 		*tail = all;
 		tail = &all->next;
 		n--;
@@ -88,7 +86,10 @@ static void publish_pending(void *ctx, struct store_block block, size_t first_ba
 	d->mail.kind = MAIL_NOTICED;
 	d->block = block;
 	d->notices = take_notices(a, block.id, n_batches);
-	room_answer(&a->relay->judge.room, &d->mail);
+	size_t weight = sizeof(*d);
+	for (const struct notices *n = d->notices; n != NULL; n = n->next)
+		weight += n->charge.bytes;
+	room_tell(&a->relay->judge.room, &d->mail, weight);
 }
 
 /* Takes the oldest batches off the queue into the transaction; gives their chain. */
@@ -146,7 +147,7 @@ static void tell_cursors(struct archive *a)
 			a->told[i][box] = done.block_id;
 			*note = (struct box_note){.mail.kind = MAIL_TRIM,
 						  .exporter = i,
-						  .box = (enum place)box,
+						  .box = (enum span_place)box,
 						  .done = done};
 			room_answer(&a->relay->spillway.room, &note->mail);
 		}

@@ -5,6 +5,8 @@
 
 int cli_buffer(int argc, char **argv);
 int cli_quarantine(int argc, char **argv);
+int cli_redact(int argc, char **argv);
+int cli_rules(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_options(int argc, char **argv);

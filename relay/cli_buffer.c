@@ -186,7 +186,7 @@ static void print_reason(const json_t *e, const struct sum *outbox)
 		       words_duration(outbox->spans / rate, time));
 }
 
-static void print_sum(const char *name, enum place place, const struct sum *s)
+static void print_sum(const char *name, enum span_place place, const struct sum *s)
 {
 	char n[2][32], size[32], age[32], when[48] = "-";
 	uint64_t now_ms = clock_wall_ms();
@@ -230,8 +230,8 @@ static int list_all(struct buffer_command *c)
 		if (!is_wanted(c, &l->exporter[i]))
 			continue;
 		for (int p = 0; rc == 0 && p < PLACES; p++) {
-			rc = survey_each(c->survey, i, (enum place)p, add_item, &sums[p]);
-			print_sum(p == 0 ? l->exporter[i].name : "", (enum place)p, &sums[p]);
+			rc = survey_each(c->survey, i, (enum span_place)p, add_item, &sums[p]);
+			print_sum(p == 0 ? l->exporter[i].name : "", (enum span_place)p, &sums[p]);
 		}
 		print_reason(exporter_of(status, l->exporter[i].name), &sums[PLACE_OUTBOX]);
 	}
@@ -270,7 +270,8 @@ static int each(struct buffer_command *c, int (*on_item)(void *ctx, const struct
 		void *item_ctx = begin(ctx, l->exporter[i].name);
 		for (int p = 0; rc == 0 && p < PLACES; p++)
 			if ((p == PLACE_QUARANTINE) == c->quarantine)
-				rc = survey_each(c->survey, i, (enum place)p, on_item, item_ctx);
+				rc = survey_each(c->survey, i, (enum span_place)p, on_item,
+						 item_ctx);
 	}
 	return rc;
 }

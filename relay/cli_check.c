@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "redaction/ruleset.h"
 #include "relay/cli.h"
 #include "relay/load.h"
 
@@ -24,7 +25,10 @@ static int check(const char *file)
 {
 	struct conf conf;
 	struct buf findings = {.data = NULL};
+	struct ruleset *rules = NULL;
 	int rc = load_configuration(&conf, NULL, file, &findings);
+	if (rc == 0 && (rc = load_rules(&conf, &rules, &findings)) != 0)
+		conf_finish(&conf);
 	if (findings.len != 0)
 		fprintf(stderr, "%.*s", (int)findings.len, (const char *)findings.data);
 	buf_finish(&findings);
@@ -43,7 +47,10 @@ static int check(const char *file)
 		       conf.sampling.rules[i].budget_index == CONF_NO_BUDGET
 			   ? ""
 			   : conf.budgets[conf.sampling.rules[i].budget_index].name);
+	if (rules != NULL)
+		printf("redaction: %u rules\n", ruleset_rules(rules));
 	printf("%s: fine\n", file != NULL ? file : "defaults");
+	ruleset_release(rules);
 	conf_finish(&conf);
 	return EX_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "pipeline/policy.h"
+#include "redaction/ruleset.h"
 #include "relay/cli.h"
 #include "relay/load.h"
 #include "relay/worker.h"
@@ -29,10 +30,19 @@ static const char HELP[] =
     "no\n"
     "permission, 78 the configuration is wrong.\n";
 
-static int load(struct conf *conf, struct policy **policy, const char *file, bool is_worker)
+/* The keeper leaves rules of redaction to its worker, which ends with the same code. */
+static int load(struct conf *conf, struct policy **policy, struct ruleset **rules, const char *file,
+		bool is_worker)
 {
 	struct buf findings = {0};
 	int rc = load_configuration(conf, is_worker ? policy : NULL, file, &findings);
+	if (rc == 0 && is_worker) {
+		rc = load_rules(conf, rules, &findings);
+		if (rc != 0) {
+			policy_destroy(*policy);
+			conf_finish(conf);
+		}
+	}
 	if (findings.len != 0 && (!is_worker || rc != 0))
 		fprintf(stderr, "%.*s", (int)findings.len, (char *)findings.data);
 	buf_finish(&findings);
@@ -48,10 +58,13 @@ static int run(char **argv, const char *file, bool discard)
 	struct worker_birth birth;
 	struct conf conf;
 	struct policy *policy = NULL;
+	struct ruleset *rules = NULL;
 	bool is_worker = worker_birth_read(&birth);
-	if (load(&conf, &policy, file, is_worker) != 0)
+	if (load(&conf, &policy, &rules, file, is_worker) != 0)
 		return EX_CONFIG;
-	int code = is_worker ? worker_run(&conf, policy, &birth, discard) : keeper_run(&conf, argv);
+	int code =
+	    is_worker ? worker_run(&conf, policy, rules, &birth, discard) : keeper_run(&conf, argv);
+	ruleset_release(rules);
 	policy_destroy(policy);
 	conf_finish(&conf);
 	return code;

@@ -56,7 +56,7 @@ void path_seal(struct export *room, unsigned exporter, int box)
 	}
 	note->mail.kind = MAIL_SEAL;
 	note->exporter = exporter;
-	note->box = (enum place)box;
+	note->box = (enum span_place)box;
 	room_answer(&room->relay->spillway.room, &note->mail);
 }
 
@@ -106,7 +106,8 @@ static void on_spilled(struct export *e, struct spill *s)
 	sender_on_spilled(e->senders[s->exporter], s);
 }
 
-static void add_segment(struct export *e, unsigned exporter, enum place box, struct box_segment g)
+static void add_segment(struct export *e, unsigned exporter, enum span_place box,
+			struct box_segment g)
 {
 	if (box_reader_add(e->boxes[exporter][box], g) != 0)
 		_Exit(EX_OSERR); /* no memory; the next worker finds it on disk */
@@ -158,7 +159,7 @@ static int open_exporter(struct export *e, unsigned i, const struct ledger_expor
 	for (int box = PLACE_OUTBOX; rc == 0 && box < PLACES; box++) {
 		char dir[4096];
 		begin.box_end[box] = box_end(boxes[box].box);
-		rc = spillway_folder(dir, sizeof(dir), conf->data_dir, (enum place)box,
+		rc = spillway_folder(dir, sizeof(dir), conf->data_dir, (enum span_place)box,
 				     conf->exporters[i].name);
 		if (rc == 0)
 			rc = box_reader_open(&e->boxes[i][box], dir);
@@ -171,7 +172,7 @@ static int open_exporter(struct export *e, unsigned i, const struct ledger_expor
 	struct box_segment g;
 	for (int box = PLACE_OUTBOX; box < PLACES; box++)
 		while (box_sealed(boxes[box].box, &g))
-			add_segment(e, i, (enum place)box, g);
+			add_segment(e, i, (enum span_place)box, g);
 	return 0;
 }
 

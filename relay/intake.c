@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "redaction/redact.h"
 #include "relay/path.h"
 #include "relay/rooms.h"
 
@@ -71,6 +72,11 @@ int intake_open(struct intake *in, struct relay *relay)
 		if (in->scratch == NULL)
 			return fail(-ENOMEM, "intake: no memory");
 	}
+	if (relay->rules != NULL) {
+		in->redactor = redactor_create();
+		if (in->redactor == NULL)
+			return fail(-ENOMEM, "intake: no memory");
+	}
 	in->receivers = receivers_create(&o);
 	return in->receivers != NULL ? 0 : fail(-ENOMEM, "intake: no memory");
 }
@@ -80,7 +86,25 @@ void intake_close(struct intake *in)
 	room_stop(&in->room);
 	receivers_destroy(in->receivers);
 	condition_scratch_destroy(in->scratch);
+	redactor_destroy(in->redactor);
 	room_finish(&in->room);
+}
+
+/* Takes the secrets out, before anyone else sees them; false: no memory for that. */
+static bool redact(struct intake *in, struct batch *b)
+{
+	struct relay *relay = in->relay;
+	struct redaction_counts n = {0};
+	if (relay->rules == NULL || b->index.spans == 0)
+		return true;
+	if (redact_request(in->redactor, relay->rules, &b->body, relay->conf->limits.request_bytes,
+			   &n) != 0 ||
+	    batch_charge(b, &relay->account) != 0)
+		return false;
+	metric_add(&relay->metrics, METRIC_REDACTED_SPANS, n.spans);
+	metric_add(&relay->metrics, METRIC_REDACTED_BYTES, n.masked_bytes);
+	metric_add(&relay->metrics, METRIC_UNKNOWN_FIELDS, n.unknown_fields);
+	return true;
 }
 
 /* What the judge will know of the spans; false: it cannot learn of them now. */
@@ -101,9 +125,10 @@ void path_received(struct intake *in, struct batch *b)
 	struct relay *relay = in->relay;
 	b->mail.kind = MAIL_BATCH;
 	b->answer = ACCEPTED;
-	if (relay->discard) {
+	bool clean = redact(in, b);
+	if (clean && relay->discard) {
 		answer(in, b);
-	} else if (!notice(in, b) ||
+	} else if (!clean || !notice(in, b) ||
 		   room_post(&relay->archive.room, &b->mail, b->body.len) == ROOM_FULL) {
 		b->answer = NO_MEMORY;
 		answer(in, b);

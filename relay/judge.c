@@ -19,6 +19,9 @@ enum {
 	 * it might never fit. */
 	RULING_BYTES = 8 << 20,
 	RULING_PART = 16,
+	/* Notices wait for the next tick until there are so many bytes of them. To be woken for
+	 * each commit of a relay with little to do would be half of the judge's work. */
+	HUSH_BYTES = 512 << 10,
 	SAVE_MS = 10000, /* how often all of the budgets' state is written, not its levels alone */
 	BEHIND_PERCENT = 125 /* of the memory for traces: above it intake refuses */
 };
@@ -150,6 +153,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	(void)loop, (void)events;
 	struct judge *j = timer->data;
+	room_read(&j->room);
 	decide(j);
 	send_part(j, now_of());
 	show(j);
@@ -174,9 +178,8 @@ static void on_ruling(struct judge *j, struct ruling_note *n)
 static void take_notices(struct judge *j, struct notices *n, struct sampler_now now)
 {
 	if (pending_add(&j->pending, (struct pending_request){.block_id = n->block_id,
-							      .first = n->first,
-							      .offset = n->offset & 0x7fffffff}) !=
-		0 ||
+							      .offset = n->offset,
+							      .tails = n->tails}) != 0 ||
 	    sampler_notice(j->sampler, n, now) != 0)
 		die_of("undecided traces");
 	notices_free(n);
@@ -365,9 +368,16 @@ static int remember_chapter(void *ctx, uint64_t number, struct slice bytes)
 	return rc > 0 ? 0 : rc;
 }
 
-static int notice_record(struct judge *j, struct store_block b, const struct record *r,
-			 uint32_t offset, uint32_t *first)
+struct reopening {
+	struct judge *judge;
+	int rc;
+	uint64_t spans;
+};
+
+static int notice_record(struct reopening *o, struct store_block b, const struct record *r,
+			 uint32_t offset)
 {
+	struct judge *j = o->judge;
 	uint32_t spans = otlp_walk_spans(r->payload);
 	struct notices *n =
 	    notices_create(j->relay->policy, j->scratch, r->payload, spans, &j->relay->account);
@@ -375,17 +385,10 @@ static int notice_record(struct judge *j, struct store_block b, const struct rec
 		return fail(-ENOMEM, "judge: no memory for block %llu", (unsigned long long)b.id);
 	n->block_id = b.id;
 	n->offset = offset;
-	n->first = *first;
-	*first += spans;
+	o->spans += spans;
 	take_notices(j, n, now_of());
 	return 0;
 }
-
-struct reopening {
-	struct judge *judge;
-	int rc;
-	uint64_t spans;
-};
 
 static void notice_block(void *ctx, struct store_block b)
 {
@@ -394,7 +397,7 @@ static void notice_block(void *ctx, struct store_block b)
 	struct slice bytes;
 	struct block block;
 	struct record r;
-	uint32_t at = 0, first = 0, next;
+	uint32_t at = 0, next;
 	if (o->rc != 0)
 		return;
 	o->rc = sampler_block(j->sampler, b.id, b.spans, b.bytes, b.unix_ms);
@@ -403,9 +406,8 @@ static void notice_block(void *ctx, struct store_block b)
 	if (store_reader_pending(j->reader, b.id, &bytes) == 0 &&
 	    block_open(&block, bytes, b.id) == 0)
 		for (; o->rc == 0 && (next = block_record(&block, at, &r)) != 0; at = next)
-			o->rc = notice_record(j, b, &r, at, &first);
+			o->rc = notice_record(o, b, &r, at);
 	store_reader_end(j->reader);
-	o->spans += first;
 }
 
 static int reopen_traces(struct judge *j)
@@ -436,7 +438,13 @@ static int reopen_traces(struct judge *j)
 	return o.rc;
 }
 
-static const struct room_rules RULES = {"judge", 4096, on_mail, NULL};
+static void on_round(void *ctx)
+{
+	struct judge *j = ctx;
+	room_hush(&j->room, HUSH_BYTES);
+}
+
+static const struct room_rules RULES = {"judge", 4096, on_mail, on_round};
 
 /* Without rules there may still be traces that an earlier configuration left undecided. */
 static bool has_work(const struct judge *j)

@@ -2,6 +2,7 @@
 #include "relay/load.h"
 
 #include "pipeline/policy.h"
+#include "redaction/ruleset.h"
 
 int load_configuration(struct conf *c, struct policy **policy, const char *path,
 		       struct buf *findings)
@@ -18,4 +19,15 @@ int load_configuration(struct conf *c, struct policy **policy, const char *path,
 	else
 		policy_destroy(made);
 	return rc;
+}
+
+int load_rules(const struct conf *c, struct ruleset **rules, struct buf *findings)
+{
+	const struct conf_redaction *r = &c->redaction;
+	*rules = NULL;
+	if (r->packs.n == 0 && *r->rules_dir == '\0' && r->keys.block.n == 0 &&
+	    r->keys.allow_only.n == 0)
+		return 0;
+	int rc = ruleset_build(rules, r, findings);
+	return rc == RULESET_FAULTY ? CONF_FAULTY : rc;
 }

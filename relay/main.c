@@ -17,6 +17,8 @@ static const struct command {
     {"check", cli_check, "read a configuration and name everything that is wrong with it"},
     {"test", cli_test, "try sampling rules on sample traces"},
     {"plan", cli_plan, "tell what other rules and budgets would keep, and what it costs"},
+    {"redact", cli_redact, "show what would be masked in a text or in OTLP"},
+    {"rules", cli_rules, "list the rules of redaction, or what each of them costs"},
     {"options", cli_options, "list every option with its default and meaning"},
     {"send", cli_send, "send sample traces to a relay or a backend"},
     {"status", cli_status, "show what a running relay is doing"},

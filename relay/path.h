@@ -50,7 +50,7 @@ void path_progress(struct export *room, unsigned exporter, const struct progress
 void path_spill(struct export *room, struct spill *s);
 
 /* Export room: closes the box's segment in the making, so that it can be read: sender_on_sealed()
- * follows if it held anything. `box` is an enum place. */
+ * follows if it held anything. `box` is an enum span_place. */
 void path_seal(struct export *room, unsigned exporter, int box);
 
 /* Export room: the first whole parcel of a box that ends after span `id`. Its body stays valid

@@ -35,18 +35,18 @@ int pending_add(struct pending *p, struct pending_request r)
 	return 0;
 }
 
-static bool is_after(const struct pending_request *r, uint64_t block_id, uint32_t number)
+static bool is_after(const struct pending_request *r, uint64_t block_id, uint32_t at)
 {
-	return r->block_id != block_id ? r->block_id > block_id : r->first > number;
+	return r->block_id != block_id ? r->block_id > block_id : r->offset > at;
 }
 
 /* The first that is after the span. */
-static size_t upper(const struct pending *p, uint64_t block_id, uint32_t number)
+static size_t upper(const struct pending *p, uint64_t block_id, uint32_t at)
 {
 	size_t low = p->first, high = p->end;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		if (is_after(&p->requests[middle], block_id, number))
+		if (is_after(&p->requests[middle], block_id, at))
 			high = middle;
 		else
 			low = middle + 1;
@@ -54,24 +54,16 @@ static size_t upper(const struct pending *p, uint64_t block_id, uint32_t number)
 	return low;
 }
 
-int pending_find(const struct pending *p, uint64_t block_id, uint32_t number,
+int pending_find(const struct pending *p, uint64_t block_id, uint32_t at,
 		 struct pending_request *out, uint32_t *end)
 {
-	size_t i = upper(p, block_id, number);
+	size_t i = upper(p, block_id, at);
 	if (i == p->first || p->requests[i - 1].block_id != block_id)
 		return PENDING_NONE;
 	*out = p->requests[i - 1];
 	bool last = i == p->end || p->requests[i].block_id != block_id;
-	*end = last ? UINT32_MAX : p->requests[i].first;
+	*end = last ? UINT32_MAX : p->requests[i].offset;
 	return 0;
-}
-
-struct pending_request *pending_first(struct pending *p, uint64_t block_id)
-{
-	size_t i = upper(p, block_id, 0);
-	if (i == p->first || p->requests[i - 1].block_id != block_id)
-		return NULL;
-	return &p->requests[i - 1];
 }
 
 void pending_drop(struct pending *p, uint64_t before_block)

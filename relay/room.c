@@ -142,6 +142,11 @@ void room_answer(struct room *r, struct mail *m)
 	put(r, m, false, 0);
 }
 
+void room_tell(struct room *r, struct mail *m, size_t weight)
+{
+	put(r, m, false, weight);
+}
+
 void room_stop(struct room *r)
 {
 	if (!r->running)

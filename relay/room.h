@@ -43,11 +43,13 @@ int room_start(struct room *r);
  */
 int room_post(struct room *r, struct mail *m, size_t weight); /* 0, ROOM_FULL */
 void room_answer(struct room *r, struct mail *m);
+void room_tell(struct room *r, struct mail *m,
+	       size_t weight); /* an answer that a hush holds back */
 
 /* For a room that would only put posts aside until a timer of its own: until it reads its mail
- * again, posts wake it when they weigh so much together (or half of its limit waits), answers still
- * at once. A thread that is woken for each small request costs more than the request. room_read()
- * is for that timer: it does what a wake-up does. */
+ * again, posts and what it is told wake it when they weigh so much together (or half of its limit
+ * waits), answers still at once. A thread that is woken for each small request costs more than the
+ * request. room_read() is for that timer: it does what a wake-up does. */
 void room_hush(struct room *r, size_t weight);
 void room_read(struct room *r);
 

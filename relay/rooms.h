@@ -79,7 +79,7 @@ struct explain_request {
 struct box_note {
 	struct mail mail;
 	unsigned exporter;
-	enum place box;
+	enum span_place box;
 	struct box_segment segment; /* MAIL_SEALED */
 	struct cursor done;         /* MAIL_TRIM: durable */
 };
@@ -97,6 +97,7 @@ struct intake {
 	struct room room;
 	struct relay *relay;
 	struct receivers *receivers;
+	struct redactor *redactor; /* NULL: nothing is redacted */
 	struct condition_scratch *scratch;
 	/* connections; main adds what it sends, the room says what there is */
 	_Atomic uint32_t load;
@@ -178,6 +179,7 @@ struct relay {
 	struct account account;
 	struct metrics metrics;
 	const struct policy *policy;
+	struct ruleset *rules;        /* of redaction; NULL: nothing is redacted */
 	bool judges;                  /* what comes in waits for a ruling */
 	_Atomic bool judge_is_behind; /* intake refuses for a moment */
 	bool discard;
@@ -202,7 +204,7 @@ void judge_close(struct judge *j);
 int spillway_open(struct spillway *s, struct relay *relay); /* after the archive */
 void spillway_close(struct spillway *s);
 /* The folder of a box: 0, or -ENAMETOOLONG. */
-int spillway_folder(char *out, size_t cap, const char *data_dir, enum place box,
+int spillway_folder(char *out, size_t cap, const char *data_dir, enum span_place box,
 		    const char *exporter);
 int export_open(struct export *e, struct relay *relay); /* after the spillway */
 void export_close(struct export *e);

@@ -98,14 +98,14 @@ static int flush(struct copy *c)
 }
 
 /* Of one request. What it does not have is damaged, though its block is whole. */
-static int copy_list(struct copy *c, struct slice request, const struct picked *list, uint32_t n,
-		     uint32_t *copied)
+static int copy_list(struct copy *c, struct slice request, bool tails, const struct picked *list,
+		     uint32_t n, uint32_t *copied)
 {
 	uint32_t done;
 	int rc = PICK_FULL;
 	*copied = 0;
 	while (rc == PICK_FULL) {
-		rc = otlp_pick_add(c->pick, request, list + *copied, n - *copied, &done);
+		rc = otlp_pick_add(c->pick, request, tails, list + *copied, n - *copied, &done);
 		*copied += done;
 		if (rc == PICK_FULL && flush(c) != 0)
 			return -ENOMEM;
@@ -113,17 +113,15 @@ static int copy_list(struct copy *c, struct slice request, const struct picked *
 	return rc;
 }
 
+/* Its checksum is not compared: it was made by this worker, or compared when it was noticed again,
+ * and to read all of a block for the few spans that are kept is dear. */
 static bool open_block(struct copy *c, uint64_t id)
 {
 	struct slice bytes;
 	if (c->block_id != id) {
-		struct pending_request *first = pending_first(c->pending, id);
-		bool again = first != NULL && first->is_whole;
 		c->block_id = id;
 		c->is_open = store_reader_pending(c->reader, id, &bytes) == 0 &&
-			     (again ? block_peek : block_open)(&c->block, bytes, id) == 0;
-		if (first != NULL)
-			first->is_whole = c->is_open;
+			     block_peek(&c->block, bytes, id) == 0;
 	}
 	return c->is_open;
 }
@@ -137,17 +135,17 @@ static int copy_some(struct copy *c, size_t i)
 	struct pending_request at;
 	struct record record;
 	uint32_t end, n = 0, copied = 0;
-	bool known = pending_find(c->pending, p->block_id, p->number, &at, &end) == 0;
+	bool known = pending_find(c->pending, p->block_id, p->at, &at, &end) == 0;
 	if (!known)
-		end = p->number + 1;
+		end = p->at + 1;
 	for (; i + n < c->ruling->n_picks && n < LIST_MAX && p[n].block_id == p->block_id &&
-	       p[n].number < end;
+	       p[n].at < end;
 	     n++)
-		list[n] = (struct picked){p[n].number - (known ? at.first : p->number),
+		list[n] = (struct picked){p[n].at - (known ? at.offset : p->at),
 					  mark_of(c->ruling, &p[n])};
 	if (known && open_block(c, p->block_id) &&
 	    block_record(&c->block, at.offset, &record) != 0 &&
-	    copy_list(c, record.payload, list, n, &copied) != 0)
+	    copy_list(c, record.payload, at.tails, list, n, &copied) != 0)
 		return -ENOMEM;
 	if (copied != n) {
 		log_error("kept spans cannot be read any more", "block=%llu spans=%u",

@@ -25,7 +25,8 @@ static void show_bytes(struct box_writer *w)
 	atomic_store_explicit(&w->bytes, box_bytes(w->box), memory_order_relaxed);
 }
 
-static void tell_sealed(struct spillway *s, struct box_writer *w, unsigned exporter, enum place box)
+static void tell_sealed(struct spillway *s, struct box_writer *w, unsigned exporter,
+			enum span_place box)
 {
 	struct box_segment g;
 	while (box_sealed(w->box, &g)) {
@@ -116,20 +117,20 @@ static void on_round(void *ctx)
 		for (int box = PLACE_OUTBOX; box < PLACES; box++) {
 			struct box_writer *w = &s->boxes[i][box];
 			flush(s, w);
-			tell_sealed(s, w, i, (enum place)box);
+			tell_sealed(s, w, i, (enum span_place)box);
 		}
 }
 
 static const struct room_rules RULES = {"spillway", 4096, on_mail, on_round};
 
-int spillway_folder(char *out, size_t cap, const char *data_dir, enum place box,
+int spillway_folder(char *out, size_t cap, const char *data_dir, enum span_place box,
 		    const char *exporter)
 {
 	int len = snprintf(out, cap, "%s/%s/%s", data_dir, PLACE_NAMES[box], exporter);
 	return len > 0 && (size_t)len < cap ? 0 : fail(-ENAMETOOLONG, "data_dir: name too long");
 }
 
-static int open_box(struct spillway *s, unsigned i, enum place box,
+static int open_box(struct spillway *s, unsigned i, enum span_place box,
 		    const struct ledger_exporter *account)
 {
 	const struct conf_exporter *conf = &s->relay->conf->exporters[i];

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "receivers/listener.h"
+#include "redaction/redact.h"
 #include "relay/admin.h"
 #include "relay/rooms.h"
 
@@ -132,7 +133,7 @@ static const struct sender_stats *stats_of(void *ctx, unsigned exporter)
 	return sender_stats(w->relay.export.senders[exporter]);
 }
 
-static uint64_t bytes_of(void *ctx, unsigned exporter, enum place box)
+static uint64_t bytes_of(void *ctx, unsigned exporter, enum span_place box)
 {
 	struct worker *w = ctx;
 	return atomic_load_explicit(&w->relay.spillway.boxes[exporter][box].bytes,
@@ -162,6 +163,15 @@ static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
 	memcpy(e->explanation.trace_id, trace_id, sizeof(e->explanation.trace_id));
 	room_answer(&w->relay.judge.room, &e->mail);
 	return true;
+}
+
+static uint64_t redacted(void *ctx, uint32_t number, unsigned position)
+{
+	struct worker *w = ctx;
+	uint64_t n = 0;
+	for (unsigned i = 0; i < w->relay.n_intakes; i++)
+		n += redactor_count(w->relay.intakes[i].redactor, number, (enum position)position);
+	return n;
 }
 
 static const struct room_rules RULES = {"main", 4096, on_mail, NULL};
@@ -336,6 +346,8 @@ static int start_admin(struct worker *w, int fd)
 	    .box_bytes = bytes_of,
 	    .quarantine = on_quarantine,
 	    .explain = ask_why,
+	    .rules = w->relay.rules,
+	    .redacted = redacted,
 	    .ctx = w,
 	};
 	w->admin = admin_start(&o);
@@ -445,8 +457,8 @@ static int serve(struct worker *w, const struct worker_birth *birth)
 	return EX_OK;
 }
 
-int worker_run(struct conf *conf, const struct policy *policy, const struct worker_birth *birth,
-	       bool discard)
+int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *rules,
+	       const struct worker_birth *birth, bool discard)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	if (w == NULL)
@@ -462,6 +474,7 @@ int worker_run(struct conf *conf, const struct policy *policy, const struct work
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write(), not of ours */
 	w->relay.conf = conf;
 	w->relay.policy = policy;
+	w->relay.rules = rules;
 	w->relay.judges = policy_judges(conf);
 	w->relay.discard = discard;
 	w->relay.account.limit = conf->limits.memory_bytes;

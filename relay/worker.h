@@ -7,9 +7,11 @@
 #include "relay/keeper.h"
 
 struct policy;
+struct ruleset;
 
-/* Borrows both. discard: answer and throw away, for measuring only. Gives an exit code. */
-int worker_run(struct conf *conf, const struct policy *policy, const struct worker_birth *birth,
-	       bool discard);
+/* Borrows all. `rules` may be NULL: nothing is redacted. discard: answer and throw away, for
+ * measuring only. Gives an exit code. */
+int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *rules,
+	       const struct worker_birth *birth, bool discard);
 
 #endif

@@ -218,7 +218,8 @@ void store_ledger(const struct store *s, struct ledger *out)
 	*out = s->state.ledger;
 }
 
-void store_found(struct store *s, unsigned exporter, enum place box, uint64_t first, uint64_t end)
+void store_found(struct store *s, unsigned exporter, enum span_place box, uint64_t first,
+		 uint64_t end)
 {
 	struct ledger_exporter *e = &s->state.ledger.exporter[exporter];
 	uint64_t spans = end - first;

@@ -195,7 +195,8 @@ void store_ledger(const struct store *s, struct ledger *out);
 /* At the start, once the boxes of all exporters are open: what they really hold, ids [first, end).
  * Where the account says more, the rest was lost and is dropped as damaged; where it says less, it
  * is corrected. To be committed before anything is put into a box. */
-void store_found(struct store *s, unsigned exporter, enum place box, uint64_t first, uint64_t end);
+void store_found(struct store *s, unsigned exporter, enum span_place box, uint64_t first,
+		 uint64_t end);
 
 /* Reader: any room, one reader a room. Between begin and end the slices given stay valid; at most
  * 100 ms, for the file grows meanwhile. A begin fails, negative, while the store room waits to map

@@ -109,7 +109,7 @@ const struct ledger *survey_ledger(const struct survey *s)
 	return &s->state.ledger;
 }
 
-static const char *folder(struct survey *s, unsigned exporter, enum place box)
+static const char *folder(struct survey *s, unsigned exporter, enum span_place box)
 {
 	snprintf(s->folder, sizeof(s->folder), "%s/%s/%s", s->dir, PLACE_NAMES[box],
 		 s->state.ledger.exporter[exporter].name);
@@ -235,7 +235,7 @@ static int open_segment(bool is_live, struct segment *g)
 }
 
 struct box_walk {
-	enum place place;
+	enum span_place place;
 	const struct cursor *source; /* as far as the account has come: see parcel.to */
 	uint64_t kept;               /* before it that says nothing: see box_options */
 	uint64_t at;                 /* the next span */
@@ -351,7 +351,7 @@ static int each_in_box(struct survey *s, unsigned exporter, struct box_walk *w)
 	return rc;
 }
 
-int survey_each(struct survey *s, unsigned exporter, enum place place,
+int survey_each(struct survey *s, unsigned exporter, enum span_place place,
 		int (*on_item)(void *ctx, const struct survey_item *item), void *ctx)
 {
 	if (place == PLACE_JOURNAL)

@@ -20,7 +20,7 @@ const struct ledger *survey_ledger(const struct survey *s); /* as of the last co
 
 /* A block or a parcel, or the gap that damage left. */
 struct survey_item {
-	enum place place;
+	enum span_place place;
 	uint64_t id;
 	uint64_t oldest_ms; /* Unix time */
 	uint64_t spans;     /* of them that wait; lost ones for damage, 0 where nobody knows */
@@ -36,7 +36,7 @@ struct survey_item {
 /* Everything that the exporter (its index in the ledger) holds in `place`, oldest first, until
  * on_item gives non-zero, which is then returned. What an item points at is gone afterwards. 0 or
  * negative. */
-int survey_each(struct survey *s, unsigned exporter, enum place place,
+int survey_each(struct survey *s, unsigned exporter, enum span_place place,
 		int (*on_item)(void *ctx, const struct survey_item *item), void *ctx);
 
 /* The blocks that wait for a ruling, as items of PLACE_JOURNAL. Which of their spans are decided

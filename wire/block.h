@@ -71,7 +71,7 @@ int cursor_compare(struct cursor a, struct cursor b); /* <0, 0, >0 */
 /* Where an exporter's spans are held. Each place has a cursor and a count of its own. In the
  * outbox and the quarantine a place is an ordinal (wire/parcel.h): block_id is the next span that
  * is not done with, the rest is 0. */
-enum place { PLACE_JOURNAL, PLACE_OUTBOX, PLACE_QUARANTINE, PLACES };
+enum span_place { PLACE_JOURNAL, PLACE_OUTBOX, PLACE_QUARANTINE, PLACES };
 extern const char *const PLACE_NAMES[PLACES];
 
 /* What an exporter got done since it last said so. The counts belong to the spans between the old
@@ -87,7 +87,7 @@ enum drop_reason {
 };
 extern const char *const DROP_REASON_NAMES[DROP_REASONS];
 struct progress {
-	enum place from;
+	enum span_place from;
 	struct cursor done;
 	uint64_t sent;                  /* the backend said OK and did not count them as rejected */
 	uint64_t backend_rejected;      /* its partial success */

@@ -16,8 +16,8 @@ enum { SPAN_TAG = SCOPE_SPANS_SPANS << 3 | WIRE_BYTES, HEAD_MAX = 11 /* a tag an
 struct otlp_pick {
 	struct splice *splice;
 	struct arena arena; /* of spans that were rewritten */
-	uint32_t *numbers;  /* of the list at hand */
-	size_t cap_numbers;
+	uint32_t *offsets;  /* of the list at hand */
+	size_t cap_offsets;
 	const struct picked *list;
 	struct buf text; /* a tracestate in the making */
 	uint32_t unmarked;
@@ -47,7 +47,7 @@ void otlp_pick_destroy(struct otlp_pick *p)
 		return;
 	splice_destroy(p->splice);
 	arena_finish(&p->arena);
-	free(p->numbers);
+	free(p->offsets);
 	buf_finish(&p->text);
 	buf_finish(&p->plain);
 	free(p);
@@ -198,50 +198,42 @@ static struct slice take(void *ctx, uint32_t i, struct slice whole)
 
 /* ---- many ---- */
 
-static int note_numbers(struct otlp_pick *p, const struct picked *list, uint32_t n)
+static int note_offsets(struct otlp_pick *p, const struct picked *list, uint32_t n)
 {
-	if (n > p->cap_numbers) {
+	if (n > p->cap_offsets) {
 		size_t cap = n < 256 ? 256 : (size_t)n * 2;
-		uint32_t *numbers = reallocarray(p->numbers, cap, sizeof(*numbers));
-		if (numbers == NULL)
+		uint32_t *offsets = reallocarray(p->offsets, cap, sizeof(*offsets));
+		if (offsets == NULL)
 			return fail(-ENOMEM, "pick: no memory for %zu spans", cap);
-		p->numbers = numbers;
-		p->cap_numbers = cap;
+		p->offsets = offsets;
+		p->cap_offsets = cap;
 	}
 	for (uint32_t i = 0; i < n; i++)
-		p->numbers[i] = list[i].number;
+		p->offsets[i] = list[i].offset;
 	return 0;
 }
 
-/* Spans that follow each other and stay as they are: copied scope by scope, not one by one. */
-static bool is_run(const struct picked *list, uint32_t n)
+static bool all_as_is(const struct picked *list, uint32_t n)
 {
-	bool is = n != 0 && list[n - 1].number - list[0].number == n - 1;
+	bool is = true;
 	for (uint32_t i = 0; is && i < n; i++)
 		is = list[i].mark.as_is;
 	return is;
 }
 
-static int add_run(struct otlp_pick *p, struct slice request, uint32_t first, uint32_t n,
-		   uint32_t *done)
-{
-	uint32_t span = first;
-	int rc = splice_add(p->splice, request, &span, first + n);
-	*done = span - first;
-	return rc == SPLICE_FULL ? PICK_FULL : rc;
-}
-
-int otlp_pick_add(struct otlp_pick *p, struct slice request, const struct picked *list, uint32_t n,
-		  uint32_t *done)
+int otlp_pick_add(struct otlp_pick *p, struct slice request, bool tails, const struct picked *list,
+		  uint32_t n, uint32_t *done)
 {
 	*done = 0;
-	if (is_run(list, n))
-		return add_run(p, request, list[0].number, n, done);
-	int rc = note_numbers(p, list, n);
+	int rc = note_offsets(p, list, n);
 	if (rc != 0)
 		return rc;
 	p->list = list;
-	struct splice_choice choice = {.numbers = p->numbers, .n = n, .take = take, .ctx = p};
+	struct splice_choice choice = {.offsets = p->offsets,
+				       .n = n,
+				       .tails = tails,
+				       .take = all_as_is(list, n) ? NULL : take,
+				       .ctx = p};
 	rc = splice_add_some(p->splice, request, &choice, done);
 	return rc == SPLICE_FULL ? PICK_FULL : rc;
 }

@@ -29,19 +29,19 @@ struct otlp_pick *otlp_pick_create(void); /* NULL: no memory */
 void otlp_pick_destroy(struct otlp_pick *p);
 void otlp_pick_reset(struct otlp_pick *p, size_t max_bytes);
 
-/* One span, by its number in the request (0-based, document order). */
+/* One span, by where it stands in the request. */
 struct picked {
-	uint32_t number;
+	uint32_t offset;
 	struct pick_mark mark;
 };
 
-/* Adds spans of `request`, in ascending order of their numbers; borrows its bytes until the next
- * reset. *done is how many of them are in: n for 0; less for PICK_FULL, where max_bytes is reached
- * (a single span alone always is taken) and for a request that has no such span. Negative: no
- * memory. A span that cannot be marked (its tracestate is none, or full) goes unmarked, without
- * `th`, and is counted. */
-int otlp_pick_add(struct otlp_pick *p, struct slice request, const struct picked *list, uint32_t n,
-		  uint32_t *done);
+/* Adds spans of `request`, in ascending order of their offsets; borrows its bytes until the next
+ * reset. `tails` as in wire/otlp_splice.h. *done is how many of them are in: n for 0; less for
+ * PICK_FULL, where max_bytes is reached (a single span alone always is taken) and for a request
+ * that has no such span. Negative: no memory. A span that cannot be marked (its tracestate is none,
+ * or full) goes unmarked, without `th`, and is counted. */
+int otlp_pick_add(struct otlp_pick *p, struct slice request, bool tails, const struct picked *list,
+		  uint32_t n, uint32_t *done);
 
 uint32_t otlp_pick_spans(const struct otlp_pick *p);
 uint32_t otlp_pick_unmarked(const struct otlp_pick *p);

@@ -31,10 +31,7 @@ struct group {
 struct splice {
 	size_t max_bytes, size;
 	uint32_t spans;
-	uint32_t end; /* of the request being added: the first span that is not wanted */
-	const struct splice_choice *choice; /* or only these of it; `end` is behind the last */
-	struct slice *found;                /* of the choice, in the scope being added */
-	uint32_t cap_found;
+	uint32_t end;         /* of the request being added: the first span that is not wanted */
 	uint32_t first, last; /* resources */
 	struct group *groups;
 	struct run *runs;
@@ -69,7 +66,6 @@ void splice_destroy(struct splice *s)
 		return;
 	free(s->groups);
 	free(s->runs);
-	free(s->found);
 	free(s->buckets);
 	buf_finish(&s->headers);
 	free(s);
@@ -257,11 +253,11 @@ static void end_spot(struct splice *s, const struct spot *spot)
 		s->headers.len = spot->header_at; /* none of its spans was taken */
 }
 
-/* The first of two looks at a ScopeSpans: its header, its spans as one run where they are one, and
- * of a choice those that are in it, in splice.found. */
+/* The first of two looks at a ScopeSpans: its header, and its spans as one run where they are one.
+ */
 struct scope_scan {
 	struct slice run;
-	uint32_t spans, runs, found;
+	uint32_t spans, runs;
 };
 
 static int scan_header(struct splice *s, const struct field *f)
@@ -291,27 +287,6 @@ static int scan_scope(struct splice *s, struct slice scope, struct scope_scan *s
 	return rc;
 }
 
-/* `first` is the number of the scope's first span, `taken` how many of the choice are in. */
-static int scan_chosen(struct splice *s, struct slice scope, uint32_t first, uint32_t taken,
-		       struct scope_scan *sc)
-{
-	const struct splice_choice *c = s->choice;
-	struct field f;
-	int rc = 0;
-	*sc = (struct scope_scan){0};
-	while (rc == 0 && field_next(&scope, &f)) {
-		if (!field_is(&f, SCOPE_SPANS_SPANS)) {
-			rc = scan_header(s, &f);
-			continue;
-		}
-		uint32_t next = taken + sc->found;
-		uint32_t number = first + sc->spans++;
-		if (next < c->n && c->numbers[next] == number)
-			s->found[sc->found++] = f.whole;
-	}
-	return rc;
-}
-
 /* The second look, needed when not all of the spans are taken or unknown fields stand between them.
  * `*span` is counted on from `at`, the number of this scope's first one. */
 static int add_one_by_one(struct splice *s, struct spot *resource, struct spot *spot,
@@ -329,39 +304,20 @@ static int add_one_by_one(struct splice *s, struct spot *resource, struct spot *
 	return 0;
 }
 
-/* For a choice of spans: *i counts on through their numbers. */
-static int add_chosen(struct splice *s, struct spot *resource, struct spot *spot, uint32_t n,
-		      uint32_t *i)
-{
-	const struct splice_choice *c = s->choice;
-	int rc = 0;
-	for (uint32_t k = 0; k < n && rc == 0; k++) {
-		struct slice span = c->take(c->ctx, *i, s->found[k]);
-		rc = span.len != 0 ? put_spans(s, resource, spot, span, 1) : -ENOMEM;
-		if (rc == 0)
-			++*i;
-	}
-	return rc;
-}
-
 static int add_scope(struct splice *s, struct spot *resource, struct slice scope, uint32_t *at,
 		     uint32_t *span)
 {
 	struct spot spot = begin_spot(s);
 	struct scope_scan sc;
 	uint32_t first = *at;
-	int rc = s->choice != NULL ? scan_chosen(s, scope, first, *span, &sc)
-				   : scan_scope(s, scope, &sc);
+	int rc = scan_scope(s, scope, &sc);
 	*at += sc.spans;
-	bool wanted = s->choice != NULL ? sc.found != 0 : *at > *span && first < s->end;
-	if (rc == 0 && wanted) {
+	if (rc == 0 && *at > *span && first < s->end) {
 		settle_spot(s, &spot, resource);
-		bool whole = s->choice == NULL && first >= *span && *at <= s->end && sc.runs == 1;
+		bool whole = first >= *span && *at <= s->end && sc.runs == 1;
 		rc = whole ? put_spans(s, resource, &spot, sc.run, sc.spans) : SPLICE_FULL;
 		if (rc == 0)
 			*span += sc.spans;
-		else if (rc == SPLICE_FULL && s->choice != NULL)
-			rc = add_chosen(s, resource, &spot, sc.found, span);
 		else if (rc == SPLICE_FULL)
 			rc = add_one_by_one(s, resource, &spot, scope, first, span);
 	}
@@ -369,18 +325,24 @@ static int add_scope(struct splice *s, struct spot *resource, struct slice scope
 	return rc;
 }
 
+/* All of a ResourceSpans but its scopes. */
+static int scan_resource(struct splice *s, struct slice resource)
+{
+	struct field f;
+	int rc = 0;
+	while (rc == 0 && field_next(&resource, &f))
+		if (!field_is(&f, RESOURCE_SPANS_SCOPE_SPANS))
+			rc = scan_header(s, &f);
+	return rc;
+}
+
 static int add_resource(struct splice *s, struct slice resource, uint32_t *at, uint32_t *span)
 {
 	struct spot spot = begin_spot(s);
-	struct slice rest = resource;
 	struct field f;
-	int rc = 0;
-	while (rc == 0 && field_next(&rest, &f))
-		if (!field_is(&f, RESOURCE_SPANS_SCOPE_SPANS))
-			rc = buf_append(&s->headers, f.whole.data, f.whole.len);
-	if (rc != 0)
-		return fail(-ENOMEM, "splice: no memory for a header");
-	settle_spot(s, &spot, NULL);
+	int rc = scan_resource(s, resource);
+	if (rc == 0)
+		settle_spot(s, &spot, NULL);
 	while (rc == 0 && field_next(&resource, &f))
 		if (field_is(&f, RESOURCE_SPANS_SCOPE_SPANS))
 			rc = add_scope(s, &spot, f.value, at, span);
@@ -388,7 +350,7 @@ static int add_resource(struct splice *s, struct slice resource, uint32_t *at, u
 	return rc;
 }
 
-static int add_request(struct splice *s, struct slice request, uint32_t *span, uint32_t end)
+int splice_add(struct splice *s, struct slice request, uint32_t *span, uint32_t end)
 {
 	struct field f;
 	uint32_t at = 0;
@@ -400,25 +362,116 @@ static int add_request(struct splice *s, struct slice request, uint32_t *span, u
 	return rc;
 }
 
-int splice_add(struct splice *s, struct slice request, uint32_t *span, uint32_t end)
+/* ---- a choice of spans ---- */
+
+struct choosing {
+	struct splice *splice;
+	const struct splice_choice *choice;
+	const uint8_t *base; /* of the request */
+	uint32_t *i;         /* the next that is not in */
+};
+
+/* The next one of the choice, if it lies in `within`. */
+static const uint8_t *next_in(const struct choosing *x, struct slice within)
 {
-	s->choice = NULL;
-	return add_request(s, request, span, end);
+	if (*x->i == x->choice->n)
+		return NULL;
+	const uint8_t *at = x->base + x->choice->offsets[*x->i];
+	return at >= within.data && at < within.data + within.len ? at : NULL;
+}
+
+static bool span_at(struct slice scope, const uint8_t *at, struct field *f)
+{
+	struct slice rest = slice_of(at, (size_t)(scope.data + scope.len - at));
+	return field_next(&rest, f) && field_is(f, SCOPE_SPANS_SPANS);
+}
+
+/* Spans that stay as they are, and follow each other, go together. */
+static uint32_t run_of(const struct choosing *x, struct slice scope, struct slice *run)
+{
+	const struct splice_choice *c = x->choice;
+	uint32_t n = 1;
+	struct field f;
+	while (*x->i + n < c->n && x->base + c->offsets[*x->i + n] == run->data + run->len &&
+	       span_at(scope, run->data + run->len, &f)) {
+		run->len += f.whole.len;
+		n++;
+	}
+	return n;
+}
+
+static int put_chosen(struct choosing *x, struct spot *resource, struct spot *spot,
+		      struct slice scope)
+{
+	const struct splice_choice *c = x->choice;
+	const uint8_t *at;
+	struct field f;
+	int rc = 0;
+	while (rc == 0 && (at = next_in(x, scope)) != NULL && span_at(scope, at, &f)) {
+		struct slice span = f.whole;
+		uint32_t n = 1;
+		if (c->take == NULL)
+			n = run_of(x, scope, &span);
+		else
+			span = c->take(c->ctx, *x->i, span);
+		if (span.len == 0)
+			return -ENOMEM;
+		rc = put_spans(x->splice, resource, spot, span, n);
+		if (rc == SPLICE_FULL && n > 1) {
+			n = 1;
+			rc = put_spans(x->splice, resource, spot, f.whole, n);
+		}
+		if (rc == 0)
+			*x->i += n;
+	}
+	return rc;
+}
+
+static int choose_scope(struct choosing *x, struct spot *resource, struct slice scope)
+{
+	struct splice *s = x->splice;
+	struct spot spot = begin_spot(s);
+	struct slice rest = scope;
+	struct field f;
+	int rc = 0;
+	while (rc == 0 && field_next(&rest, &f))
+		if (!field_is(&f, SCOPE_SPANS_SPANS))
+			rc = scan_header(s, &f);
+		else if (!x->choice->tails)
+			break;
+	if (rc == 0) {
+		settle_spot(s, &spot, resource);
+		rc = put_chosen(x, resource, &spot, scope);
+	}
+	end_spot(s, &spot);
+	return rc;
+}
+
+static int choose_resource(struct choosing *x, struct slice resource)
+{
+	struct spot spot = begin_spot(x->splice);
+	struct field f;
+	int rc = scan_resource(x->splice, resource);
+	if (rc == 0)
+		settle_spot(x->splice, &spot, NULL);
+	while (rc == 0 && field_next(&resource, &f))
+		if (field_is(&f, RESOURCE_SPANS_SCOPE_SPANS) && next_in(x, f.value) != NULL)
+			rc = choose_scope(x, &spot, f.value);
+	end_spot(x->splice, &spot);
+	return rc;
 }
 
 int splice_add_some(struct splice *s, struct slice request, const struct splice_choice *c,
 		    uint32_t *done)
 {
-	s->choice = c;
+	struct choosing x = {s, c, request.data, done};
+	struct field f;
+	int rc = 0;
 	*done = 0;
-	if (c->n > s->cap_found) {
-		struct slice *found = reallocarray(s->found, c->n, sizeof(*found));
-		if (found == NULL)
-			return fail(-ENOMEM, "splice: no memory for %u spans", c->n);
-		s->found = found;
-		s->cap_found = c->n;
-	}
-	return c->n != 0 ? add_request(s, request, done, c->numbers[c->n - 1] + 1) : 0;
+	while (rc == 0 && *done < c->n && field_next(&request, &f))
+		if (field_is(&f, REQUEST_RESOURCE_SPANS) && next_in(&x, f.value) != NULL)
+			rc = choose_resource(&x, f.value);
+	return rc;
 }
 
 uint32_t splice_spans(const struct splice *s)

@@ -25,14 +25,17 @@ void splice_reset(struct splice *s, size_t max_bytes);
  * Negative: no memory. */
 int splice_add(struct splice *s, struct slice request, uint32_t *span, uint32_t end);
 
-/* The same for single spans: those with the `numbers`, which ascend, each as `take` gives it: the
- * span itself, or another one in its place, framed as a field and good until the next reset; empty
- * for no memory. *done is how many of the n are in: fewer for SPLICE_FULL, and where the request
- * has fewer spans. */
+/* The same for single spans: those that stand at the `offsets` in the request, which ascend, each
+ * as `take` gives it: the span itself, or another one in its place, framed as a field and good
+ * until the next reset; empty for no memory. Other spans are not looked at: without `tails`,
+ * nothing but spans stands behind the first span of a ScopeSpans. *done is how many of the n are
+ * in: fewer for SPLICE_FULL, and where there is no span at an offset. */
 struct splice_choice {
-	const uint32_t *numbers;
+	const uint32_t *offsets;
 	uint32_t n;
-	struct slice (*take)(void *ctx, uint32_t i, struct slice span); /* of numbers[i] */
+	bool tails;
+	/* Of offsets[i]; NULL: they stay as they are. */
+	struct slice (*take)(void *ctx, uint32_t i, struct slice span);
 	void *ctx;
 };
 int splice_add_some(struct splice *s, struct slice request, const struct splice_choice *c,

@@ -60,7 +60,7 @@ int parcel_peek(struct parcel *p, struct slice bytes, uint64_t expected_id)
 	    .n_spans = (uint32_t)get(h + AT_SPANS, 4),
 	    .plain_len = (uint32_t)get(h + AT_PLAIN, 4),
 	    .coding = (enum coding)coding,
-	    .from = (enum place)from,
+	    .from = (enum span_place)from,
 	    .to = {get(h + AT_TO_BLOCK, 8), (uint32_t)get(h + AT_TO_OFFSET, 4),
 		   (uint32_t)get(h + AT_TO_SPAN, 4)},
 	    .status = (int16_t)get(h + AT_STATUS, 2),

@@ -5,8 +5,8 @@
  * Little endian. Header, 96 bytes:
  *   magic "RLP1" | u16 version | u16 coding (enum coding) | u64 id | u64 oldest_ms | u64 newest_ms
  * | u32 n_spans | u32 plain_len | u32 body_len | u32 crc32c | u64 to.block_id | u32 to.offset | u32
- * to.span | u16 from (enum place) | i16 status | zeros crc32c is over the header with its crc field
- * zero, then the body.
+ * to.span | u16 from (enum span_place) | i16 status | zeros crc32c is over the header with its crc
+ * field zero, then the body.
  *
  * The id is an ordinal of spans: the first span of a parcel is the id-th that was ever put into its
  * box, and the next parcel's id is id + n_spans. So a place in a box is one number, what a box
@@ -30,7 +30,7 @@ struct parcel {
 	/* Where its spans were before and where that stretch ends. Until the exporter's durable
 	 * cursor in `from` has reached `to`, they still are there, and a restart takes the parcel
 	 * back. */
-	enum place from;
+	enum span_place from;
 	struct cursor to;
 	int status; /* quarantine: the backend's last word, gRPC or HTTP; -1: none */
 	struct slice body;
@@ -65,7 +65,7 @@ struct box_segment {
 struct spill {
 	struct mail mail;
 	unsigned exporter;
-	enum place box;
+	enum span_place box;
 	struct parcel parcel;
 	int rc; /* the answer: 0 (durable; parcel.id is set), BOX_FULL or negative */
 };

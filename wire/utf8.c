@@ -16,10 +16,9 @@ bool utf8_is_ascii(struct slice s)
 	return (seen & 0x8080808080808080u) == 0;
 }
 
-/* The length of the well-formed sequence at p, or minus the length of the maximal ill-formed part.
- * The second byte's range tells overlong forms, surrogates and what is above U+10FFFF (Table 3-7).
+/* The second byte's range tells overlong forms, surrogates and what is above U+10FFFF (Table 3-7).
  */
-static int sequence(const uint8_t *p, size_t left)
+int utf8_sequence(const uint8_t *p, size_t left)
 {
 	uint8_t c = p[0], low = 0x80, high = 0xbf;
 	int len;
@@ -55,7 +54,7 @@ bool utf8_is_valid(struct slice s)
 	if (utf8_is_ascii(s))
 		return true;
 	for (size_t i = 0; i < s.len;) {
-		int n = sequence(s.data + i, s.len - i);
+		int n = utf8_sequence(s.data + i, s.len - i);
 		if (n < 0)
 			return false;
 		i += (size_t)n;
@@ -67,7 +66,7 @@ size_t utf8_repaired_len(struct slice s)
 {
 	size_t out = 0;
 	for (size_t i = 0; i < s.len;) {
-		int n = sequence(s.data + i, s.len - i);
+		int n = utf8_sequence(s.data + i, s.len - i);
 		out += n < 0 ? sizeof(REPLACEMENT) : (size_t)n;
 		i += (size_t)(n < 0 ? -n : n);
 	}
@@ -77,7 +76,7 @@ size_t utf8_repaired_len(struct slice s)
 void utf8_repair(struct slice s, uint8_t *out)
 {
 	for (size_t i = 0; i < s.len;) {
-		int n = sequence(s.data + i, s.len - i);
+		int n = utf8_sequence(s.data + i, s.len - i);
 		size_t len = n < 0 ? sizeof(REPLACEMENT) : (size_t)n;
 		memcpy(out, n < 0 ? REPLACEMENT : s.data + i, len);
 		out += len;

@@ -9,6 +9,10 @@
 bool utf8_is_ascii(struct slice s);
 bool utf8_is_valid(struct slice s);
 
+/* The length of the well-formed sequence at p, or minus the length of the maximal ill-formed part.
+ */
+int utf8_sequence(const uint8_t *p, size_t left);
+
 /* The length of `s` with each ill-formed part (Unicode 3.9, maximal subpart) replaced by U+FFFD;
  * and writing that to `out`. */
 size_t utf8_repaired_len(struct slice s);

@@ -48,8 +48,8 @@ static void tidy(struct boxes_box *k, uint64_t oldest, uint64_t end)
 
 /* What opening must find. A box that is new to the journal is kept as it is, of any other the
  * journal knows all that counts. */
-static void expect(struct world_exporter *e, struct boxes_box *k, enum place box, uint64_t oldest,
-		   uint64_t *given_back)
+static void expect(struct world_exporter *e, struct boxes_box *k, enum span_place box,
+		   uint64_t oldest, uint64_t *given_back)
 {
 	uint64_t done = e->box_done[box], end = done + e->box_held[box];
 	if (oldest == k->committed)
@@ -66,7 +66,8 @@ static void expect(struct world_exporter *e, struct boxes_box *k, enum place box
 	tidy(k, oldest != 0 ? oldest : end, end);
 }
 
-static bool open_one(struct boxes *bs, struct world *w, struct store *s, unsigned i, enum place box)
+static bool open_one(struct boxes *bs, struct world *w, struct store *s, unsigned i,
+		     enum span_place box)
 {
 	unsigned at = world_index_in_store(w, i);
 	struct ledger l;
@@ -101,7 +102,7 @@ bool boxes_open(struct boxes *bs, struct world *w, struct store *s, const char *
 		for (int box = PLACE_OUTBOX; box < PLACES && has_boxes(bs, w, i); box++) {
 			snprintf(folders[i][box], sizeof(folders[i][box]), "%s/%s/%s", dir,
 				 PLACE_NAMES[box], WORLD_EXPORTERS[i]);
-			if (!open_one(bs, w, s, i, (enum place)box))
+			if (!open_one(bs, w, s, i, (enum span_place)box))
 				return false;
 		}
 		if (has_boxes(bs, w, i))
@@ -148,7 +149,7 @@ static void add_segment(void *ctx, struct box_segment g)
 }
 
 static bool check_one(struct boxes_box *k, struct world *w, const struct world_exporter *e,
-		      enum place box, struct box *b, const char *folder)
+		      enum span_place box, struct box *b, const char *folder)
 {
 	struct box_reader *r;
 	struct parcel p;
@@ -197,7 +198,7 @@ bool boxes_check(struct boxes *bs, struct world *w)
 				return world_wrong(w, "cannot be committed");
 			box_seal(b);
 			bs->compared += k->n;
-			if (!check_one(k, w, &w->now.exporter[i], (enum place)box, b,
+			if (!check_one(k, w, &w->now.exporter[i], (enum span_place)box, b,
 				       folders[i][box]))
 				return false;
 		}
@@ -208,7 +209,7 @@ bool boxes_check(struct boxes *bs, struct world *w)
 
 /* 0, BOX_FULL, or -1. */
 static int append(struct boxes_box *k, struct world *w, struct box *b, struct boxes_parcel p,
-		  enum place from)
+		  enum span_place from)
 {
 	struct buf body = {0};
 	pb_numbered_request(&body, p.first, p.spans, p.name_bytes);
@@ -308,8 +309,8 @@ static bool condemn(struct boxes *bs, struct world *w, struct store *s, unsigned
 {
 	struct world_exporter *e = &w->now.exporter[i];
 	const struct boxes_box *out = &bs->box[i][PLACE_OUTBOX];
-	enum place from = world_random(w, 2) ? PLACE_JOURNAL : PLACE_OUTBOX;
-	enum place box =
+	enum span_place from = world_random(w, 2) ? PLACE_JOURNAL : PLACE_OUTBOX;
+	enum span_place box =
 	    from == PLACE_OUTBOX && world_random(w, 3) == 0 ? PLACE_OUTBOX : PLACE_QUARANTINE;
 	struct boxes_parcel p = {.name_bytes = name_bytes(w), .spans = 1};
 	const struct boxes_parcel *at = parcel_at(out, e->box_done[PLACE_OUTBOX]);
@@ -350,7 +351,8 @@ static void first_segment(void *ctx, struct box_segment g)
 }
 
 /* Sent, or given up with the whole file that it is in. */
-static void drain(struct boxes *bs, struct world *w, struct store *s, unsigned i, enum place box)
+static void drain(struct boxes *bs, struct world *w, struct store *s, unsigned i,
+		  enum span_place box)
 {
 	struct world_exporter *e = &w->now.exporter[i];
 	uint64_t held = e->box_held[box], segment = 0, spans;
@@ -371,7 +373,7 @@ static void drain(struct boxes *bs, struct world *w, struct store *s, unsigned i
 }
 
 /* The journal was told and has it on disk. */
-static void trim(const struct world *w, unsigned i, enum place box)
+static void trim(const struct world *w, unsigned i, enum span_place box)
 {
 	struct cursor done = {.block_id = w->durable.exporter[i].box_done[box]};
 	box_trim(boxes[i][box], done);
@@ -389,7 +391,7 @@ static unsigned choose(const struct boxes *bs, struct world *w)
 bool boxes_step(struct boxes *bs, struct world *w, struct store *s)
 {
 	unsigned i = choose(bs, w);
-	enum place box = world_random(w, 3) ? PLACE_OUTBOX : PLACE_QUARANTINE;
+	enum span_place box = world_random(w, 3) ? PLACE_OUTBOX : PLACE_QUARANTINE;
 	if (i == WORLD_NAMES || bs->box[i][PLACE_OUTBOX].n == BOXES_PARCELS ||
 	    bs->box[i][PLACE_QUARANTINE].n == BOXES_PARCELS)
 		return true;

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients and backends for the tests: sockets and python3-h2, which is none of our code."""
+import errno
 import gzip
 import http.client
 import http.server
 import socket
 import threading
+import time
 
 import h2.config
 import h2.connection
@@ -115,6 +117,18 @@ def export(port, body, compress=False):
     return int(trailers["grpc-status"]), data[5:], trailers
 
 
+def listen(make):
+    """A relay that tries a port of its own choosing may have it for a moment: a socket can connect to itself."""
+    for _ in range(100):
+        try:
+            return make()
+        except OSError as e:
+            if e.errno != errno.EADDRINUSE:
+                raise
+            time.sleep(0.05)
+    return make()
+
+
 class HttpBackend:
     """Records what is exported over OTLP/HTTP. `answer` is a function of the request number; a request
     that holds one of the byte strings in `bad` is bad data."""
@@ -149,7 +163,7 @@ class HttpBackend:
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server = listen(lambda: http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler))
         self.server.handle_error = lambda request, address: None  # relays that are killed, and tell nobody
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]

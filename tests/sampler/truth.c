@@ -225,7 +225,7 @@ static void compare(struct world *w, struct model *m)
 		const struct model_pick *q = &m->picks[i];
 		struct decision want = *q->d;
 		want.is_late_only = q->late;
-		CHECK(p->block_id == q->block && p->number == q->number);
+		CHECK(p->block_id == q->block && p->at == q->number);
 		CHECK_EQ((p->decision & PICK_LATE) != 0, q->late);
 		const struct decision *d =
 		    q->late ? &r->late[p->decision & ~PICK_LATE] : &r->decisions[p->decision];
@@ -388,8 +388,8 @@ static void check_accounts(const struct disk *d, const struct traffic *t)
 	for (size_t i = 0; i < d->n; i++)
 		for (size_t k = 0; k < d->rulings[i].n_picks; k++) {
 			const struct pick *p = &d->rulings[i].picks[k];
-			CHECK(p->block_id < MOST_BLOCKS * 4 && p->number < SPANS_A_BLOCK);
-			CHECK_EQ(picked[p->block_id][p->number]++, 0);
+			CHECK(p->block_id < MOST_BLOCKS * 4 && p->at < SPANS_A_BLOCK);
+			CHECK_EQ(picked[p->block_id][p->at]++, 0);
 		}
 }
 

@@ -170,7 +170,8 @@ static inline uint32_t stride_of(const struct policy *p)
 
 static uint64_t next_identity = 1000;
 
-static inline void fill_notice(const struct policy *p, struct notice *n, const struct span *s)
+static inline void fill_notice(const struct policy *p, struct notice *n, const struct span *s,
+			       uint32_t offset)
 {
 	*n = (struct notice){.identity = s->identity != 0 ? s->identity
 							  : next_identity++ * 0x9e3779b97f4a7c15u,
@@ -179,7 +180,8 @@ static inline void fill_notice(const struct policy *p, struct notice *n, const s
 			     .th = s->th,
 			     .rv = s->rv,
 			     .bytes = s->bytes != 0 ? s->bytes : 100,
-			     .flags = s->flags};
+			     .offset = offset & 0xffffff,
+			     .flags = s->flags & 0xff};
 	put_id(n->trace_id, s->trace, s->low);
 	memcpy(n->more, s->bits, p->n_words * sizeof(uint64_t));
 	memcpy(n->more + p->n_words, s->keys, p->n_fields * sizeof(uint32_t));
@@ -193,12 +195,12 @@ static inline struct notices *make_notices(const struct policy *p, uint64_t bloc
 	CHECK(all != NULL);
 	all->policy = p;
 	all->block_id = block;
-	all->first = first;
+	all->offset = first;
 	all->n = n;
 	all->stride = stride;
 	for (uint32_t i = 0; i < n; i++)
 		fill_notice(p, (struct notice *)((uint8_t *)all->bytes + (size_t)i * stride),
-			    &list[i]);
+			    &list[i], i);
 	return all;
 }
 

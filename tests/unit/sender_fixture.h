@@ -562,7 +562,7 @@ static inline void seal(int box)
 		return;
 	struct box_segment g = {b->sealed_end, b->next_id, 4096};
 	b->sealed_end = b->next_id;
-	sender_on_sealed(sender, (enum place)box, g);
+	sender_on_sealed(sender, (enum span_place)box, g);
 }
 
 /* Everything that waits for a box gets what it waits for. */

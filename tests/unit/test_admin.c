@@ -48,7 +48,7 @@ static const struct sender_stats *stats(void *ctx, unsigned exporter)
 	return exporter == 0 ? &s->stats : NULL;
 }
 
-static uint64_t box_bytes(void *ctx, unsigned exporter, enum place box)
+static uint64_t box_bytes(void *ctx, unsigned exporter, enum span_place box)
 {
 	(void)ctx;
 	return exporter * 100 + box;

@@ -61,7 +61,7 @@ static const struct {
     {"exporters[]: {}\n", "f:1:1: unknown key \"exporters[]\"; did you mean \"exporters\"?\n"},
     {"limits.spans: 5\n", "f:1:1: unknown key \"limits.spans\"; known here: data_dir, receivers, "
 			  "admin, limits, journal, outbox, quarantine, log, "
-			  "intake, shutdown, sampling, budgets, exporters\n"},
+			  "intake, shutdown, redaction, sampling, budgets, exporters\n"},
     {"data_dir: a\ndata_dir: b\n", "f:2:1: duplicate key \"data_dir\", first in line 1\n"},
     {"limits: 5\n", "f:1:9: limits: wanted a map of keys and values\n"},
     {"limits: { spans: [1] }\n", "f:1:18: limits.spans: wanted one value, not a list\n"},
@@ -203,7 +203,7 @@ static void test_an_empty_file_means_the_defaults(void)
 		CHECK_STR(c.admin.listen, "127.0.0.1:4320");
 		CHECK_EQ(c.limits.request_bytes, 16 << 20);
 		CHECK_EQ(c.limits.spans, 65536);
-		CHECK_EQ(c.journal.linger_ms, 8);
+		CHECK_EQ(c.journal.linger_ms, 10);
 		CHECK_EQ(c.journal.limit_bytes, (int64_t)2 << 30);
 		CHECK_EQ(c.shutdown_ms, 10000);
 		CHECK_EQ(c.log.level, 2);

@@ -36,16 +36,32 @@ static void put_request(struct buf *out, const char *state)
 	pb_request(out, "shop", &spans);
 }
 
+/* Where the spans of a request stand. */
+static uint32_t offsets_of(struct slice request, uint32_t *out)
+{
+	struct slice rest = request;
+	struct field r, s, f;
+	uint32_t n = 0;
+	while (field_next(&rest, &r))
+		for (struct slice resource = r.value; field_next(&resource, &s);)
+			if (field_is(&s, RESOURCE_SPANS_SCOPE_SPANS))
+				for (struct slice scope = s.value; field_next(&scope, &f);)
+					if (field_is(&f, SCOPE_SPANS_SPANS))
+						out[n++] = (uint32_t)(f.whole.data - request.data);
+	return n;
+}
+
 /* What becomes of its tracestate; everything else stays. Gives how many went unmarked. */
 static unsigned mark(const char *before, struct pick_mark m, const char *after)
 {
 	struct buf request = {0}, out = {0}, wanted = {0};
-	struct picked one = {.number = 0, .mark = m};
+	struct picked one = {.mark = m};
 	struct otlp_pick *p = otlp_pick_create();
 	uint32_t done;
 	put_request(&request, before);
+	CHECK_EQ(offsets_of(buf_slice(&request), &one.offset), 1);
 	otlp_pick_reset(p, 1 << 20);
-	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), &one, 1, &done), 0);
+	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), false, &one, 1, &done), 0);
 	CHECK_EQ(done, 1);
 	CHECK_EQ(otlp_pick_write(p, &out), 0);
 	Request *r = unpack(buf_slice(&out));
@@ -129,8 +145,9 @@ static void test_a_tracestate_that_cannot_be_marked_stays(void)
 
 enum { SPANS = 60 };
 
-/* A request with spans 1 to SPANS in resources and scopes of random sizes, some empty. */
-static void put_many(struct buf *out, unsigned *seed)
+/* A request with spans 1 to SPANS in resources and scopes of random sizes, some empty. With tails,
+ * a schema_url that names the scope stands behind the spans of each. */
+static void put_many(struct buf *out, bool tails, unsigned *seed)
 {
 	for (uint64_t id = 1; id <= SPANS;) {
 		struct buf scope = {0}, resource = {0};
@@ -139,6 +156,8 @@ static void put_many(struct buf *out, unsigned *seed)
 		pb_bytes(&scope, 1, name, sizeof(name));
 		for (unsigned n = (*seed >> 17) % 9; n != 0 && id <= SPANS; n--)
 			pb_numbered_span(&scope, id++, (*seed >> 20) % 50);
+		if (tails)
+			pb_bytes(&scope, 3, name + 2, 4);
 		pb_bytes(&resource, 1, name + 1, 0);
 		pb_message(&resource, 2, &scope);
 		pb_message(out, 1, &resource);
@@ -154,7 +173,7 @@ static uint64_t id_of(const Span *s)
 }
 
 /* Counts the spans of a request that was written, by id, with the scope they are in. */
-static void count_spans(struct slice request, bool marked, unsigned *seen, char *lib)
+static void count_spans(struct slice request, bool marked, bool tails, unsigned *seen, char *lib)
 {
 	Request *r = unpack(request);
 	for (size_t i = 0; i < r->n_resource_spans; i++)
@@ -167,6 +186,7 @@ static void count_spans(struct slice request, bool marked, unsigned *seen, char 
 				seen[id]++;
 				lib[id] = s->scope->name[3];
 				CHECK(lib[id] != '\0');
+				CHECK_STR(s->schema_url, tails ? s->scope->name : "");
 				if (marked)
 					CHECK_STR(s->spans[n]->trace_state,
 						  (id - 1) % 3 == 0 ? "ot=th:e6660000000001"
@@ -189,28 +209,32 @@ static void test_the_spans_that_are_picked_and_no_others(void)
 		uint32_t n = 0, done, at = 0;
 		size_t max = round % 2 ? 1 << 20 : 300;
 		bool run = round % 3 == 2; /* of spans that stay as they are */
+		bool tails = round % 5 == 1;
+		uint32_t at_of[SPANS], k = 0;
 		uint32_t first = (seed >> 8) % SPANS,
 			 end = first + (seed >> 16) % (SPANS + 1 - first);
-		put_many(&request, &seed);
-		count_spans(buf_slice(&request), false, all, from);
+		put_many(&request, tails, &seed);
+		CHECK_EQ(offsets_of(buf_slice(&request), at_of), SPANS);
+		count_spans(buf_slice(&request), false, tails, all, from);
 		for (uint32_t i = 0; i < SPANS; i++)
 			if (run && i >= first && i < end)
-				list[n++] = (struct picked){i, {.as_is = true}};
+				list[n++] = (struct picked){at_of[i], {.as_is = true}};
 			else if ((seed = seed * 1664525 + 1013904223) >> 30 == 0 && !run)
-				list[n++] = (struct picked){i, keeps(T10 + (i % 3 == 0))};
+				list[n++] = (struct picked){at_of[i], keeps(T10 + (i % 3 == 0))};
 		otlp_pick_reset(p, max);
 		while (at < n) {
-			int rc = otlp_pick_add(p, buf_slice(&request), list + at, n - at, &done);
+			int rc =
+			    otlp_pick_add(p, buf_slice(&request), tails, list + at, n - at, &done);
 			CHECK(rc == 0 || (rc == PICK_FULL && max == 300));
 			at += done;
 			out.len = 0;
 			CHECK_EQ(otlp_pick_write(p, &out), 0);
 			CHECK(out.len <= max || otlp_pick_spans(p) == 1);
-			count_spans(buf_slice(&out), !run, seen, to);
+			count_spans(buf_slice(&out), !run, tails, seen, to);
 			otlp_pick_reset(p, max);
 		}
-		for (uint32_t i = 0, k = 0; i < SPANS; i++) {
-			bool wanted = k < n && list[k].number == i;
+		for (uint32_t i = 0; i < SPANS; i++) {
+			bool wanted = k < n && list[k].offset == at_of[i];
 			CHECK_EQ(seen[i + 1], wanted);
 			CHECK(!wanted || to[i + 1] == from[i + 1]);
 			k += wanted;
@@ -225,16 +249,17 @@ static void test_spans_that_are_not_there_are_not_done(void)
 {
 	struct buf request = {0};
 	struct otlp_pick *p = otlp_pick_create();
-	struct picked list[3] = {{0, keeps(0)}, {1, keeps(0)}, {7, keeps(0)}};
-	uint32_t done = 9;
+	uint32_t done = 9, at;
 	put_request(&request, NULL);
+	CHECK_EQ(offsets_of(buf_slice(&request), &at), 1);
+	struct picked list[3] = {{at, keeps(0)}, {at + 1, keeps(0)}, {9999, keeps(0)}};
 	otlp_pick_reset(p, 1 << 20);
-	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), list, 3, &done), 0);
+	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), false, list, 3, &done), 0);
 	CHECK_EQ(done, 1);
-	struct picked run[2] = {{6, {.as_is = true}}, {7, {.as_is = true}}};
-	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), run, 2, &done), 0);
+	struct picked run[2] = {{0, {.as_is = true}}, {9999, {.as_is = true}}};
+	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), false, run, 2, &done), 0);
 	CHECK_EQ(done, 0);
-	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), list, 0, &done), 0);
+	CHECK_EQ(otlp_pick_add(p, buf_slice(&request), false, list, 0, &done), 0);
 	CHECK_EQ(done, 0);
 	CHECK_EQ(otlp_pick_spans(p), 1);
 	otlp_pick_destroy(p);

@@ -91,6 +91,18 @@ static void test_full_room_refuses_posts_but_no_answers(void)
 	close_desk(&d);
 }
 
+static void test_what_is_told_waits_in_a_hush_and_an_answer_does_not(void)
+{
+	struct desk d;
+	open_desk(&d, true);
+	check_still_read(&d, 0);
+	room_tell(&d.room, &d.mail[0], HUSH - 1);
+	check_still_read(&d, 0);
+	room_answer(&d.room, &d.mail[1]);
+	check_read(&d, 2);
+	close_desk(&d);
+}
+
 static void test_hush_ends_by_weight(void)
 {
 	struct desk d;
@@ -129,6 +141,7 @@ int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_post_is_read), TEST(test_stop_reads_what_waits),
 		   TEST(test_full_room_refuses_posts_but_no_answers),
+		   TEST(test_what_is_told_waits_in_a_hush_and_an_answer_does_not),
 		   TEST(test_hush_ends_by_weight), TEST(test_hush_ends_by_an_answer),
 		   TEST(test_hush_ends_before_the_room_is_full));
 }

@@ -178,7 +178,7 @@ static void test_duplicates_of_a_large_trace_are_found(void)
 	CHECK_EQ(w.ruling.decisions[0].spans, 450);
 	CHECK_EQ(w.ruling.n_picks, 450);
 	for (uint32_t i = 0; i < 450; i++)
-		CHECK_EQ(w.ruling.picks[i].number, i); /* the first of both */
+		CHECK_EQ(w.ruling.picks[i].at, i); /* the first of both */
 	CHECK_EQ(w.ruling.spans[VERDICT_DUPLICATE], 450);
 	world_end(&w);
 }
@@ -197,7 +197,7 @@ static void test_picks_are_in_the_order_of_the_journal(void)
 	CHECK_EQ(w.ruling.n_picks, 9);
 	for (uint32_t i = 0; i < 9; i++) {
 		const struct pick *p = &w.ruling.picks[i];
-		CHECK(p->block_id == 1 + i / 3 && p->number == i % 3);
+		CHECK(p->block_id == 1 + i / 3 && p->at == i % 3);
 		CHECK_EQ(w.ruling.decisions[p->decision].trace_id[7], 1 + i % 3);
 	}
 	world_end(&w);
@@ -216,7 +216,7 @@ static void test_spans_that_were_not_noticed_are_damaged_once(void)
 	world_pass(&w, 30000);
 	CHECK(world_decide(&w));
 	CHECK_EQ(w.ruling.spans[VERDICT_DAMAGED], 0);
-	CHECK_EQ(w.ruling.picks[0].number, 10);
+	CHECK_EQ(w.ruling.picks[0].at, 10);
 	CHECK_EQ(w.ruling.first_held, 2);
 	world_end(&w);
 }

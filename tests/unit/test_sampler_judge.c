@@ -302,7 +302,7 @@ static void test_spans_beyond_the_limit_are_charged_as_late_ones(void)
 	world_block(&w, s, 200);
 	CHECK(world_decide(&w));
 	CHECK_EQ(w.ruling.n_picks, 100);
-	CHECK_EQ(w.ruling.picks[99].number, 99); /* the newest go */
+	CHECK_EQ(w.ruling.picks[99].at, 99); /* the newest go */
 	CHECK_EQ(w.ruling.spans[VERDICT_LATE_OVER], 100);
 	world_end(&w);
 }

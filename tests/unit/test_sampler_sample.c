@@ -50,7 +50,7 @@ static void test_a_sample_is_of_whole_traces_whatever_was_decided(void)
 		const struct pick *p = &r->sample[i];
 		spans[p->decision]++;
 		CHECK(i == 0 || p->block_id > p[-1].block_id ||
-		      (p->block_id == p[-1].block_id && p->number > p[-1].number));
+		      (p->block_id == p[-1].block_id && p->at > p[-1].at));
 	}
 	for (size_t i = 0; i < r->n_sampled; i++) {
 		CHECK_EQ(spans[r->sampled[i].decision], SPANS);

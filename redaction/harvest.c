@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is harvested, apart from how the request is walked (redaction/harvest_walk.c). */
+#include "redaction/harvest.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "redaction/harvest_walk.h"
+
+/* Room for one more of n: the list, or NULL for no memory; *cap follows. */
+static void *room_for(void *list, uint32_t n, uint32_t *cap, size_t size)
+{
+	if (n < *cap)
+		return list;
+	uint32_t more = *cap == 0 ? 256 : *cap * 2;
+	void *bigger = more > *cap ? reallocarray(list, more, size) : NULL;
+	if (bigger != NULL)
+		*cap = more;
+	return bigger;
+}
+
+#define ROOM(h, list, n, cap)                                                                      \
+	do {                                                                                       \
+		void *room_ = room_for((h)->list, (h)->n, &(h)->cap, sizeof(*(h)->list));          \
+		if (room_ == NULL) {                                                               \
+			(h)->failed = true;                                                        \
+			return false;                                                              \
+		}                                                                                  \
+		(h)->list = room_;                                                                 \
+	} while (0)
+
+int harvest_init(struct harvest *h)
+{
+	*h = (struct harvest){0};
+	h->frames = calloc(HARVEST_FRAMES, sizeof(*h->frames));
+	return h->frames != NULL ? 0 : -ENOMEM;
+}
+
+void harvest_finish(struct harvest *h)
+{
+	buf_finish(&h->text);
+	free(h->values);
+	free(h->spots);
+	free(h->copies);
+	free(h->marks);
+	free(h->owners);
+	free(h->cuts);
+	free(h->forced);
+	free(h->frames);
+	*h = (struct harvest){0};
+}
+
+void harvest_trim(struct harvest *h)
+{
+	struct harvest_frame *frames = h->frames;
+	bool numbers = h->numbers;
+	h->frames = NULL;
+	harvest_finish(h);
+	h->frames = frames;
+	h->numbers = numbers;
+}
+
+bool harvest_wants_numbers(const struct ruleset *set)
+{
+	for (uint32_t i = 0; i < ruleset_rules(set); i++) {
+		const struct rule *r = ruleset_rule(set, i);
+		if (r != NULL && r->keys.n == 0 && (r->class != CLASS_NONE || r->keywords.n == 0))
+			return true;
+	}
+	return false;
+}
+
+bool harvest_room(struct harvest *h, size_t len)
+{
+	ROOM(h, values, n, cap);
+	if (h->text.cap - h->text.len <= len && buf_reserve(&h->text, len + 1) != 0)
+		h->failed = true;
+	return !h->failed;
+}
+
+bool harvest_room_spot(struct harvest *h)
+{
+	ROOM(h, spots, n_spots, cap_spots);
+	return true;
+}
+
+bool harvest_mark(struct harvest *h, struct decode_mark m)
+{
+	ROOM(h, marks, n_marks, cap_marks);
+	h->marks[h->n_marks++] = m;
+	return true;
+}
+
+bool harvest_copy(struct harvest *h, uint32_t len, const struct copy *c)
+{
+	ROOM(h, copies, n_copies, cap_copies);
+	ROOM(h, values, n, cap);
+	h->copies[h->n_copies++] = *c;
+	h->values[h->n++] = (struct scan_value){(uint32_t)h->text.len, len, h->values[c->of].key};
+	h->text.len += len;
+	h->text.data[h->text.len++] = '\n';
+	return true;
+}
+
+bool harvest_owner(struct harvest *h, struct owner owner)
+{
+	ROOM(h, owners, n_owners, cap_owners);
+	h->owners[h->n_owners++] = owner;
+	return true;
+}
+
+/* Neighbours in one payload go together, so that a flood of them needs no flood of changes. */
+bool harvest_cut(struct harvest *h, const struct cut *c)
+{
+	struct cut *last = h->n_cuts != 0 ? &h->cuts[h->n_cuts - 1] : NULL;
+	if (last != NULL && !c->is_attribute && !last->is_attribute && last->within == c->within &&
+	    last->at + last->len == c->at) {
+		last->len += c->len;
+		return true;
+	}
+	ROOM(h, cuts, n_cuts, cap_cuts);
+	h->cuts[h->n_cuts++] = *c;
+	return true;
+}
+
+static bool add_forced(struct harvest *h, const struct hit *hit)
+{
+	ROOM(h, forced, n_forced, cap_forced);
+	h->forced[h->n_forced++] = *hit;
+	return true;
+}
+
+void harvest_force(struct harvest *h, uint32_t value, uint32_t len, enum ruleset_extra why)
+{
+	struct hit hit = {.value = value,
+			  .end = len,
+			  .number = (uint16_t)(ruleset_rules(h->set) + (uint32_t)why)};
+	add_forced(h, &hit);
+}
+
+void harvest_begin(struct harvest *h, const struct ruleset *set, struct scanner *s)
+{
+	h->text.len = 0;
+	h->n = h->n_spots = h->n_copies = h->n_marks = h->n_owners = h->n_cuts = h->n_forced = 0;
+	h->unknown_fields = 0;
+	h->failed = false;
+	h->set = set;
+	h->scanner = s;
+	harvest_owner(h, (struct owner){.span = NO_SPAN}); /* 0: what has no attributes */
+}
+
+int harvest_outcome(const struct harvest *h)
+{
+	return h->failed ? fail(-ENOMEM, "redaction: no memory for %u texts", h->n) : 0;
+}
+
+int harvest_request(struct harvest *h, struct slice request, const struct ruleset *set,
+		    struct scanner *s)
+{
+	harvest_begin(h, set, s);
+	if (!h->failed && request.len != 0)
+		harvest_walk(h, request);
+	return harvest_outcome(h);
+}
+
+int harvest_text(struct harvest *h, struct slice key, struct slice text, const struct ruleset *set,
+		 struct scanner *s)
+{
+	harvest_begin(h, set, s);
+	if (!h->failed && text.len != 0)
+		harvest_one(h, text, key.len != 0 ? scanner_key(s, key) : NULL);
+	return harvest_outcome(h);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "redaction/hint.h"
+
+#include "redaction/escape.h"
+#include "redaction/hint_block.h"
+
+void hint_begin(struct hint *h, struct slice text)
+{
+	*h = (struct hint){.text = text, .at = (size_t)0 - HINT_BLOCK};
+}
+
+/* The bits from which on a run goes on for HINT_RUN and has a capital: each step doubles what is
+ * known. */
+static uint64_t runs_of(const struct hint_bits *bits)
+{
+	uint64_t run = bits->base64, capital = bits->capitals;
+	for (unsigned step = 1; step < HINT_RUN; step *= 2) {
+		run &= run >> step;
+		capital |= capital >> step;
+	}
+	return run & capital;
+}
+
+/* A run that goes on over blocks is told at the start of each that it goes on in. */
+static uint64_t run_from_before(struct hint *h, const struct hint_bits *bits)
+{
+	bool is_all = bits->base64 == UINT64_MAX;
+	unsigned first = is_all ? HINT_BLOCK : (unsigned)__builtin_ctzll(~bits->base64);
+	unsigned last = is_all ? HINT_BLOCK : (unsigned)__builtin_clzll(~bits->base64);
+	uint64_t head = is_all ? UINT64_MAX : ((uint64_t)1 << first) - 1;
+	uint64_t tail = last == 0 ? 0 : UINT64_MAX << (HINT_BLOCK - last);
+	bool capital = h->capital || (bits->capitals & head) != 0;
+	bool goes_on = first != 0 && h->before != 0 && h->before + first >= HINT_RUN && capital;
+	h->before = is_all ? h->before + HINT_BLOCK : last;
+	h->capital = is_all ? capital : (bits->capitals & tail) != 0;
+	return goes_on;
+}
+
+static void next_block(struct hint *h)
+{
+	struct hint_bits bits;
+	h->at += HINT_BLOCK;
+	size_t left = h->text.len - h->at;
+	if (left >= HINT_BLOCK) {
+		bits = hint_block(h->text.data + h->at);
+	} else {
+		uint8_t padded[HINT_BLOCK] = {0};
+		memcpy(padded, h->text.data + h->at, left);
+		bits = hint_block(padded);
+	}
+	h->spots = runs_of(&bits) | run_from_before(h, &bits) | bits.escapes;
+}
+
+size_t hint_next(struct hint *h)
+{
+	struct escape e;
+	for (;;) {
+		while (h->spots == 0) {
+			if (h->at + HINT_BLOCK >= h->text.len &&
+			    (h->at < h->text.len || h->text.len == 0))
+				return SIZE_MAX;
+			next_block(h);
+		}
+		size_t at = h->at + (size_t)__builtin_ctzll(h->spots);
+		h->spots &= h->spots - 1;
+		const uint8_t *p = h->text.data + at;
+		if (!escape_begins(*p) || escape_read(p, h->text.len - at, &e))
+			return at;
+	}
+}
+
+bool hint_any(struct slice text)
+{
+	struct hint h;
+	hint_begin(&h, text);
+	return hint_next(&h) != SIZE_MAX;
+}
+
+void hint_skip(struct hint *h, size_t at)
+{
+	if (at <= h->at)
+		return;
+	if (at - h->at < HINT_BLOCK) {
+		h->spots &= UINT64_MAX << (at - h->at);
+		return;
+	}
+	h->spots = 0;
+	h->before = 0; /* a value ends before `at` */
+	h->capital = false;
+	h->at = (at & ~(size_t)(HINT_BLOCK - 1)) - HINT_BLOCK;
+	next_block(h);
+	h->spots &= UINT64_MAX << (at - h->at);
+}
