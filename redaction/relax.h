@@ -21,6 +21,7 @@ enum {
 struct gate {
 	struct byte_set skip, stop;
 	uint32_t span;
+	bool selective; /* ordinary text seldom passes */
 };
 
 struct relaxed {
@@ -29,13 +30,14 @@ struct relaxed {
 	uint32_t narrow, wide; /* bytes of an exact match, at least and at most */
 	uint32_t literal;      /* bytes of the literal */
 	uint32_t positions;    /* of the automaton that `text` takes */
+	bool lingers;          /* behind the literal it stays alive for as long as a word lasts */
 	struct gate gate;      /* of RELAX_LITERAL */
 	uint32_t attempt; /* bytes that a match needs at most, all that is open at its end cut */
 };
 
-/* How much of the expression is kept. An automaton that is not small costs a lot whenever its
- * literal is there, and `api` or `key` often are: then the literal alone, and the gate behind it.
- */
+/* How much of the expression is kept. An automaton that is not small, or that lives on through the
+ * word that its literal is in, costs a lot whenever its literal is there, and `token`, `key` or
+ * `://` often are: then the literal alone, and the gate behind it. */
 enum relax_degree { RELAX_CLOSE, RELAX_LITERAL };
 
 /* 0, RELAX_BAD, RELAX_NO_LITERAL, or negative: no memory. The caller finishes `text`. */

@@ -50,10 +50,12 @@ static void leave_set(struct scanner *s)
 {
 	key_cache_finish(s);
 	free(s->last_job);
+	free(s->gaps);
 	free(s->cut);
 	free(s->rules);
 	free(s->globs_hit);
 	s->last_job = s->cut = NULL;
+	s->gaps = NULL;
 	s->rules = NULL;
 	s->globs_hit = NULL;
 	s->set = NULL;
@@ -76,10 +78,12 @@ static int enter_set(struct scanner *s, const struct ruleset *set)
 {
 	leave_set(s);
 	s->last_job = calloc(set->n_probes + 1, sizeof(*s->last_job));
+	s->gaps = calloc(set->n_probes + 1, sizeof(*s->gaps));
 	s->cut = calloc(set->n_probes + 1, sizeof(*s->cut));
 	s->rules = calloc(set->n + 1, sizeof(*s->rules));
 	s->globs_hit = calloc(set->n_globs + 1, 1);
-	if (s->last_job == NULL || s->cut == NULL || s->rules == NULL || s->globs_hit == NULL)
+	if (s->last_job == NULL || s->gaps == NULL || s->cut == NULL || s->rules == NULL ||
+	    s->globs_hit == NULL)
 		return fail(-ENOMEM, "scanner: no memory");
 	if ((set->text != NULL && hs_alloc_scratch(set->text, &s->scratch) != HS_SUCCESS) ||
 	    (set->keys != NULL && hs_alloc_scratch(set->keys, &s->scratch) != HS_SUCCESS))
@@ -138,17 +142,22 @@ static uint32_t find_value(struct scanner *s, uint64_t at)
 	return low;
 }
 
-static bool gate_passes(const struct gate *g, const uint8_t *at, const uint8_t *end)
+/* Whether a byte that stops the gate is within its span behind `at`, and only such as it skips
+ * before. What was skipped for an earlier report is not looked at again: words that repeat would
+ * cost the span each time. */
+static bool gate_passes(const struct passage *g, struct gap *gap, struct slice text, uint32_t at,
+			uint32_t end)
 {
-	if ((size_t)(end - at) > (size_t)g->span + 1)
-		end = at + g->span + 1;
-	for (; at < end; at++) {
-		if (set_has(&g->stop, *at))
-			return true;
-		if (!set_has(&g->skip, *at))
-			return false;
-	}
-	return false;
+	uint32_t last = end - at > g->span + 1 ? at + g->span + 1 : end;
+	bool again = gap->from <= at && at < gap->to;
+	uint32_t i = again ? gap->to : at;
+	if (!again)
+		gap->from = at;
+	while (i < last && g->bytes[text.data[i]] == PASSAGE_SKIP)
+		i++;
+	if (!again || i > gap->to)
+		gap->to = i;
+	return i < last && g->bytes[text.data[i]] == PASSAGE_STOP;
 }
 
 /* Ends this run of the automaton, which goes on behind the value. */
@@ -157,6 +166,30 @@ static int give_up(struct scanner *s, uint32_t value)
 	if (scan_grow(s, &s->jobs, s->n_jobs, &s->room_jobs, sizeof(*s->jobs)))
 		s->jobs[s->n_jobs++] = (struct job){.value = value, .probe = JOB_GAVE_UP};
 	return 1;
+}
+
+/* 1: the automaton is to end. */
+static int add_report(struct scanner *s, uint32_t probe, uint32_t value, uint32_t end)
+{
+	const struct probe *p = &s->set->probes[probe];
+	const struct scan_value *v = &s->values[value];
+	if (p->gate != NULL && !gate_passes(p->gate, &s->gaps[probe], s->text, end, v->at + v->len))
+		return 0;
+	if (--s->credit < 0)
+		return give_up(s, value);
+	if (s->last_job[probe] != 0) {
+		struct job *last = &s->jobs[s->last_job[probe] - 1];
+		if (last->value == value && p->cut == 0 && end >= last->last &&
+		    end - last->last <= p->reach) {
+			last->last = end;
+			return 0;
+		}
+	}
+	if (!scan_grow(s, &s->jobs, s->n_jobs, &s->room_jobs, sizeof(*s->jobs)))
+		return 1;
+	s->jobs[s->n_jobs++] = (struct job){value, probe, end, end};
+	s->last_job[probe] = s->n_jobs;
+	return 0;
 }
 
 static int on_report(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
@@ -168,26 +201,14 @@ static int on_report(unsigned id, unsigned long long from, unsigned long long to
 	(void)flags;
 	if (value == s->n_values || !is_looked_through(&s->values[value]))
 		return 0;
-	const struct probe *p = &s->set->probes[id];
-	const struct scan_value *v = &s->values[value];
-	if (p->gate != NULL &&
-	    !gate_passes(p->gate, s->text.data + end, s->text.data + v->at + v->len))
-		return 0;
-	if (--s->credit < 0)
-		return give_up(s, value);
-	if (s->last_job[id] != 0) {
-		struct job *last = &s->jobs[s->last_job[id] - 1];
-		if (last->value == value && p->cut == 0 && end >= last->last &&
-		    end - last->last <= p->reach) {
-			last->last = end;
+	uint32_t probe = s->set->heads[id], next;
+	for (;; probe = next - 1) {
+		next = s->set->probes[probe].same;
+		if (add_report(s, probe, value, end) != 0)
+			return 1;
+		if (next == 0)
 			return 0;
-		}
 	}
-	if (!scan_grow(s, &s->jobs, s->n_jobs, &s->room_jobs, sizeof(*s->jobs)))
-		return 1;
-	s->jobs[s->n_jobs++] = (struct job){value, id, end, end};
-	s->last_job[id] = s->n_jobs;
-	return 0;
 }
 
 static void on_anchor(void *user, enum rule_class class, size_t at)
@@ -246,6 +267,7 @@ static bool run_automaton(struct scanner *s)
 	if (set->text == NULL || s->text.len == 0)
 		return true;
 	memset(s->last_job, 0, set->n_probes * sizeof(*s->last_job));
+	memset(s->gaps, 0, set->n_probes * sizeof(*s->gaps));
 	memset(s->cut, 0, set->n_probes * sizeof(*s->cut));
 	hs_error_t rc = scan_part(s, 0, (uint32_t)s->text.len);
 	if (rc == HS_SCAN_TERMINATED)
