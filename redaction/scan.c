@@ -142,13 +142,12 @@ static uint32_t find_value(struct scanner *s, uint64_t at)
 	return low;
 }
 
-/* Whether a byte that stops the gate is within its span behind `at`, and only such as it skips
- * before. What was skipped for an earlier report is not looked at again: words that repeat would
- * cost the span each time. */
-static bool gate_passes(const struct passage *g, struct gap *gap, struct slice text, uint32_t at,
-			uint32_t end)
+/* Where a byte that stops the gate is, within its span behind `at` and only such as it skips
+ * before; or the end of the text. What was skipped for an earlier report is not looked at again:
+ * words that repeat would cost the span each time. */
+static uint32_t gate_stop(const struct passage *g, struct gap *gap, struct slice text, uint32_t at)
 {
-	uint32_t last = end - at > g->span + 1 ? at + g->span + 1 : end;
+	uint32_t end = (uint32_t)text.len, last = end - at > g->span + 1 ? at + g->span + 1 : end;
 	bool again = gap->from <= at && at < gap->to;
 	uint32_t i = again ? gap->to : at;
 	if (!again)
@@ -157,7 +156,7 @@ static bool gate_passes(const struct passage *g, struct gap *gap, struct slice t
 		i++;
 	if (!again || i > gap->to)
 		gap->to = i;
-	return i < last && g->bytes[text.data[i]] == PASSAGE_STOP;
+	return i < last && g->bytes[text.data[i]] == PASSAGE_STOP ? i : end;
 }
 
 /* Ends this run of the automaton, which goes on behind the value. */
@@ -169,11 +168,17 @@ static int give_up(struct scanner *s, uint32_t value)
 }
 
 /* 1: the automaton is to end. */
-static int add_report(struct scanner *s, uint32_t probe, uint32_t value, uint32_t end)
+static int add_report(struct scanner *s, uint32_t probe, uint32_t end)
 {
 	const struct probe *p = &s->set->probes[probe];
-	const struct scan_value *v = &s->values[value];
-	if (p->gate != NULL && !gate_passes(p->gate, &s->gaps[probe], s->text, end, v->at + v->len))
+	uint32_t stop = end - 1, value;
+	if (p->gate != NULL)
+		stop = gate_stop(p->gate, &s->gaps[probe], s->text, end);
+	if (stop == s->text.len)
+		return 0; /* most end here: values are searched for the others only */
+	value = find_value(s, end - 1);
+	if (value == s->n_values || !is_looked_through(&s->values[value]) ||
+	    stop - s->values[value].at >= s->values[value].len)
 		return 0;
 	if (--s->credit < 0)
 		return give_up(s, value);
@@ -196,19 +201,16 @@ static int on_report(unsigned id, unsigned long long from, unsigned long long to
 		     void *user)
 {
 	struct scanner *s = user;
-	uint32_t end = s->base + (uint32_t)to, value = find_value(s, end - 1);
+	uint32_t end = s->base + (uint32_t)to, probe = s->set->heads[id], next;
+	int rc;
 	(void)from;
 	(void)flags;
-	if (value == s->n_values || !is_looked_through(&s->values[value]))
-		return 0;
-	uint32_t probe = s->set->heads[id], next;
-	for (;; probe = next - 1) {
+	do {
 		next = s->set->probes[probe].same;
-		if (add_report(s, probe, value, end) != 0)
-			return 1;
-		if (next == 0)
-			return 0;
-	}
+		rc = add_report(s, probe, end);
+		probe = next - 1;
+	} while (rc == 0 && next != 0);
+	return rc;
 }
 
 static void on_anchor(void *user, enum rule_class class, size_t at)
