@@ -116,15 +116,35 @@ static uint32_t join_same(struct ruleset *set, const char **texts, const char **
 			k++;
 		if (k == n) {
 			joined[n] = texts[i];
-			set->heads[n++] = (uint16_t)i;
+			set->expressions[n++] = (struct expression){.probe = (uint16_t)i};
 			continue;
 		}
-		struct probe *last = &set->probes[set->heads[k]];
+		struct probe *last = &set->probes[set->expressions[k].probe];
 		while (last->same != 0)
 			last = &set->probes[last->same - 1];
 		last->same = (uint16_t)(i + 1);
 	}
 	return n;
+}
+
+/* One gate for all probes of an expression: what it refuses, each of them does. */
+static void join_gates(struct builder *b, struct expression *x)
+{
+	const struct probe *all = b->set->probes, *p = &all[x->probe];
+	if (p->same == 0)
+		return;
+	struct passage *gate = build_alloc(b, sizeof(*gate));
+	for (; gate != NULL; p = &all[p->same - 1]) {
+		if (p->gate == NULL)
+			return;
+		gate->span = p->gate->span > gate->span ? p->gate->span : gate->span;
+		for (int c = 0; c < 256; c++)
+			if (p->gate->bytes[c] > gate->bytes[c])
+				gate->bytes[c] = p->gate->bytes[c];
+		if (p->same == 0)
+			break;
+	}
+	x->gate = gate;
 }
 
 void build_automaton(struct builder *b)
@@ -135,8 +155,8 @@ void build_automaton(struct builder *b)
 		return;
 	const char **texts = calloc(2 * (size_t)n, sizeof(*texts)), **joined = texts + n;
 	set->probes = build_alloc(b, n * sizeof(*set->probes));
-	set->heads = build_alloc(b, n * sizeof(*set->heads));
-	if (texts == NULL || set->probes == NULL || set->heads == NULL) {
+	set->expressions = build_alloc(b, n * sizeof(*set->expressions));
+	if (texts == NULL || set->probes == NULL || set->expressions == NULL) {
 		b->no_memory = true;
 		free(texts);
 		return;
@@ -145,14 +165,18 @@ void build_automaton(struct builder *b)
 	while (!b->no_memory && set->text == NULL) {
 		n = join_same(set, texts, joined);
 		set->text = build_database(b, joined, n, 0, &bad);
-		if (set->text != NULL || b->no_memory || shorten(b, set->heads[bad], texts))
+		if (set->text != NULL || b->no_memory ||
+		    shorten(b, set->expressions[bad].probe, texts))
 			continue;
-		const struct rule *r = &set->rules.list[set->probes[set->heads[bad]].rule];
+		const struct rule *r =
+		    &set->rules.list[set->probes[set->expressions[bad].probe].rule];
 		build_fault(b, r->file, r->regex_at,
 			    "%s: the automaton refuses what it would look for: %s", r->id,
 			    joined[bad]);
 		break;
 	}
+	for (uint32_t i = 0; i < n && !b->no_memory && set->text != NULL; i++)
+		join_gates(b, &set->expressions[i]);
 	free(texts);
 }
 

@@ -44,6 +44,13 @@ struct probe {
 };
 enum { CUT_LEAST = 4 };
 
+/* What several rules look for is one expression. */
+struct expression {
+	uint16_t probe; /* the first of its probes */
+	struct passage
+	    *gate; /* through which each of theirs goes; NULL: one has none, or only one */
+};
+
 enum key_use { KEY_RULE, KEY_BLOCK, KEY_ALLOW, KEY_IGNORE };
 struct key_glob {
 	const char *glob;
@@ -61,7 +68,7 @@ struct ruleset {
 	hs_database_t *text; /* NULL: no rule needs it */
 	struct probe *probes;
 	uint32_t n_probes;
-	uint16_t *heads; /* of each expression in `text`: its first probe */
+	struct expression *expressions; /* of `text`, by their index */
 	struct key_glob *globs;
 	uint32_t n_globs;
 	hs_database_t *keys; /* the literals of globs, by their index; NULL: no glob has one */

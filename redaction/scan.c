@@ -78,7 +78,7 @@ static int enter_set(struct scanner *s, const struct ruleset *set)
 {
 	leave_set(s);
 	s->last_job = calloc(set->n_probes + 1, sizeof(*s->last_job));
-	s->gaps = calloc(set->n_probes + 1, sizeof(*s->gaps));
+	s->gaps = calloc(2 * (size_t)set->n_probes + 1, sizeof(*s->gaps));
 	s->cut = calloc(set->n_probes + 1, sizeof(*s->cut));
 	s->rules = calloc(set->n + 1, sizeof(*s->rules));
 	s->globs_hit = calloc(set->n_globs + 1, 1);
@@ -201,10 +201,14 @@ static int on_report(unsigned id, unsigned long long from, unsigned long long to
 		     void *user)
 {
 	struct scanner *s = user;
-	uint32_t end = s->base + (uint32_t)to, probe = s->set->heads[id], next;
+	const struct expression *x = &s->set->expressions[id];
+	uint32_t end = s->base + (uint32_t)to, probe = x->probe, next;
 	int rc;
 	(void)from;
 	(void)flags;
+	if (x->gate != NULL &&
+	    gate_stop(x->gate, &s->gaps[s->set->n_probes + id], s->text, end) == s->text.len)
+		return 0;
 	do {
 		next = s->set->probes[probe].same;
 		rc = add_report(s, probe, end);
@@ -269,7 +273,7 @@ static bool run_automaton(struct scanner *s)
 	if (set->text == NULL || s->text.len == 0)
 		return true;
 	memset(s->last_job, 0, set->n_probes * sizeof(*s->last_job));
-	memset(s->gaps, 0, set->n_probes * sizeof(*s->gaps));
+	memset(s->gaps, 0, 2 * (size_t)set->n_probes * sizeof(*s->gaps));
 	memset(s->cut, 0, set->n_probes * sizeof(*s->cut));
 	hs_error_t rc = scan_part(s, 0, (uint32_t)s->text.len);
 	if (rc == HS_SCAN_TERMINATED)

@@ -58,8 +58,8 @@ struct scanner {
 	uint32_t *last_job; /* of each probe: its number + 1 in this scan */
 	struct gap {
 		uint32_t from, to; /* in the text: bytes that its gate skips, none that stops it */
-	} * gaps;                  /* of each probe, so that no byte is looked at twice */
-	uint32_t *cut;             /* of each probe: the value + 1 at whose end it stands */
+	} * gaps; /* of each probe, then of each expression, so that no byte is looked at twice */
+	uint32_t *cut; /* of each probe: the value + 1 at whose end it stands */
 	struct anchor *anchors;
 	uint32_t n_anchors, room_anchors;
 	struct hit *hits;
