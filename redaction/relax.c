@@ -331,15 +331,20 @@ static void add_stop(struct byte_set *to, const struct regex *r)
 	add_set(to, &best);
 }
 
-/* Adds what follows from `r` on, up to what has to be there and tells most: `@` of
- * `[a-z]+:[a-z]+@`. False: nothing has to. */
+/* Adds what follows from `r` on as parts, up to what has to be there and tells most: `@` of
+ * `[a-z]+:[a-z]+@`. The first one shares its part with what is left of the literal's run, so that a
+ * word is in one part to its end. False: nothing has to. */
 static bool add_following(struct gate *g, const struct regex *r, uint32_t *span)
 {
-	struct byte_set before = {{0}}, skip = {{0}}, stop = {{0}};
-	uint32_t wide = *span, least = UINT32_MAX;
+	struct gate before = *g, upto = *g;
+	struct byte_set stop = {{0}};
+	uint32_t wide = *span, least = UINT32_MAX, part = 0;
 	for (; r != NULL; r = r->next) {
 		struct byte_set one = {{0}};
-		add_all(&before, r);
+		if (r->wide == 0)
+			continue;
+		add_all(&before.parts[part], r);
+		part += part < GATE_PARTS - 1;
 		wide = width_add(wide, r->wide);
 		if (wide > GATE_SPAN && least != UINT32_MAX)
 			break;
@@ -353,10 +358,10 @@ static bool add_following(struct gate *g, const struct regex *r, uint32_t *span)
 			continue;
 		least = commonness(&one);
 		stop = one;
-		skip = before;
+		upto = before;
 		*span = wide;
 	}
-	add_set(&g->skip, &skip);
+	*g = upto;
 	add_set(&g->stop, &stop);
 	return least != UINT32_MAX;
 }
@@ -366,7 +371,7 @@ static uint32_t add_run(struct gate *g, const struct run *run)
 {
 	uint32_t span = 0;
 	for (const struct regex *r = run->first; r != run->last->next; r = r->next) {
-		add_all(&g->skip, r);
+		add_all(&g->parts[0], r);
 		span = width_add(span, r->wide);
 	}
 	return span;
@@ -383,13 +388,14 @@ static void add_gate(struct gate *g, const struct run *run, const struct regex *
 	for (const struct regex *c = is_alt ? run->first->first : NULL; c != NULL; c = c->next) {
 		struct run inner = find_run(c->first, NULL);
 		uint32_t within = inner.last != NULL ? add_run(g, &inner) : 0;
-		struct gate own = {.span = 0};
+		struct gate own = *g;
+		own.stop = (struct byte_set){{0}};
 		if (inner.last != NULL && add_following(&own, inner.last->next, &within) &&
 		    commonness(&own.stop) <= SELECTIVE) {
-			add_set(&g->skip, &own.skip);
-			add_set(&g->stop, &own.stop);
+			add_set(&own.stop, &g->stop);
+			*g = own;
 		} else {
-			add_all(&g->skip, c);
+			add_all(&g->parts[0], c);
 			within = c->wide;
 			goes_on = true;
 		}

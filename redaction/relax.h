@@ -16,10 +16,11 @@ enum {
 	RELAX_LEAST = 2   /* bytes of a literal that is good enough */
 };
 
-/* What has to follow a literal's report: a byte of `stop` within `span` bytes, and only bytes of
- * `skip` before it. */
+/* What has to follow a literal's report: a byte of `stop` within `span` bytes. Before it only bytes
+ * of the parts, any number of each, a part's none before those of an earlier part. */
+enum { GATE_PARTS = 15 };
 struct gate {
-	struct byte_set skip, stop;
+	struct byte_set parts[GATE_PARTS], stop;
 	uint32_t span;
 	bool selective; /* ordinary text seldom passes */
 };

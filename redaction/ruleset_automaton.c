@@ -139,8 +139,7 @@ static void join_gates(struct builder *b, struct expression *x)
 			return;
 		gate->span = p->gate->span > gate->span ? p->gate->span : gate->span;
 		for (int c = 0; c < 256; c++)
-			if (p->gate->bytes[c] > gate->bytes[c])
-				gate->bytes[c] = p->gate->bytes[c];
+			gate->bytes[c] |= p->gate->bytes[c];
 		if (p->same == 0)
 			break;
 	}

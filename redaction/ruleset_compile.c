@@ -117,10 +117,12 @@ static void keep_gate(struct builder *b, struct exact *e, const struct gate *gat
 	if (e->gate == NULL)
 		return;
 	e->gate->span = gate->span;
-	for (unsigned c = 0; c < 256; c++)
-		e->gate->bytes[c] = set_has(&gate->stop, c)   ? PASSAGE_STOP
-				    : set_has(&gate->skip, c) ? PASSAGE_SKIP
-							      : PASSAGE_NONE;
+	for (unsigned c = 0; c < 256; c++) {
+		unsigned parts = set_has(&gate->stop, c) ? PASSAGE_STOP : 0;
+		for (unsigned i = 0; i < GATE_PARTS; i++)
+			parts |= set_has(&gate->parts[i], c) ? 1u << i : 0;
+		e->gate->bytes[c] = (uint16_t)parts;
+	}
 }
 
 /* As close as it is cheap. */

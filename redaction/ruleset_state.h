@@ -12,11 +12,12 @@
 #include "redaction/relax.h"
 #include "redaction/ruleset.h"
 
-/* A gate, ready to be asked: a table is quicker than two sets. */
-enum { PASSAGE_NONE, PASSAGE_SKIP, PASSAGE_STOP };
+/* A gate, ready to be asked: of each byte the parts that it may be in, bits 1 << part, and whether
+ * it stops the gate. */
+enum { PASSAGE_STOP = 1 << GATE_PARTS };
 struct passage {
 	uint32_t span;
-	uint8_t bytes[256]; /* PASSAGE_... */
+	uint16_t bytes[256];
 };
 
 /* A rule, ready to be asked. */

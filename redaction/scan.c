@@ -142,21 +142,31 @@ static uint32_t find_value(struct scanner *s, uint64_t at)
 	return low;
 }
 
-/* Where a byte that stops the gate is, within its span behind `at` and only such as it skips
- * before; or the end of the text. What was skipped for an earlier report is not looked at again:
- * words that repeat would cost the span each time. */
+/* Where a byte that stops the gate is, or the end of the text. A part may be left for any later one
+ * and never come again: so of the parts a byte may be in, the first is all that counts. What an
+ * earlier report found to be all of the first part is not looked at again: words that repeat would
+ * cost the span each time. */
 static uint32_t gate_stop(const struct passage *g, struct gap *gap, struct slice text, uint32_t at)
 {
 	uint32_t end = (uint32_t)text.len, last = end - at > g->span + 1 ? at + g->span + 1 : end;
-	bool again = gap->from <= at && at < gap->to;
-	uint32_t i = again ? gap->to : at;
-	if (!again)
+	uint32_t i = at, parts, least;
+	if (gap->from <= at && at < gap->to)
+		i = gap->to;
+	else
 		gap->from = at;
-	while (i < last && g->bytes[text.data[i]] == PASSAGE_SKIP)
+	while (i < last && (g->bytes[text.data[i]] & (PASSAGE_STOP | 1)) == 1)
 		i++;
-	if (!again || i > gap->to)
-		gap->to = i;
-	return i < last && g->bytes[text.data[i]] == PASSAGE_STOP ? i : end;
+	gap->to = i;
+	for (least = 1; i < last; i++) {
+		parts = g->bytes[text.data[i]];
+		if ((parts & PASSAGE_STOP) != 0)
+			return i;
+		parts &= ~(least - 1);
+		if (parts == 0)
+			return end;
+		least = parts & -parts;
+	}
+	return end;
 }
 
 /* Ends this run of the automaton, which goes on behind the value. */
