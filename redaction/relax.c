@@ -11,8 +11,12 @@ enum {
 	SMALL_SET = 8,     /* of so few bytes, a set is as good as a literal's byte ... */
 	MAX_VARIANTS = 64, /* ... while a literal has no more forms than this */
 	WIDE_SET = 160,    /* of more bytes, a set says nothing */
+	WORD_SET = 26,     /* of more, it goes on through words */
 	MAX_SPREAD = 64,   /* how far an inner repeat may stretch before it is opened or ends it */
 	MAX_TAIL = 64,     /* times a repeat at the end is asked for */
+	GATE_SPAN = 1200,  /* bytes that a gate looks ahead: a user and a password of 512 each */
+	SELECTIVE = 32,    /* of a gate's bytes: operators and `@`, no letter, blank or quote */
+	ENOUGH = 16,       /* bytes behind a literal that ordinary text does not have by chance */
 	MAX_POSITIONS = 600, /* of the automaton: what is more is cut off at the end */
 	TREE_BYTES = 1 << 20
 };
@@ -283,11 +287,28 @@ static void add_first(struct byte_set *to, const struct regex *r)
 	}
 }
 
+/* How often ordinary text has bytes of a set: an estimate, for which of two tells more. */
+static uint32_t commonness(const struct byte_set *s)
+{
+	uint32_t n = 0;
+	for (unsigned c = 0; c < 256; c++) {
+		if (!set_has(s, c))
+			continue;
+		if (isalnum((int)c) != 0 || (c != 0 && strchr(" \t\n\r-._/", (int)c) != NULL))
+			n += 2 * SELECTIVE;
+		else if (c != 0 && strchr("\"'`,()", (int)c) != NULL)
+			n += SELECTIVE / 2;
+		else
+			n += c == ':' || c == '=' ? SELECTIVE / 8 : 1;
+	}
+	return n;
+}
+
 /* Bytes of which a node has one for certain, the rarest it has: `=` of `[?:]{1,2}=`. */
 static void add_stop(struct byte_set *to, const struct regex *r)
 {
 	struct byte_set best = {{0}};
-	unsigned least = UINT32_MAX;
+	uint32_t least = UINT32_MAX;
 	if (r->kind == REGEX_ALT)
 		for (const struct regex *c = r->first; c != NULL; c = c->next)
 			add_stop(to, c);
@@ -302,29 +323,47 @@ static void add_stop(struct byte_set *to, const struct regex *r)
 		if (c->narrow == 0)
 			continue;
 		add_stop(&one, c);
-		if (set_count(&one) < least) {
-			least = set_count(&one);
+		if (commonness(&one) < least) {
+			least = commonness(&one);
 			best = one;
 		}
 	}
 	add_set(to, &best);
 }
 
-/* Adds what follows from `r` on, up to what has to be there. False: nothing has to. */
+/* Adds what follows from `r` on as parts, up to what has to be there and tells most: `@` of
+ * `[a-z]+:[a-z]+@`. The first one shares its part with what is left of the literal's run, so that a
+ * word is in one part to its end. False: nothing has to. */
 static bool add_following(struct gate *g, const struct regex *r, uint32_t *span)
 {
+	struct gate before = *g, upto = *g;
+	struct byte_set stop = {{0}};
+	uint32_t wide = *span, least = UINT32_MAX, part = 0;
 	for (; r != NULL; r = r->next) {
-		add_all(&g->skip, r);
-		*span = width_add(*span, r->wide);
+		struct byte_set one = {{0}};
+		if (r->wide == 0)
+			continue;
+		add_all(&before.parts[part], r);
+		part += part < GATE_PARTS - 1;
+		wide = width_add(wide, r->wide);
+		if (wide > GATE_SPAN && least != UINT32_MAX)
+			break;
 		if (r->narrow == 0)
 			continue;
 		if (r->kind == REGEX_SET || r->kind == REGEX_REPEAT)
-			add_first(&g->stop, r);
+			add_first(&one, r);
 		else
-			add_stop(&g->stop, r);
-		return true;
+			add_stop(&one, r);
+		if (commonness(&one) >= least)
+			continue;
+		least = commonness(&one);
+		stop = one;
+		upto = before;
+		*span = wide;
 	}
-	return false;
+	*g = upto;
+	add_set(&g->stop, &stop);
+	return least != UINT32_MAX;
 }
 
 /* What is left of a run behind one of its literals. */
@@ -332,7 +371,7 @@ static uint32_t add_run(struct gate *g, const struct run *run)
 {
 	uint32_t span = 0;
 	for (const struct regex *r = run->first; r != run->last->next; r = r->next) {
-		add_all(&g->skip, r);
+		add_all(&g->parts[0], r);
 		span = width_add(span, r->wide);
 	}
 	return span;
@@ -349,8 +388,14 @@ static void add_gate(struct gate *g, const struct run *run, const struct regex *
 	for (const struct regex *c = is_alt ? run->first->first : NULL; c != NULL; c = c->next) {
 		struct run inner = find_run(c->first, NULL);
 		uint32_t within = inner.last != NULL ? add_run(g, &inner) : 0;
-		if (inner.last == NULL || !add_following(g, inner.last->next, &within)) {
-			add_all(&g->skip, c);
+		struct gate own = *g;
+		own.stop = (struct byte_set){{0}};
+		if (inner.last != NULL && add_following(&own, inner.last->next, &within) &&
+		    commonness(&own.stop) <= SELECTIVE) {
+			add_set(&own.stop, &g->stop);
+			*g = own;
+		} else {
+			add_all(&g->parts[0], c);
 			within = c->wide;
 			goes_on = true;
 		}
@@ -378,19 +423,32 @@ static void cut_to_literal(struct regex *r)
  * which cut_tail() makes harmless. */
 static struct regex *kept_until(struct regex *first, const struct regex *last)
 {
-	uint32_t positions = 0;
+	uint32_t positions = 0, certain = 0;
 	bool past = false;
 	struct regex *r = first;
 	for (; r != NULL; r = r->next) {
-		if (past)
+		if (past) {
 			positions = width_add(positions, positions_of(r));
+			certain = width_add(certain, r->narrow);
+		}
 		if (positions > MAX_POSITIONS)
 			return r;
+		if (certain >= ENOUGH)
+			return r->next;
 		past = past || r == last;
 		if (past && is_barrier(r))
 			return r->kind == REGEX_REPEAT ? r->next : r;
 	}
 	return NULL;
+}
+
+/* Whether what is behind a literal begins with a word of any length. */
+static bool lingers(const struct regex *behind)
+{
+	while (behind != NULL && behind->wide == 0) /* what looks around */
+		behind = behind->next;
+	return behind != NULL && behind->kind == REGEX_REPEAT && behind->most == REGEX_FAR &&
+	       behind->first->kind == REGEX_SET && set_count(&behind->first->set) > WORD_SET;
 }
 
 static bool relax_tree(struct regex *r, enum relax_degree degree, struct relaxed *out);
@@ -433,6 +491,7 @@ static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct r
 		out->literal = inside.literal < out->literal ? inside.literal : out->literal;
 		return true;
 	}
+	out->lingers = out->lingers || lingers(run.last->next);
 	struct regex *behind = kept_until(cat->first, run.last);
 	if (degree == RELAX_LITERAL)
 		for (behind = cat->first; behind != run.last->next;)
@@ -575,6 +634,8 @@ int relax(struct relaxed *out, struct slice regex, enum relax_degree degree, siz
 			rc = RELAX_NO_LITERAL;
 	}
 	if (rc == 0) {
+		out->gate.selective =
+		    out->gate.span != REGEX_FAR && commonness(&out->gate.stop) <= SELECTIVE;
 		out->positions = positions_of(tree);
 		write_tree(&out->text, tree);
 		if (buf_append(&out->text, "", 1) != 0)

@@ -16,11 +16,13 @@ enum {
 	RELAX_LEAST = 2   /* bytes of a literal that is good enough */
 };
 
-/* What has to follow a literal's report: a byte of `stop` within `span` bytes, and only bytes of
- * `skip` before it. */
+/* What has to follow a literal's report: a byte of `stop` within `span` bytes. Before it only bytes
+ * of the parts, any number of each, a part's none before those of an earlier part. */
+enum { GATE_PARTS = 15 };
 struct gate {
-	struct byte_set skip, stop;
+	struct byte_set parts[GATE_PARTS], stop;
 	uint32_t span;
+	bool selective; /* ordinary text seldom passes */
 };
 
 struct relaxed {
@@ -29,13 +31,14 @@ struct relaxed {
 	uint32_t narrow, wide; /* bytes of an exact match, at least and at most */
 	uint32_t literal;      /* bytes of the literal */
 	uint32_t positions;    /* of the automaton that `text` takes */
+	bool lingers;          /* behind the literal it stays alive for as long as a word lasts */
 	struct gate gate;      /* of RELAX_LITERAL */
 	uint32_t attempt; /* bytes that a match needs at most, all that is open at its end cut */
 };
 
-/* How much of the expression is kept. An automaton that is not small costs a lot whenever its
- * literal is there, and `api` or `key` often are: then the literal alone, and the gate behind it.
- */
+/* How much of the expression is kept. An automaton that is not small, or that lives on through the
+ * word that its literal is in, costs a lot whenever its literal is there, and `token`, `key` or
+ * `://` often are: then the literal alone, and the gate behind it. */
 enum relax_degree { RELAX_CLOSE, RELAX_LITERAL };
 
 /* 0, RELAX_BAD, RELAX_NO_LITERAL, or negative: no memory. The caller finishes `text`. */

@@ -104,30 +104,78 @@ static bool shorten(struct builder *b, uint32_t probe, const char **texts)
 	return kept != NULL;
 }
 
+/* Expressions that are alike become one, which is reported once: names of passwords and of keys
+ * are in several rules. The order of first ones stays. */
+static uint32_t join_same(struct ruleset *set, const char **texts, const char **joined)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < set->n_probes; i++) {
+		uint32_t k = 0;
+		set->probes[i].same = 0;
+		while (k < n && strcmp(joined[k], texts[i]) != 0)
+			k++;
+		if (k == n) {
+			joined[n] = texts[i];
+			set->expressions[n++] = (struct expression){.probe = (uint16_t)i};
+			continue;
+		}
+		struct probe *last = &set->probes[set->expressions[k].probe];
+		while (last->same != 0)
+			last = &set->probes[last->same - 1];
+		last->same = (uint16_t)(i + 1);
+	}
+	return n;
+}
+
+/* One gate for all probes of an expression: what it refuses, each of them does. */
+static void join_gates(struct builder *b, struct expression *x)
+{
+	const struct probe *all = b->set->probes, *p = &all[x->probe];
+	if (p->same == 0)
+		return;
+	struct passage *gate = build_alloc(b, sizeof(*gate));
+	for (; gate != NULL; p = &all[p->same - 1]) {
+		if (p->gate == NULL)
+			return;
+		gate->span = p->gate->span > gate->span ? p->gate->span : gate->span;
+		for (int c = 0; c < 256; c++)
+			gate->bytes[c] |= p->gate->bytes[c];
+		if (p->same == 0)
+			break;
+	}
+	x->gate = gate;
+}
+
 void build_automaton(struct builder *b)
 {
 	struct ruleset *set = b->set;
 	uint32_t n = count_probes(set), bad;
 	if (n == 0)
 		return;
-	const char **texts = calloc(n, sizeof(*texts));
+	const char **texts = calloc(2 * (size_t)n, sizeof(*texts)), **joined = texts + n;
 	set->probes = build_alloc(b, n * sizeof(*set->probes));
-	if (texts == NULL || set->probes == NULL) {
+	set->expressions = build_alloc(b, n * sizeof(*set->expressions));
+	if (texts == NULL || set->probes == NULL || set->expressions == NULL) {
 		b->no_memory = true;
 		free(texts);
 		return;
 	}
 	add_probes(b, texts);
 	while (!b->no_memory && set->text == NULL) {
-		set->text = build_database(b, texts, n, 0, &bad);
-		if (set->text != NULL || b->no_memory || shorten(b, bad, texts))
+		n = join_same(set, texts, joined);
+		set->text = build_database(b, joined, n, 0, &bad);
+		if (set->text != NULL || b->no_memory ||
+		    shorten(b, set->expressions[bad].probe, texts))
 			continue;
-		const struct rule *r = &set->rules.list[set->probes[bad].rule];
+		const struct rule *r =
+		    &set->rules.list[set->probes[set->expressions[bad].probe].rule];
 		build_fault(b, r->file, r->regex_at,
 			    "%s: the automaton refuses what it would look for: %s", r->id,
-			    texts[bad]);
+			    joined[bad]);
 		break;
 	}
+	for (uint32_t i = 0; i < n && !b->no_memory && set->text != NULL; i++)
+		join_gates(b, &set->expressions[i]);
 	free(texts);
 }
 

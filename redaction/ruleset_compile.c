@@ -114,8 +114,35 @@ static void keep_gate(struct builder *b, struct exact *e, const struct gate *gat
 	if (gate->span == REGEX_FAR)
 		return;
 	e->gate = build_alloc(b, sizeof(*e->gate));
-	if (e->gate != NULL)
-		*e->gate = *gate;
+	if (e->gate == NULL)
+		return;
+	e->gate->span = gate->span;
+	for (unsigned c = 0; c < 256; c++) {
+		unsigned parts = set_has(&gate->stop, c) ? PASSAGE_STOP : 0;
+		for (unsigned i = 0; i < GATE_PARTS; i++)
+			parts |= set_has(&gate->parts[i], c) ? 1u << i : 0;
+		e->gate->bytes[c] = (uint16_t)parts;
+	}
+}
+
+/* As close as it is cheap. */
+static int relax_rule(struct builder *b, const struct rule *r, struct exact *e,
+		      struct relaxed *relaxed, size_t *offset, char words[REGEX_WORDS])
+{
+	struct relaxed less;
+	int rc = relax(relaxed, slice_str(r->regex), RELAX_CLOSE, offset, words);
+	bool large = relaxed->positions > SMALL_AUTOMATON;
+	if (rc == 0 && (large || relaxed->lingers) && relaxed->literal > RELAX_LEAST) {
+		rc = relax(&less, slice_str(r->regex), RELAX_LITERAL, offset, words);
+		bool better = rc == 0 && (large || less.gate.selective);
+		if (better)
+			keep_gate(b, e, &less.gate);
+		buf_finish(better ? &relaxed->text : &less.text);
+		if (better)
+			*relaxed = less;
+	}
+	b->no_memory = b->no_memory || rc < 0;
+	return rc;
 }
 
 static void compile_regex(struct builder *b, uint32_t number)
@@ -130,14 +157,7 @@ static void compile_regex(struct builder *b, uint32_t number)
 	e->regex = compile_pattern(b, r, r->regex_at, "regex", r->regex);
 	if (e->regex == NULL)
 		return;
-	int rc = relax(&relaxed, slice_str(r->regex), RELAX_CLOSE, &offset, words);
-	b->no_memory = b->no_memory || rc < 0;
-	if (rc == 0 && relaxed.positions > SMALL_AUTOMATON && relaxed.literal > RELAX_LEAST) {
-		buf_finish(&relaxed.text);
-		rc = relax(&relaxed, slice_str(r->regex), RELAX_LITERAL, &offset, words);
-		b->no_memory = b->no_memory || rc < 0;
-		keep_gate(b, e, &relaxed.gate);
-	}
+	int rc = relax_rule(b, r, e, &relaxed, &offset, words);
 	e->reach = relaxed.reach;
 	e->wide = relaxed.wide;
 	e->attempt = relaxed.attempt;

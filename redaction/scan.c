@@ -50,10 +50,12 @@ static void leave_set(struct scanner *s)
 {
 	key_cache_finish(s);
 	free(s->last_job);
+	free(s->gaps);
 	free(s->cut);
 	free(s->rules);
 	free(s->globs_hit);
 	s->last_job = s->cut = NULL;
+	s->gaps = NULL;
 	s->rules = NULL;
 	s->globs_hit = NULL;
 	s->set = NULL;
@@ -76,10 +78,12 @@ static int enter_set(struct scanner *s, const struct ruleset *set)
 {
 	leave_set(s);
 	s->last_job = calloc(set->n_probes + 1, sizeof(*s->last_job));
+	s->gaps = calloc(2 * (size_t)set->n_probes + 1, sizeof(*s->gaps));
 	s->cut = calloc(set->n_probes + 1, sizeof(*s->cut));
 	s->rules = calloc(set->n + 1, sizeof(*s->rules));
 	s->globs_hit = calloc(set->n_globs + 1, 1);
-	if (s->last_job == NULL || s->cut == NULL || s->rules == NULL || s->globs_hit == NULL)
+	if (s->last_job == NULL || s->gaps == NULL || s->cut == NULL || s->rules == NULL ||
+	    s->globs_hit == NULL)
 		return fail(-ENOMEM, "scanner: no memory");
 	if ((set->text != NULL && hs_alloc_scratch(set->text, &s->scratch) != HS_SUCCESS) ||
 	    (set->keys != NULL && hs_alloc_scratch(set->keys, &s->scratch) != HS_SUCCESS))
@@ -138,17 +142,31 @@ static uint32_t find_value(struct scanner *s, uint64_t at)
 	return low;
 }
 
-static bool gate_passes(const struct gate *g, const uint8_t *at, const uint8_t *end)
+/* Where a byte that stops the gate is, or the end of the text. A part may be left for any later one
+ * and never come again: so of the parts a byte may be in, the first is all that counts. What an
+ * earlier report found to be all of the first part is not looked at again: words that repeat would
+ * cost the span each time. */
+static uint32_t gate_stop(const struct passage *g, struct gap *gap, struct slice text, uint32_t at)
 {
-	if ((size_t)(end - at) > (size_t)g->span + 1)
-		end = at + g->span + 1;
-	for (; at < end; at++) {
-		if (set_has(&g->stop, *at))
-			return true;
-		if (!set_has(&g->skip, *at))
-			return false;
+	uint32_t end = (uint32_t)text.len, last = end - at > g->span + 1 ? at + g->span + 1 : end;
+	uint32_t i = at, parts, least;
+	if (gap->from <= at && at < gap->to)
+		i = gap->to;
+	else
+		gap->from = at;
+	while (i < last && (g->bytes[text.data[i]] & (PASSAGE_STOP | 1)) == 1)
+		i++;
+	gap->to = i;
+	for (least = 1; i < last; i++) {
+		parts = g->bytes[text.data[i]];
+		if ((parts & PASSAGE_STOP) != 0)
+			return i;
+		parts &= ~(least - 1);
+		if (parts == 0)
+			return end;
+		least = parts & -parts;
 	}
-	return false;
+	return end;
 }
 
 /* Ends this run of the automaton, which goes on behind the value. */
@@ -159,24 +177,23 @@ static int give_up(struct scanner *s, uint32_t value)
 	return 1;
 }
 
-static int on_report(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
-		     void *user)
+/* 1: the automaton is to end. */
+static int add_report(struct scanner *s, uint32_t probe, uint32_t end)
 {
-	struct scanner *s = user;
-	uint32_t end = s->base + (uint32_t)to, value = find_value(s, end - 1);
-	(void)from;
-	(void)flags;
-	if (value == s->n_values || !is_looked_through(&s->values[value]))
-		return 0;
-	const struct probe *p = &s->set->probes[id];
-	const struct scan_value *v = &s->values[value];
-	if (p->gate != NULL &&
-	    !gate_passes(p->gate, s->text.data + end, s->text.data + v->at + v->len))
+	const struct probe *p = &s->set->probes[probe];
+	uint32_t stop = end - 1, value;
+	if (p->gate != NULL)
+		stop = gate_stop(p->gate, &s->gaps[probe], s->text, end);
+	if (stop == s->text.len)
+		return 0; /* most end here: values are searched for the others only */
+	value = find_value(s, end - 1);
+	if (value == s->n_values || !is_looked_through(&s->values[value]) ||
+	    stop - s->values[value].at >= s->values[value].len)
 		return 0;
 	if (--s->credit < 0)
 		return give_up(s, value);
-	if (s->last_job[id] != 0) {
-		struct job *last = &s->jobs[s->last_job[id] - 1];
+	if (s->last_job[probe] != 0) {
+		struct job *last = &s->jobs[s->last_job[probe] - 1];
 		if (last->value == value && p->cut == 0 && end >= last->last &&
 		    end - last->last <= p->reach) {
 			last->last = end;
@@ -185,9 +202,29 @@ static int on_report(unsigned id, unsigned long long from, unsigned long long to
 	}
 	if (!scan_grow(s, &s->jobs, s->n_jobs, &s->room_jobs, sizeof(*s->jobs)))
 		return 1;
-	s->jobs[s->n_jobs++] = (struct job){value, id, end, end};
-	s->last_job[id] = s->n_jobs;
+	s->jobs[s->n_jobs++] = (struct job){value, probe, end, end};
+	s->last_job[probe] = s->n_jobs;
 	return 0;
+}
+
+static int on_report(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+		     void *user)
+{
+	struct scanner *s = user;
+	const struct expression *x = &s->set->expressions[id];
+	uint32_t end = s->base + (uint32_t)to, probe = x->probe, next;
+	int rc;
+	(void)from;
+	(void)flags;
+	if (x->gate != NULL &&
+	    gate_stop(x->gate, &s->gaps[s->set->n_probes + id], s->text, end) == s->text.len)
+		return 0;
+	do {
+		next = s->set->probes[probe].same;
+		rc = add_report(s, probe, end);
+		probe = next - 1;
+	} while (rc == 0 && next != 0);
+	return rc;
 }
 
 static void on_anchor(void *user, enum rule_class class, size_t at)
@@ -246,6 +283,7 @@ static bool run_automaton(struct scanner *s)
 	if (set->text == NULL || s->text.len == 0)
 		return true;
 	memset(s->last_job, 0, set->n_probes * sizeof(*s->last_job));
+	memset(s->gaps, 0, 2 * (size_t)set->n_probes * sizeof(*s->gaps));
 	memset(s->cut, 0, set->n_probes * sizeof(*s->cut));
 	hs_error_t rc = scan_part(s, 0, (uint32_t)s->text.len);
 	if (rc == HS_SCAN_TERMINATED)

@@ -56,7 +56,10 @@ struct scanner {
 	struct job *jobs;
 	uint32_t n_jobs, room_jobs;
 	uint32_t *last_job; /* of each probe: its number + 1 in this scan */
-	uint32_t *cut;      /* of each probe: the value + 1 at whose end it stands */
+	struct gap {
+		uint32_t from, to; /* in the text: bytes that its gate skips, none that stops it */
+	} * gaps; /* of each probe, then of each expression, so that no byte is looked at twice */
+	uint32_t *cut; /* of each probe: the value + 1 at whose end it stands */
 	struct anchor *anchors;
 	uint32_t n_anchors, room_anchors;
 	struct hit *hits;

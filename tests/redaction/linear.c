@@ -9,14 +9,20 @@
 #include "base/clock.h"
 #include "redaction/scan.h"
 
-enum { MOST = 4 << 20, SMALL = 200, ROUNDS = 3 };
+enum { MOST = 4 << 20, SMALL = 200, ROUNDS = 3, TRIES = 4, SIZES = 3 };
 
 struct family {
 	const char *name, *first, *again; /* what a value begins with; what is repeated */
 };
 
 static const struct family FAMILIES[] = {
-    {"clean", "", "GET /shop/orders/1842 took 12 ms on node seven; "},
+    {"clean", "",
+     "GET /api/v2/cart/48213/items "
+     "https://auth-gateway.example.com/api/v2/orders/77120?page=3&sort=asc "
+     "token-service-1f0c22b9-0a41d 3f1c2b7a-9d4e-4c1b-8a6f-0d2e4b6c8a10 SELECT id, name, total "
+     "FROM "
+     "orders WHERE customer_id = ? LIMIT 17; Mozilla/5.0 (X11; Linux x86_64) Chrome/117.0 "
+     "10.32.7.114 com.example.shop.payment-api.OrderController ip-10-0-32-7.ec2.internal; "},
     {"prefixes", "", "ghp_"},
     {"near tokens", "", "ghp_0123456789abcdefghij0123456789abcde "},
     {"keywords", "", "password token secret api_key "},
@@ -73,34 +79,50 @@ static size_t write_values(struct world *w, const struct family *f, size_t bytes
 static double measure(struct world *w, const struct family *f, size_t bytes, size_t each)
 {
 	size_t len = write_values(w, f, bytes, each);
-	uint64_t best = UINT64_MAX;
-	for (int i = 0; i < ROUNDS; i++) {
-		const struct hit *hits;
-		uint32_t n;
-		uint64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-		need(scanner_begin(w->scanner, w->set) == 0 &&
-			 scan(w->scanner, slice_of(w->text, len), w->values, w->n, &hits, &n) == 0,
-		     "no memory");
-		uint64_t took = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start;
-		best = took < best ? took : best;
+	const struct hit *hits;
+	uint32_t n;
+	uint64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	need(scanner_begin(w->scanner, w->set) == 0 &&
+		 scan(w->scanner, slice_of(w->text, len), w->values, w->n, &hits, &n) == 0,
+	     "no memory");
+	return (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - start) / (double)len;
+}
+
+static void least(double *best, double now)
+{
+	*best = now < *best ? now : *best;
+}
+
+struct trial {
+	double clean, a_byte[SIZES];
+	bool grows, slow;
+};
+
+static void try(struct world *w, const struct family *f, size_t each, double limit, struct trial *t)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		least(&t->clean, measure(w, &FAMILIES[0], MOST / 4, each));
+		for (int i = 0; i < SIZES; i++)
+			least(&t->a_byte[i], measure(w, f, (size_t)MOST >> (SIZES - 1 - i), each));
 	}
-	return (double)best / (double)len;
+	t->grows = false;
+	for (int i = 1; i < SIZES; i++)
+		t->grows = t->grows || 2 * t->a_byte[i] > 2.3 * t->a_byte[i - 1];
+	t->grows =
+	    t->grows && t->a_byte[SIZES - 1] > t->clean; /* else it is as good as the clock */
+	t->slow = t->a_byte[SIZES - 1] > limit * t->clean;
 }
 
 /* Whether its time grows as it does, and stays near that of clean text. */
-static bool is_linear(struct world *w, const struct family *f, size_t each, double clean,
-		      double limit)
+static bool is_linear(struct world *w, const struct family *f, size_t each, double limit)
 {
-	double a_byte[3];
-	for (int i = 0; i < 3; i++)
-		a_byte[i] = measure(w, f, (size_t)MOST >> (2 - i), each);
-	bool grows = 2 * a_byte[1] > 2.3 * a_byte[0] || 2 * a_byte[2] > 2.3 * a_byte[1];
-	grows = grows && a_byte[2] > clean; /* what is quicker is as quick as the clock is good */
-	bool slow = a_byte[2] > limit * clean;
+	struct trial t = {1e9, {1e9, 1e9, 1e9}, true, true};
+	for (int i = 0; i < TRIES && (t.grows || t.slow); i++)
+		try(w, f, each, limit, &t);
 	printf("%-14s %6zu B values  %6.2f %6.2f %6.2f ns/B  %5.1f x clean%s%s\n", f->name, each,
-	       a_byte[0], a_byte[1], a_byte[2], a_byte[2] / clean, grows ? "  GROWS" : "",
-	       slow ? "  SLOW" : "");
-	return !grows && !slow;
+	       t.a_byte[0], t.a_byte[1], t.a_byte[2], t.a_byte[2] / t.clean,
+	       t.grows ? "  GROWS" : "", t.slow ? "  SLOW" : "");
+	return !t.grows && !t.slow;
 }
 
 int main(int argc, char **argv)
@@ -119,14 +141,12 @@ int main(int argc, char **argv)
 	w.text = malloc(MOST);
 	w.values = calloc(MOST / SMALL, sizeof(*w.values));
 	need(w.scanner != NULL && w.text != NULL && w.values != NULL, "no memory");
-	for (int k = 0; k < 2; k++) {
-		double clean = measure(&w, &FAMILIES[0], MOST, EACH[k]);
+	for (int k = 0; k < 2; k++)
 		for (size_t i = 0; i < sizeof(FAMILIES) / sizeof(FAMILIES[0]); i++) {
-			bool good = is_linear(&w, &FAMILIES[i], EACH[k], clean, limit);
+			bool good = is_linear(&w, &FAMILIES[i], EACH[k], limit);
 			passed += good;
 			failed += !good;
 		}
-	}
 	printf("redact-linear: %u passed, %u failed\n", passed, failed);
 	scanner_destroy(w.scanner);
 	ruleset_release(w.set);

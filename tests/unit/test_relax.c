@@ -71,9 +71,10 @@ static void test_a_gate_asks_for_what_has_to_follow(void)
 {
 	CHECK_EQ(relax_to("key[a-z]{0,8}\\s?(?:=>|:)[0-9]", RELAX_LITERAL), 0);
 	CHECK_STR(relaxed_text, "key");
-	CHECK(set_has(&r.gate.stop, '=') && set_has(&r.gate.stop, ':'));
-	CHECK(!set_has(&r.gate.stop, '/') && !set_has(&r.gate.skip, '/'));
-	CHECK(set_has(&r.gate.skip, 'z') && set_has(&r.gate.skip, ' '));
+	CHECK(set_has(&r.gate.stop, '>') && set_has(&r.gate.stop, ':'));
+	CHECK(!set_has(&r.gate.stop, '/') && !set_has(&r.gate.parts[0], '/'));
+	CHECK(set_has(&r.gate.parts[0], 'z') && !set_has(&r.gate.parts[0], ' '));
+	CHECK(set_has(&r.gate.parts[1], ' ') && !set_has(&r.gate.parts[1], 'z'));
 	CHECK_EQ(relax_to("key[a-z]*", RELAX_LITERAL), 0);
 	CHECK_EQ(r.gate.span, REGEX_FAR);
 }
