@@ -149,8 +149,9 @@ enum pattern_outcome pattern_find(const struct pattern *p, struct matcher *m, st
 	s->match = (struct pattern_range){ends[0], ends[1]};
 	s->part = (struct pattern_range){ends[1], ends[1]};
 	bool is_set = (uint32_t)rc > s->group || rc == 0;
-	if (is_set && ends[2 * s->group] != PCRE2_UNSET)
-		s->part = (struct pattern_range){ends[2 * s->group], ends[2 * s->group + 1]};
+	const PCRE2_SIZE *group = ends + (size_t)2 * s->group;
+	if (is_set && group[0] != PCRE2_UNSET)
+		s->part = (struct pattern_range){group[0], group[1]};
 	return PATTERN_YES;
 }
 

@@ -27,7 +27,7 @@ int pattern_create(struct pattern **out, struct slice text, size_t *offset,
 void pattern_destroy(struct pattern *p);
 uint32_t pattern_groups(const struct pattern *p); /* beside group 0, which is all of a match */
 
-size_t pattern_bytes(const struct pattern *p);	  /* of memory */
+size_t pattern_bytes(const struct pattern *p); /* of memory */
 
 struct matcher *matcher_create(void); /* NULL: no memory */
 void matcher_destroy(struct matcher *m);

@@ -10,7 +10,7 @@
 #include "redaction/relax.h"
 #include "redaction/ruleset_build.h"
 
-enum { ARENA_BYTES = 64 << 20, SMALL_AUTOMATON = 80 };
+enum { ARENA_BYTES = 64 << 20, SMALL_AUTOMATON = 600 };
 
 void build_fault(struct builder *b, const char *file, struct place at, const char *fmt, ...)
 {

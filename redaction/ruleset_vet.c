@@ -117,7 +117,7 @@ static void write_pumped(struct pump *p, const struct regex *r)
 {
 	uint32_t times = r->least;
 	uint8_t byte;
-	if (p->reached || p->text->len > 2 * PUMPED)
+	if (p->reached || p->text->len > (size_t)2 * PUMPED)
 		return;
 	switch (r->kind) {
 	case REGEX_SET:

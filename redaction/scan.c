@@ -48,7 +48,7 @@ struct scanner *scanner_create(void)
 /* What belongs to one rule set. */
 static void leave_set(struct scanner *s)
 {
-	known_keys_finish(s);
+	key_cache_finish(s);
 	free(s->last_job);
 	free(s->cut);
 	free(s->rules);
@@ -95,7 +95,7 @@ int scanner_begin(struct scanner *s, const struct ruleset *set)
 		    s->identity.k1 == set->identity.k1;
 	int rc = same ? 0 : enter_set(s, set);
 	if (rc == 0)
-		rc = keys_begin(s);
+		rc = key_cache_begin(s);
 	if (rc != 0)
 		leave_set(s);
 	return rc;
@@ -151,23 +151,19 @@ static bool gate_passes(const struct gate *g, const uint8_t *at, const uint8_t *
 	return false;
 }
 
-/* Once for a value. Gives what ends the scan: there is no memory. */
+/* Ends this run of the automaton, which goes on behind the value. */
 static int give_up(struct scanner *s, uint32_t value)
 {
-	if (s->n_jobs != 0 && s->jobs[s->n_jobs - 1].value == value &&
-	    s->jobs[s->n_jobs - 1].probe == JOB_GAVE_UP)
-		return 0;
-	if (!scan_grow(s, &s->jobs, s->n_jobs, &s->room_jobs, sizeof(*s->jobs)))
-		return 1;
-	s->jobs[s->n_jobs++] = (struct job){.value = value, .probe = JOB_GAVE_UP};
-	return 0;
+	if (scan_grow(s, &s->jobs, s->n_jobs, &s->room_jobs, sizeof(*s->jobs)))
+		s->jobs[s->n_jobs++] = (struct job){.value = value, .probe = JOB_GAVE_UP};
+	return 1;
 }
 
 static int on_report(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
 		     void *user)
 {
 	struct scanner *s = user;
-	uint32_t end = (uint32_t)to, value = find_value(s, to - 1);
+	uint32_t end = s->base + (uint32_t)to, value = find_value(s, end - 1);
 	(void)from;
 	(void)flags;
 	if (value == s->n_values || !is_looked_through(&s->values[value]))
@@ -220,6 +216,26 @@ static int by_anchor(const void *a, const void *b)
 	return x->at != y->at ? (x->at > y->at) - (x->at < y->at) : (int)x->class - (int)y->class;
 }
 
+static hs_error_t scan_part(struct scanner *s, uint32_t at, uint32_t len)
+{
+	s->base = at;
+	return hs_scan(s->set->text, (const char *)s->text.data + at, len, 0, s->scratch, on_report,
+		       s);
+}
+
+/* What is behind the value that used up the credit: value by value, each up to where it gives up
+ * too. In one piece it would be read again and again. */
+static hs_error_t scan_rest(struct scanner *s)
+{
+	hs_error_t rc = HS_SUCCESS;
+	uint32_t i = s->n_jobs != 0 ? s->jobs[s->n_jobs - 1].value + 1 : 0;
+	for (; i < s->n_values && (rc == HS_SUCCESS || rc == HS_SCAN_TERMINATED) && !s->no_memory;
+	     i++)
+		if (is_looked_through(&s->values[i]))
+			rc = scan_part(s, s->values[i].at, s->values[i].len);
+	return rc == HS_SCAN_TERMINATED ? HS_SUCCESS : rc;
+}
+
 /* False: the engine failed. */
 static bool run_automaton(struct scanner *s)
 {
@@ -231,8 +247,9 @@ static bool run_automaton(struct scanner *s)
 		return true;
 	memset(s->last_job, 0, set->n_probes * sizeof(*s->last_job));
 	memset(s->cut, 0, set->n_probes * sizeof(*s->cut));
-	hs_error_t rc = hs_scan(set->text, (const char *)s->text.data, (unsigned)s->text.len, 0,
-				s->scratch, on_report, s);
+	hs_error_t rc = scan_part(s, 0, (uint32_t)s->text.len);
+	if (rc == HS_SCAN_TERMINATED)
+		rc = scan_rest(s);
 	if (s->unordered && s->n_jobs > 1)
 		qsort(s->jobs, s->n_jobs, sizeof(*s->jobs), by_job);
 	return rc == HS_SUCCESS;

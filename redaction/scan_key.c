@@ -27,13 +27,13 @@ struct key_entry {
 
 static const struct key_verdict PLAIN, BLOCKED = {.blocked = true};
 
-int keys_begin(struct scanner *s)
+int key_cache_begin(struct scanner *s)
 {
 	if (s->passing.limit != 0)
 		arena_finish(&s->passing);
 	arena_init(&s->passing, PASSING_BYTES);
 	if (s->keys_full)
-		known_keys_finish(s);
+		key_cache_finish(s);
 	if (s->entries != NULL)
 		return 0;
 	arena_init(&s->keys, KEYS_BYTES);
@@ -42,7 +42,7 @@ int keys_begin(struct scanner *s)
 	return s->entries == NULL || s->slots == NULL ? fail(-ENOMEM, "scanner: no memory") : 0;
 }
 
-void known_keys_finish(struct scanner *s)
+void key_cache_finish(struct scanner *s)
 {
 	if (s->passing.limit != 0)
 		arena_finish(&s->passing);

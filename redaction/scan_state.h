@@ -50,6 +50,7 @@ struct scanner {
 	const struct scan_value *values;
 	uint32_t n_values;
 	uint32_t cursor; /* the value in which the last report ended */
+	uint32_t base;   /* where in the text the automaton began */
 	int64_t credit;  /* reports that may still be looked into */
 	bool unordered, no_memory;
 	struct job *jobs;
@@ -85,8 +86,8 @@ void look_add_hit(struct scanner *s, struct look *l, uint32_t rule, size_t start
 void look_copies(struct scanner *s, struct look *l);
 
 /* ---- scan_key.c ---- */
-int keys_begin(struct scanner *s);
-void known_keys_finish(struct scanner *s);
+int key_cache_begin(struct scanner *s);
+void key_cache_finish(struct scanner *s);
 
 /* Room for one more; false: no memory, which is noted. */
 bool scan_grow(struct scanner *s, void *all, uint32_t n, uint32_t *room, size_t size);
