@@ -22,7 +22,7 @@ static uint64_t runs_of(const struct hint_bits *bits)
 }
 
 /* A run that goes on over blocks is told at the start of each that it goes on in. */
-static uint64_t run_from_before(struct hint *h, const struct hint_bits *bits)
+static inline uint64_t run_from_before(struct hint *h, const struct hint_bits *bits)
 {
 	bool is_all = bits->base64 == UINT64_MAX;
 	unsigned first = is_all ? HINT_BLOCK : (unsigned)__builtin_ctzll(~bits->base64);
@@ -36,31 +36,55 @@ static uint64_t run_from_before(struct hint *h, const struct hint_bits *bits)
 	return goes_on;
 }
 
-static void next_block(struct hint *h)
+/* Goes on to the next block in which something is; false: there is none. */
+static inline __attribute__((always_inline)) bool
+find_block(struct hint *h, struct hint_bits (*classes)(const uint8_t *))
 {
-	struct hint_bits bits;
-	h->at += HINT_BLOCK;
-	size_t left = h->text.len - h->at;
-	if (left >= HINT_BLOCK) {
-		bits = hint_block(h->text.data + h->at);
-	} else {
-		uint8_t padded[HINT_BLOCK] = {0};
-		memcpy(padded, h->text.data + h->at, left);
-		bits = hint_block(padded);
+	struct hint now = *h;
+	while (now.spots == 0 && now.at + HINT_BLOCK < now.text.len) {
+		uint8_t padded[HINT_BLOCK];
+		now.at += HINT_BLOCK;
+		const uint8_t *p = now.text.data + now.at;
+		size_t left = now.text.len - now.at;
+		if (left < HINT_BLOCK) {
+			memset(padded, 0, sizeof(padded));
+			p = memcpy(padded, p, left);
+		}
+		struct hint_bits bits = classes(p);
+		now.spots = runs_of(&bits) | run_from_before(&now, &bits) | bits.escapes;
 	}
-	h->spots = runs_of(&bits) | run_from_before(h, &bits) | bits.escapes;
+	*h = now;
+	return now.spots != 0;
 }
+
+static bool find_any(struct hint *h)
+{
+	return find_block(h, hint_block);
+}
+
+#ifdef __SSE2__
+__attribute__((target("avx2"))) static bool find_avx2(struct hint *h)
+{
+	return find_block(h, hint_block_avx2);
+}
+
+static bool find(struct hint *h)
+{
+	return __builtin_cpu_supports("avx2") ? find_avx2(h) : find_any(h);
+}
+#else
+static bool find(struct hint *h)
+{
+	return find_any(h);
+}
+#endif
 
 size_t hint_next(struct hint *h)
 {
 	struct escape e;
 	for (;;) {
-		while (h->spots == 0) {
-			if (h->at + HINT_BLOCK >= h->text.len &&
-			    (h->at < h->text.len || h->text.len == 0))
-				return SIZE_MAX;
-			next_block(h);
-		}
+		if (h->spots == 0 && !find(h))
+			return SIZE_MAX;
 		size_t at = h->at + (size_t)__builtin_ctzll(h->spots);
 		h->spots &= h->spots - 1;
 		const uint8_t *p = h->text.data + at;
@@ -88,6 +112,6 @@ void hint_skip(struct hint *h, size_t at)
 	h->before = 0; /* a value ends before `at` */
 	h->capital = false;
 	h->at = (at & ~(size_t)(HINT_BLOCK - 1)) - HINT_BLOCK;
-	next_block(h);
-	h->spots &= UINT64_MAX << (at - h->at);
+	if (find(h) && h->at < at)
+		h->spots &= at - h->at < HINT_BLOCK ? UINT64_MAX << (at - h->at) : 0;
 }
