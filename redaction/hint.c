@@ -9,11 +9,12 @@ void hint_begin(struct hint *h, struct slice text)
 	*h = (struct hint){.text = text, .at = (size_t)0 - HINT_BLOCK};
 }
 
-/* The bits from which on a run goes on for HINT_RUN and has a capital: each step doubles what is
- * known. */
-static uint64_t runs_of(const struct hint_bits *bits)
+typedef uint64_t two_words __attribute__((vector_size(16)));
+
+/* Of each of two words the bits from which on a run goes on for HINT_RUN and has a capital: each
+ * step doubles what is known. */
+static inline two_words runs_of(two_words run, two_words capital)
 {
-	uint64_t run = bits->base64, capital = bits->capitals;
 	for (unsigned step = 1; step < HINT_RUN; step *= 2) {
 		run &= run >> step;
 		capital |= capital >> step;
@@ -21,19 +22,18 @@ static uint64_t runs_of(const struct hint_bits *bits)
 	return run & capital;
 }
 
-/* A run that goes on over blocks is told at the start of each that it goes on in. */
-static inline uint64_t run_from_before(struct hint *h, const struct hint_bits *bits)
+/* What is of interest in the next block. A run that began in the block before is told at its first
+ * byte. No jumps: text is such that each would be guessed wrong every second time. */
+static inline uint64_t spots_of(struct hint *h, const struct hint_bits *bits)
 {
-	bool is_all = bits->base64 == UINT64_MAX;
-	unsigned first = is_all ? HINT_BLOCK : (unsigned)__builtin_ctzll(~bits->base64);
-	unsigned last = is_all ? HINT_BLOCK : (unsigned)__builtin_clzll(~bits->base64);
-	uint64_t head = is_all ? UINT64_MAX : ((uint64_t)1 << first) - 1;
-	uint64_t tail = last == 0 ? 0 : UINT64_MAX << (HINT_BLOCK - last);
-	bool capital = h->capital || (bits->capitals & head) != 0;
-	bool goes_on = first != 0 && h->before != 0 && h->before + first >= HINT_RUN && capital;
-	h->before = is_all ? h->before + HINT_BLOCK : last;
-	h->capital = is_all ? capital : (bits->capitals & tail) != 0;
-	return goes_on;
+	enum { HALF = HINT_BLOCK / 2, OVER = HALF - HINT_RUN + 1 };
+	two_words run = {bits->base64, h->base64 >> HALF | bits->base64 << HALF};
+	two_words capital = {bits->capitals, h->capitals >> HALF | bits->capitals << HALF};
+	two_words found = runs_of(run, capital);
+	uint64_t begun = found[1] << HALF >> (HALF + OVER);
+	h->base64 = bits->base64;
+	h->capitals = bits->capitals;
+	return found[0] | (uint64_t)(begun != 0) | bits->escapes;
 }
 
 /* Goes on to the next block in which something is; false: there is none. */
@@ -51,7 +51,7 @@ find_block(struct hint *h, struct hint_bits (*classes)(const uint8_t *))
 			p = memcpy(padded, p, left);
 		}
 		struct hint_bits bits = classes(p);
-		now.spots = runs_of(&bits) | run_from_before(&now, &bits) | bits.escapes;
+		now.spots = spots_of(&now, &bits);
 	}
 	*h = now;
 	return now.spots != 0;
@@ -109,8 +109,7 @@ void hint_skip(struct hint *h, size_t at)
 		return;
 	}
 	h->spots = 0;
-	h->before = 0; /* a value ends before `at` */
-	h->capital = false;
+	h->base64 = h->capitals = 0; /* a value ends before `at` */
 	h->at = (at & ~(size_t)(HINT_BLOCK - 1)) - HINT_BLOCK;
 	if (find(h) && h->at < at)
 		h->spots &= at - h->at < HINT_BLOCK ? UINT64_MAX << (at - h->at) : 0;
