@@ -61,16 +61,25 @@ static struct slice text_of(const struct harvest *h, uint32_t value)
 
 /* ---- escapes ---- */
 
+/* Where one may be, from byte i on. */
+static inline size_t next_escape(struct slice s, size_t i)
+{
+	while (i < s.len && !escape_begins(s.data[i]))
+		i++;
+	return i;
+}
+
 /* Whether there are any; *strong if some are of the kind that no plain text has by chance. */
 static bool has_escapes(struct slice s, bool *strong)
 {
 	bool any = false;
 	struct escape e;
 	*strong = false;
-	for (size_t i = 0; i < s.len; i += e.used) {
-		e.used = 1;
-		if (!escape_begins(s.data[i]) || !escape_read(s.data + i, s.len - i, &e))
+	for (size_t i = 0; (i = next_escape(s, i)) < s.len; i += e.used) {
+		if (!escape_read(s.data + i, s.len - i, &e)) {
+			e.used = 1;
 			continue;
+		}
 		any = true;
 		*strong = *strong || e.strong;
 	}
@@ -198,15 +207,15 @@ static bool copy_run(struct decoder *d, size_t at, size_t len)
 
 static void copy_base64(struct decoder *d)
 {
-	size_t len = d->h->values[d->of].len, run = 0;
-	for (size_t i = 0; i <= len; i++) {
-		if (i < len && DIGITS[text_of(d->h, d->of).data[i]] != NO_DIGIT) {
-			run++;
-			continue;
-		}
-		if (run >= HINT_RUN && !copy_run(d, i - run, run))
+	size_t len = d->h->values[d->of].len;
+	for (size_t i = 0, start; i < len; i++) {
+		const uint8_t *p = text_of(d->h, d->of).data; /* which may have moved */
+		while (i < len && DIGITS[p[i]] == NO_DIGIT)
+			i++;
+		for (start = i; i < len && DIGITS[p[i]] != NO_DIGIT;)
+			i++;
+		if (i - start >= HINT_RUN && !copy_run(d, start, i - start))
 			return;
-		run = 0;
 	}
 }
 

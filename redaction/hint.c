@@ -12,13 +12,17 @@ void hint_begin(struct hint *h, struct slice text)
 typedef uint64_t two_words __attribute__((vector_size(16)));
 
 /* Of each of two words the bits from which on a run goes on for HINT_RUN and has a capital: each
- * step doubles what is known. */
+ * step doubles what is known. Written out, for a loop would not have constant shifts. */
 static inline two_words runs_of(two_words run, two_words capital)
 {
-	for (unsigned step = 1; step < HINT_RUN; step *= 2) {
-		run &= run >> step;
-		capital |= capital >> step;
-	}
+	run &= run >> 1;
+	run &= run >> 2;
+	run &= run >> 4;
+	run &= run >> HINT_RUN / 2;
+	capital |= capital >> 1;
+	capital |= capital >> 2;
+	capital |= capital >> 4;
+	capital |= capital >> HINT_RUN / 2;
 	return run & capital;
 }
 
