@@ -86,13 +86,15 @@ static bool find(struct hint *h)
 size_t hint_next(struct hint *h)
 {
 	struct escape e;
+	size_t used;
 	for (;;) {
 		if (h->spots == 0 && !find(h))
 			return SIZE_MAX;
 		size_t at = h->at + (size_t)__builtin_ctzll(h->spots);
 		h->spots &= h->spots - 1;
 		const uint8_t *p = h->text.data + at;
-		if (!escape_begins(*p) || escape_read(p, h->text.len - at, &e))
+		if (!escape_begins(*p) || escape_byte(p, h->text.len - at, &used) >= 0 ||
+		    escape_read(p, h->text.len - at, &e))
 			return at;
 	}
 }
