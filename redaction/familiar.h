@@ -28,7 +28,7 @@ struct familiar {
 
 struct familiar_keys {
 	struct familiar slots[FAMILIAR_SLOTS];
-	struct familiar *last; /* that was found */
+	struct familiar *last; /* that was found, by whoever went through keys before */
 };
 
 static inline void familiar_clear(struct familiar_keys *keys)
@@ -60,11 +60,11 @@ static inline size_t familiar_slot(const uint8_t *key, size_t len)
 
 /* The verdict on a key of at least FAMILIAR_LEAST bytes with four bytes before it and four behind;
  * NULL: ask the scanner. What is found is neither ignored, blocked nor unlisted, and is clean. Good
- * until the next scanner_begin(). */
-static inline const struct key_verdict *familiar_find(struct familiar_keys *keys,
-						      const uint8_t *key, size_t len)
+ * until the next scanner_begin(). *last is the one before it, keys->last at first. */
+static inline const struct key_verdict *
+familiar_find(struct familiar_keys *keys, struct familiar **last, const uint8_t *key, size_t len)
 {
-	struct familiar *f = keys->last->next;
+	struct familiar *f = (*last)->next;
 	if (!familiar_is(f, key, len)) {
 		size_t slot = familiar_slot(key, len);
 		f = &keys->slots[slot];
@@ -72,9 +72,9 @@ static inline const struct key_verdict *familiar_find(struct familiar_keys *keys
 			f = &keys->slots[slot ^ 1];
 		if (!familiar_is(f, key, len))
 			return NULL;
-		keys->last->next = f;
+		(*last)->next = f;
 	}
-	keys->last = f;
+	*last = f;
 	return f->verdict;
 }
 

@@ -107,6 +107,7 @@ static const uint8_t *walk_row(struct harvest *h, const struct harvest_frame *ow
 	const uint32_t text = VALUE_TAG | (uint32_t)STRING_TAG << 16;
 	struct familiar_keys *keys = scanner_familiar(h->scanner);
 	const uint8_t *p = owner->p, *end = owner->end, *stop = end - p > ROW ? p + ROW : end;
+	struct familiar *last = keys->last;
 	struct row r;
 	if (h->end - p <= FAR || !row_begin(h, (size_t)(stop - p), &r))
 		return p;
@@ -116,7 +117,7 @@ static const uint8_t *walk_row(struct harvest *h, const struct harvest_frame *ow
 		if ((head & HEAD_BITS) != want || n < key + HEADS || n + 2 > (size_t)(end - p) ||
 		    key < FAMILIAR_LEAST)
 			break;
-		const struct key_verdict *verdict = familiar_find(keys, p + 4, key);
+		const struct key_verdict *verdict = familiar_find(keys, &last, p + 4, key);
 		const uint8_t *value = p + 4 + key;
 		uint32_t len = n - key - HEADS; /* of its text, if it is one */
 		if (verdict == NULL)
@@ -129,6 +130,7 @@ static const uint8_t *walk_row(struct harvest *h, const struct harvest_frame *ow
 		}
 		p += 2 + n;
 	}
+	keys->last = last;
 	row_end(h, &r);
 	return p;
 }
@@ -188,9 +190,9 @@ static inline bool plain_value(struct harvest *h, const struct harvest_frame *f,
 }
 
 /* One attribute at owner->p, which moves behind it. False: it needs a frame. */
-static bool one_attribute(struct harvest *h, struct harvest_frame *owner, uint8_t tag)
+__attribute__((noinline)) static bool one_attribute(struct harvest *h, struct harvest_frame *owner,
+						    uint8_t tag)
 {
-	struct harvest_frame f = *owner;
 	const uint8_t *start = owner->p, *next = start;
 	struct slice attribute, key, value;
 	if (!short_field(&next, owner->end, tag, &attribute))
@@ -199,10 +201,13 @@ static bool one_attribute(struct harvest *h, struct harvest_frame *owner, uint8_
 	if (!short_field(&p, end, KEY_TAG, &key) || !short_field(&p, end, VALUE_TAG, &value) ||
 	    p != end)
 		return false;
-	f.key = scanner_key(h->scanner, key);
+	struct harvest_frame f = {.end = owner->end,
+				  .key = scanner_key(h->scanner, key),
+				  .start = harvest_offset(h, value.data),
+				  .attribute = harvest_offset(h, start),
+				  .owner = owner->owner,
+				  .position = owner->position};
 	f.mode = (uint8_t)harvest_mode_under(HARVEST_LOOK, f.key);
-	f.attribute = harvest_offset(h, start);
-	f.start = harvest_offset(h, value.data);
 	if (f.key->unlisted) {
 		harvest_cut_attribute(h, owner, start, next);
 	} else {
@@ -219,5 +224,5 @@ void harvest_row(struct harvest *h, struct harvest_frame *owner, uint8_t tag)
 {
 	do {
 		owner->p = walk_row(h, owner, tag);
-	} while (owner->p != owner->end && one_attribute(h, owner, tag));
+	} while (owner->p != owner->end && *owner->p == tag && one_attribute(h, owner, tag));
 }
