@@ -150,9 +150,9 @@ redact-linear: $(BUILD)/redaction-test/linear ## texts made to be slow: time gro
 
 # Programs that measure: load, sink, disk.
 BENCH_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
-BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk sampler budget redact)
+BENCH_P := $(patsubst %,$(BUILD)/bench/%,load sink disk sampler budget redact stage)
 $(BUILD)/bench/load: $(BUILD)/tests/bench/client.o
-$(BUILD)/bench/load $(BUILD)/bench/disk: $(BUILD)/tests/bench/corpus.o
+$(BUILD)/bench/load $(BUILD)/bench/disk $(BUILD)/bench/stage: $(BUILD)/tests/bench/corpus.o
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/parts.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
@@ -167,8 +167,9 @@ bench-sampler: $(BUILD)/bench/sampler ## what judging a span costs, by how many 
 bench-budget: $(BUILD)/bench/budget ## what a budget costs, by keys and by nodes on the way
 	$(Q)$(BUILD)/bench/budget
 
-bench-redact: $(BUILD)/bench/redact ## what looking for secrets costs, and making a rule set
+bench-redact: $(BUILD)/bench/redact $(BUILD)/bench/stage ## what looking for secrets costs, and making a rule set; the stage by its parts
 	$(Q)$(BUILD)/bench/redact
+	$(Q)$(BUILD)/bench/stage
 
 # The Collector comes from its Go modules, by its own builder; what they lock stays out of the tree.
 PEER := $(BUILD)/peer/otelcol-peer

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "redaction/decode.h"
 
-#include "base/hex.h"
+#include "base/endian.h"
 #include "redaction/escape.h"
 #include "redaction/hint.h"
 #include "wire/utf8.h"
@@ -61,20 +61,54 @@ static struct slice text_of(const struct harvest *h, uint32_t value)
 
 /* ---- escapes ---- */
 
-/* Whether there are any; *strong if some are of the kind that no plain text has by chance. */
-static bool has_escapes(struct slice s, bool *strong)
+/* Where one may be, from byte i on. */
+static inline size_t next_escape(struct slice s, size_t i)
 {
-	bool any = false;
+	while (i < s.len && !escape_begins(s.data[i]))
+		i++;
+	return i;
+}
+
+/* Whether there are any; `strong`: of the kind that no plain text has by chance. */
+static bool has_escapes(struct slice s, bool strong)
+{
 	struct escape e;
-	*strong = false;
-	for (size_t i = 0; i < s.len; i += e.used) {
-		e.used = 1;
-		if (!escape_begins(s.data[i]) || !escape_read(s.data + i, s.len - i, &e))
+	for (size_t i = 0, used; (i = next_escape(s, i)) < s.len; i += used) {
+		int byte = escape_byte(s.data + i, s.len - i, &used);
+		if (byte >= 0 && (!strong || (s.data[i] == '%' && byte > 0x20 && byte < 0x7f)))
+			return true;
+		if (byte >= 0)
 			continue;
-		any = true;
-		*strong = *strong || e.strong;
+		used = 1;
+		if (!escape_read(s.data + i, s.len - i, &e))
+			continue;
+		if (!strong || e.strong)
+			return true;
+		used = e.used;
 	}
-	return any;
+	return false;
+}
+
+/* What is at byte `i`: an escape, or plain text up to the next. Gives how many bytes it takes. */
+static inline size_t copy_piece(struct slice s, size_t i, uint8_t **out)
+{
+	struct escape e;
+	size_t used, end;
+	if (!escape_begins(s.data[i])) {
+		end = s.len - i > MARK_EVERY ? i + MARK_EVERY : s.len;
+		end = next_escape(slice_of(s.data, end), i);
+		memcpy(*out, s.data + i, end - i);
+		*out += end - i;
+		return end - i;
+	}
+	int byte = escape_byte(s.data + i, s.len - i, &used);
+	if (byte < 0 && escape_read(s.data + i, s.len - i, &e)) {
+		memcpy(*out, e.bytes, e.len);
+		*out += e.len;
+		return e.used;
+	}
+	*(*out)++ = byte >= 0 ? (uint8_t)byte : s.data[i];
+	return byte >= 0 ? used : 1;
 }
 
 static void copy_escaped(struct decoder *d)
@@ -86,21 +120,14 @@ static void copy_escaped(struct decoder *d)
 	struct copy c = {.of = d->of, .mark = h->n_marks, .depth = d->depth};
 	uint8_t *start = h->text.data + h->text.len, *out = start;
 	uint32_t next_mark = 0;
-	struct escape e;
-	for (size_t i = 0; i < s.len; i += e.used) {
+	for (size_t i = 0; i < s.len;) {
 		uint32_t at = (uint32_t)(out - start);
 		if (at >= next_mark) {
 			if (!harvest_mark(h, (struct decode_mark){at, (uint32_t)i}))
 				return;
-			next_mark += MARK_EVERY;
+			next_mark = at + MARK_EVERY;
 		}
-		e.used = 1;
-		if (escape_begins(s.data[i]) && escape_read(s.data + i, s.len - i, &e)) {
-			memcpy(out, e.bytes, e.len);
-			out += e.len;
-		} else {
-			*out++ = s.data[i];
-		}
+		i += copy_piece(s, i, &out);
 	}
 	c.n_marks = h->n_marks - c.mark;
 	harvest_copy(h, (uint32_t)(out - start), &c);
@@ -108,10 +135,21 @@ static void copy_escaped(struct decoder *d)
 
 /* ---- base64 ---- */
 
+/* Whether eight bytes are 0x20 to 0x7e each. Carries only make it say no. */
+static inline bool is_ascii_text(uint64_t bytes)
+{
+	const uint64_t ones = 0x0101010101010101;
+	return ((bytes | (bytes - 0x20 * ones) | (bytes + ones)) & 0x80 * ones) == 0;
+}
+
 /* The first byte of `s` from `at` on that is no text. */
 static size_t text_end(struct slice s, size_t at)
 {
 	while (at < s.len) {
+		if (s.len - at >= 8 && is_ascii_text(get64(s.data + at))) {
+			at += 8;
+			continue;
+		}
 		uint8_t c = s.data[at];
 		bool is_control = c < 0x20 && c != '\t' && c != '\n' && c != '\r';
 		int n = is_control || c == 0x7f ? -1 : utf8_sequence(s.data + at, s.len - at);
@@ -124,10 +162,19 @@ static size_t text_end(struct slice s, size_t at)
 
 static size_t decode_run(struct slice run, uint8_t *out)
 {
+	const uint8_t *p = run.data;
 	uint32_t bits = 0;
-	size_t n = 0;
-	for (size_t i = 0; i < run.len; i++) {
-		bits = bits << 6 | (DIGITS[run.data[i]] & 63);
+	size_t n = 0, i = 0;
+	for (; i + 4 <= run.len; i += 4) {
+		bits = (uint32_t)(DIGITS[p[i]] & 63) << 18 |
+		       (uint32_t)(DIGITS[p[i + 1]] & 63) << 12 |
+		       (uint32_t)(DIGITS[p[i + 2]] & 63) << 6 | (DIGITS[p[i + 3]] & 63);
+		out[n++] = (uint8_t)(bits >> 16);
+		out[n++] = (uint8_t)(bits >> 8);
+		out[n++] = (uint8_t)bits;
+	}
+	for (; i < run.len; i++) {
+		bits = bits << 6 | (DIGITS[p[i]] & 63);
 		if (i % 4 != 0)
 			out[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
 	}
@@ -170,19 +217,14 @@ static bool copy_texts(struct decoder *d, size_t at, size_t len)
  * of ASCII, whatever the byte it begins at; of a hundred paths two have such by chance. */
 static unsigned text_starts(const uint8_t *run, size_t len)
 {
-	enum { GROUPS = DECODE_LEAST_TEXT / 3 - 1 };
-	uint32_t bits = 0;
-	unsigned streak[4] = {0}, starts = 0;
+	uint32_t bits = 0, texts = 0; /* of the last groups, a bit each: whether it is text */
+	unsigned starts = 0;
 	for (size_t i = 0; i < len; i++) {
 		bits = (bits << 6 | (DIGITS[run[i]] & 63)) & 0xffffff;
-		if (i < 3)
-			continue;
 		/* all three bytes are below 0x80, and \t or above */
 		bool is_text = (bits & 0x808080) == 0 && ((bits + 0x777777) & 0x808080) == 0x808080;
-		unsigned *s = &streak[(i + 1) & 3];
-		*s = is_text ? *s + 1 : 0;
-		if (*s >= GROUPS)
-			starts |= 1u << ((i + 1) & 3);
+		texts = texts << 1 | (is_text && i >= 3);
+		starts |= (texts & texts >> 4 & texts >> 8 & 1) << ((i + 1) & 3);
 	}
 	return starts;
 }
@@ -198,33 +240,33 @@ static bool copy_run(struct decoder *d, size_t at, size_t len)
 
 static void copy_base64(struct decoder *d)
 {
-	size_t len = d->h->values[d->of].len, run = 0;
-	for (size_t i = 0; i <= len; i++) {
-		if (i < len && DIGITS[text_of(d->h, d->of).data[i]] != NO_DIGIT) {
-			run++;
-			continue;
-		}
-		if (run >= HINT_RUN && !copy_run(d, i - run, run))
+	size_t len = d->h->values[d->of].len;
+	for (size_t i = 0, start; i < len; i++) {
+		const uint8_t *p = text_of(d->h, d->of).data; /* which may have moved */
+		while (i < len && DIGITS[p[i]] == NO_DIGIT)
+			i++;
+		for (start = i; i < len && DIGITS[p[i]] != NO_DIGIT;)
+			i++;
+		if (i - start >= HINT_RUN && !copy_run(d, start, i - start))
 			return;
-		run = 0;
 	}
 }
 
 static void decode_value(struct decoder *d, uint32_t value)
 {
 	struct harvest *h = d->h;
-	bool strong;
 	d->of = value;
 	d->depth = 1;
 	if (value >= h->n_spots)
 		d->depth = (uint8_t)(h->copies[value - h->n_spots].depth + 1);
-	bool escaped = has_escapes(text_of(h, value), &strong);
-	if (d->depth > REDACT_DEPTH && strong) {
-		give_up(d, EXTRA_TOO_DEEP);
-		return;
-	}
-	if (escaped && d->depth <= REDACT_DEPTH)
+	bool is_last = d->depth > REDACT_DEPTH;
+	if (has_escapes(text_of(h, value), is_last)) {
+		if (is_last) {
+			give_up(d, EXTRA_TOO_DEEP);
+			return;
+		}
 		copy_escaped(d);
+	}
 	copy_base64(d);
 }
 

@@ -5,6 +5,17 @@
 
 enum { ENTITY_MAX = 10 /* bytes of &#x10FFFF; */ };
 
+const uint8_t ESCAPE_HEX[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+    ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
+
+const uint8_t ESCAPE_NAMED[256] = {
+    ['n'] = '\n', ['r'] = '\r',  ['t'] = '\t',  ['b'] = '\b', ['f'] = '\f',
+    ['"'] = '"',  ['\''] = '\'', ['\\'] = '\\', ['/'] = '/',
+};
+
 /* The number of `n` hexadecimal digits; negative: they are not there. */
 static int32_t hex_number(const uint8_t *p, size_t left, unsigned n)
 {
@@ -73,7 +84,6 @@ static bool percent(const uint8_t *p, size_t left, struct escape *e)
 
 static bool backslash(const uint8_t *p, size_t left, struct escape *e)
 {
-	static const char NAMES[] = "nrtbf\"'\\/", MEANS[] = "\n\r\t\b\f\"'\\/";
 	if (left < 2)
 		return false;
 	if (p[1] == 'u')
@@ -82,10 +92,9 @@ static bool backslash(const uint8_t *p, size_t left, struct escape *e)
 		int32_t byte = hex_number(p + 2, left - 2, 2);
 		return byte >= 0 && means_byte(e, 4, byte);
 	}
-	const char *name = memchr(NAMES, p[1], sizeof(NAMES) - 1);
-	if (name == NULL)
+	if (ESCAPE_NAMED[p[1]] == 0)
 		return false;
-	means_byte(e, 2, MEANS[name - NAMES]);
+	means_byte(e, 2, ESCAPE_NAMED[p[1]]);
 	e->strong = false;
 	return true;
 }

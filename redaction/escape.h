@@ -16,6 +16,22 @@ static inline bool escape_begins(uint8_t c)
 	return c == '%' || c == '\\' || c == '&';
 }
 
+extern const uint8_t ESCAPE_HEX[256];   /* a hexadecimal digit + 1; 0: none */
+extern const uint8_t ESCAPE_NAMED[256]; /* what it means behind a backslash; 0: nothing */
+
+/* The byte that %XX or a \n at `p` means, and the bytes it takes; negative: escape_read() says. */
+static inline int escape_byte(const uint8_t *p, size_t left, size_t *used)
+{
+	*used = p[0] == '%' ? 3 : 2;
+	if (left < *used)
+		return -1;
+	if (p[0] == '%') {
+		int high = ESCAPE_HEX[p[1]] - 1, low = ESCAPE_HEX[p[2]] - 1;
+		return (high | low) < 0 ? -1 : high << 4 | low;
+	}
+	return p[0] == '\\' && ESCAPE_NAMED[p[1]] != 0 ? ESCAPE_NAMED[p[1]] : -1;
+}
+
 /* The escape at `p`; false: there is none. */
 bool escape_read(const uint8_t *p, size_t left, struct escape *e);
 

@@ -8,12 +8,14 @@
 #include "base/log.h"
 #include "redaction/harvest_walk.h"
 
-/* Room for one more of n: the list, or NULL for no memory; *cap follows. */
+/* Room for number n: the list, or NULL for no memory; *cap follows. */
 static void *room_for(void *list, uint32_t n, uint32_t *cap, size_t size)
 {
 	if (n < *cap)
 		return list;
 	uint32_t more = *cap == 0 ? 256 : *cap * 2;
+	while (more <= n && more > *cap && more < UINT32_MAX / 2)
+		more *= 2;
 	void *bigger = more > *cap ? reallocarray(list, more, size) : NULL;
 	if (bigger != NULL)
 		*cap = more;
@@ -22,7 +24,7 @@ static void *room_for(void *list, uint32_t n, uint32_t *cap, size_t size)
 
 #define ROOM(h, list, n, cap)                                                                      \
 	do {                                                                                       \
-		void *room_ = room_for((h)->list, (h)->n, &(h)->cap, sizeof(*(h)->list));          \
+		void *room_ = room_for((h)->list, n, &(h)->cap, sizeof(*(h)->list));               \
 		if (room_ == NULL) {                                                               \
 			(h)->failed = true;                                                        \
 			return false;                                                              \
@@ -73,7 +75,7 @@ bool harvest_wants_numbers(const struct ruleset *set)
 
 bool harvest_room(struct harvest *h, size_t len)
 {
-	ROOM(h, values, n, cap);
+	ROOM(h, values, h->n, cap);
 	if (h->text.cap - h->text.len <= len && buf_reserve(&h->text, len + 1) != 0)
 		h->failed = true;
 	return !h->failed;
@@ -81,21 +83,28 @@ bool harvest_room(struct harvest *h, size_t len)
 
 bool harvest_room_spot(struct harvest *h)
 {
-	ROOM(h, spots, n_spots, cap_spots);
+	ROOM(h, spots, h->n_spots, cap_spots);
+	return true;
+}
+
+bool harvest_room_row(struct harvest *h, uint32_t n)
+{
+	ROOM(h, values, h->n + n, cap);
+	ROOM(h, spots, h->n_spots + n, cap_spots);
 	return true;
 }
 
 bool harvest_mark(struct harvest *h, struct decode_mark m)
 {
-	ROOM(h, marks, n_marks, cap_marks);
+	ROOM(h, marks, h->n_marks, cap_marks);
 	h->marks[h->n_marks++] = m;
 	return true;
 }
 
 bool harvest_copy(struct harvest *h, uint32_t len, const struct copy *c)
 {
-	ROOM(h, copies, n_copies, cap_copies);
-	ROOM(h, values, n, cap);
+	ROOM(h, copies, h->n_copies, cap_copies);
+	ROOM(h, values, h->n, cap);
 	h->copies[h->n_copies++] = *c;
 	h->values[h->n++] = (struct scan_value){(uint32_t)h->text.len, len, h->values[c->of].key};
 	h->text.len += len;
@@ -103,11 +112,17 @@ bool harvest_copy(struct harvest *h, uint32_t len, const struct copy *c)
 	return true;
 }
 
-bool harvest_owner(struct harvest *h, struct owner owner)
+static bool room_owner(struct harvest *h)
 {
-	ROOM(h, owners, n_owners, cap_owners);
-	h->owners[h->n_owners++] = owner;
+	ROOM(h, owners, h->n_owners, cap_owners);
 	return true;
+}
+
+struct owner *harvest_owner(struct harvest *h)
+{
+	if (h->n_owners == h->cap_owners && !room_owner(h))
+		return NULL;
+	return &h->owners[h->n_owners++];
 }
 
 /* Neighbours in one payload go together, so that a flood of them needs no flood of changes. */
@@ -119,14 +134,14 @@ bool harvest_cut(struct harvest *h, const struct cut *c)
 		last->len += c->len;
 		return true;
 	}
-	ROOM(h, cuts, n_cuts, cap_cuts);
+	ROOM(h, cuts, h->n_cuts, cap_cuts);
 	h->cuts[h->n_cuts++] = *c;
 	return true;
 }
 
 static bool add_forced(struct harvest *h, const struct hit *hit)
 {
-	ROOM(h, forced, n_forced, cap_forced);
+	ROOM(h, forced, h->n_forced, cap_forced);
 	h->forced[h->n_forced++] = *hit;
 	return true;
 }
@@ -147,7 +162,9 @@ void harvest_begin(struct harvest *h, const struct ruleset *set, struct scanner 
 	h->failed = false;
 	h->set = set;
 	h->scanner = s;
-	harvest_owner(h, (struct owner){.span = NO_SPAN}); /* 0: what has no attributes */
+	struct owner *none = harvest_owner(h); /* 0: what has no attributes */
+	if (none != NULL)
+		*none = (struct owner){.span = NO_SPAN};
 }
 
 int harvest_outcome(const struct harvest *h)

@@ -90,7 +90,7 @@ struct harvest {
 	const struct ruleset *set; /* the walk's */
 	struct scanner *scanner;
 	bool numbers; /* some rule may find something in a number without regard to its key */
-	const uint8_t *base;
+	const uint8_t *base, *end; /* of the request */
 	struct harvest_frame *frames;
 };
 

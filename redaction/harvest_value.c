@@ -76,25 +76,36 @@ static bool is_mark(struct slice text)
 	return text.len == 0 || mark_covers(text, 0, text.len);
 }
 
-void harvest_string(struct harvest *h, const struct harvest_frame *f, struct slice text,
-		    enum harvested_kind kind, enum position position)
+/* A text that is neither left alone nor blocked. */
+static inline void look_at(struct harvest *h, const struct harvest_frame *f, struct slice text,
+			   const struct key_verdict *key, const struct spot *spot)
 {
-	struct spot spot = spot_of(h, f, text, kind, position);
-	const struct key_verdict *key = kind == HARVESTED_KEY ? NULL : f->key;
-	if (kind != HARVESTED_KEY && f->mode != HARVEST_LOOK) {
-		if (f->mode == HARVEST_BLOCK && !is_mark(text))
-			put_forced(h, &spot, EXTRA_KEY_BLOCKED);
-		return;
-	}
 	if (text.len < HARVEST_LEAST && (key == NULL || key->n == 0 || text.len == 0))
 		return;
 	if (text.len > SCAN_MAX_VALUE) {
 		if (!is_mark(text))
-			put_forced(h, &spot, EXTRA_TOO_LONG);
+			put_forced(h, spot, EXTRA_TOO_LONG);
 		return;
 	}
-	if (put(h, text, key, &spot))
+	if (put(h, text, key, spot))
 		copy_text(h, text, f->end);
+}
+
+void harvest_string(struct harvest *h, const struct harvest_frame *f, struct slice text,
+		    enum harvested_kind kind, enum position position)
+{
+	struct spot spot = spot_of(h, f, text, kind, position);
+	if (f->mode == HARVEST_LOOK || kind == HARVESTED_KEY)
+		look_at(h, f, text, kind == HARVESTED_KEY ? NULL : f->key, &spot);
+	else if (f->mode == HARVEST_BLOCK && !is_mark(text))
+		put_forced(h, &spot, EXTRA_KEY_BLOCKED);
+}
+
+void harvest_keyless(struct harvest *h, const struct harvest_frame *f, struct slice text,
+		     enum position position)
+{
+	struct spot spot = spot_of(h, f, text, HARVESTED_TEXT, position);
+	look_at(h, f, text, NULL, &spot);
 }
 
 static uint64_t varint_of(const uint8_t *p, const uint8_t *end)

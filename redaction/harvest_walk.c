@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A table says what is in each message; a stack of frames replaces recursion, as in
- * wire/otlp_index.c. Most of a span are attributes of one shape, and those never get a frame. */
+ * wire/otlp_index.c. Most of a span are attributes of one shape, which never get a frame
+ * (redaction/harvest_row.c). */
 #include "redaction/harvest_walk.h"
 
 #include <assert.h>
@@ -32,8 +33,7 @@ struct known {
 	uint8_t kind, what; /* TEXT: enum position; WITHIN: enum message */
 };
 
-enum { MAX_FIELD = 16, KEY_TAG = 1 << 3 | WIRE_BYTES, VALUE_TAG = 2 << 3 | WIRE_BYTES };
-enum { STRING_TAG = 1 << 3 | WIRE_BYTES, INT_TAG = 3 << 3 | WIRE_VARINT };
+enum { MAX_FIELD = 16 };
 
 /* Without KeyValue.key_strindex and AnyValue.string_value_strindex: those are of profiles, and a
  * trace's receiver is to take them for absent. */
@@ -105,87 +105,43 @@ static const struct {
     [LINK] = {LINK_ATTRIBUTES << 3 | WIRE_BYTES, POSITION_LINK_ATTRIBUTE, 5},
 };
 
-static uint32_t offset_of(const struct harvest *h, const uint8_t *p)
-{
-	return (uint32_t)(p - h->base);
-}
+/* ---- what is kept ---- */
 
-static enum harvest_mode mode_under(enum harvest_mode outer, const struct key_verdict *key)
+/* Steps over a row of ids, times and numbers that no text can be taken from. */
+static inline void kept_fields(struct harvest_frame *f)
 {
-	if (outer != HARVEST_LOOK)
-		return outer;
-	if (key->ignored)
-		return HARVEST_SKIP;
-	return key->blocked ? HARVEST_BLOCK : HARVEST_LOOK;
-}
-
-/* ---- attributes ---- */
-
-/* Not in keys.allow_only. */
-static void cut_attribute(struct harvest *h, const struct harvest_frame *owner,
-			  const uint8_t *start, const uint8_t *end)
-{
-	harvest_cut(h, &(struct cut){.within = owner->start,
-				     .at = offset_of(h, start),
-				     .len = (uint32_t)(end - start),
-				     .owner = owner->owner,
-				     .position = owner->position,
-				     .is_attribute = true});
-}
-
-/* An attribute of the shape that nearly all have: its value, `v` to `end`, may be anything whose
- * length takes a byte. False: it needs a frame. */
-static inline bool plain_value(struct harvest *h, struct harvest_frame *f, const uint8_t *v,
-			       const uint8_t *end)
-{
-	size_t len = (size_t)(end - v);
-	if (len < 2)
-		return len == 0;
-	switch (v[0]) {
-	case STRING_TAG:
-		if (v[1] != len - 2)
-			return false;
-		harvest_string(h, f, slice_of(v + 2, len - 2), HARVESTED_TEXT, f->position);
-		return true;
-	case INT_TAG:
-		for (size_t i = 1; i + 1 < len; i++)
-			if (v[i] < 0x80)
-				return false;
-		if (v[len - 1] >= 0x80)
-			return false;
-		harvest_number(h, f, slice_of(v, len));
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Steps over a row of plain attributes: tag n 0a key-length key 12 value-length value. */
-static inline void plain_attributes(struct harvest *h, struct harvest_frame *owner)
-{
-	const uint8_t tag = OWNERS[owner->message].tag;
-	struct harvest_frame f = *owner;
-	const uint8_t *p = owner->p, *end = owner->end;
-	while (end - p >= 6 && p[0] == tag && p[1] < 0x80 && p[2] == KEY_TAG) {
-		size_t n = p[1], key = p[3];
-		if (n + 2 > (size_t)(end - p) || key + 4 > n || p[4 + key] != VALUE_TAG ||
-		    p[5 + key] != n - 4 - key)
+	enum { LONGEST_VARINT = 10, FLAGS_TAG = 0x0185 /* of a span: a tag of two bytes */ };
+	const struct known *known = KNOWN[f->message];
+	const uint8_t *p = f->p;
+	while (f->end - p > LONGEST_VARINT) {
+		size_t i = 1;
+		if (f->message == SPAN && p[0] == (FLAGS_TAG & 0xff) && p[1] == FLAGS_TAG >> 8) {
+			p += 6;
+			continue;
+		}
+		if (p[0] >= 0x80 || known[p[0] >> 3].kind != KEEP)
 			break;
-		const uint8_t *next = p + 2 + n;
-		f.key = scanner_key(h->scanner, slice_of(p + 4, key));
-		f.mode = (uint8_t)mode_under(HARVEST_LOOK, f.key);
-		f.attribute = offset_of(h, p);
-		f.start = offset_of(h, p + 6 + key);
-		bool is_taken = f.key->unlisted || plain_value(h, &f, p + 6 + key, next);
-		if (!is_taken)
+		switch (p[0] & 7) {
+		case WIRE_VARINT:
+			while (i <= LONGEST_VARINT && p[i] >= 0x80)
+				i++;
+			i++;
 			break;
-		if (f.key->unlisted)
-			cut_attribute(h, owner, p, next);
-		else if (!f.key->clean)
-			harvest_string(h, &f, slice_of(p + 4, key), HARVESTED_KEY, POSITION_KEY);
-		p = next;
+		case WIRE_FIXED64:
+			i += 8;
+			break;
+		case WIRE_BYTES:
+			i += 1u + p[1];
+			break;
+		default:
+			i += 4;
+			break;
+		}
+		if ((p[0] & 7) == WIRE_BYTES && (p[1] >= 0x80 || i > (size_t)(f->end - p)))
+			break;
+		p += i;
 	}
-	owner->p = p;
+	f->p = p;
 }
 
 /* ---- frames ---- */
@@ -203,15 +159,19 @@ static struct slice key_of(struct slice attribute)
 
 static bool enter_owner(struct harvest *h, struct harvest_frame *f)
 {
-	struct owner owner = {.start = f->start,
-			      .end = offset_of(h, f->end),
-			      .count_field = OWNERS[f->message].count_field};
-	f->owner = h->n_owners;
+	struct owner *owner = harvest_owner(h);
+	if (owner == NULL)
+		return false;
+	f->owner = h->n_owners - 1;
 	f->position = OWNERS[f->message].position;
 	if (f->message == SPAN)
 		f->span = f->owner;
-	owner.span = f->span;
-	return harvest_owner(h, owner);
+	owner->start = f->start;
+	owner->end = harvest_offset(h, f->end);
+	owner->span = f->span;
+	owner->count_field = OWNERS[f->message].count_field;
+	owner->has_refs = false;
+	return true;
 }
 
 /* Whether the field's content is to be walked over: `f` is its frame then. */
@@ -219,10 +179,15 @@ static bool enter(struct harvest *h, const struct harvest_frame *parent, enum me
 		  const struct field *field, struct harvest_frame *f)
 {
 	const uint8_t *end = field->value.data + field->value.len;
-	*f = *parent;
 	f->p = field->value.data;
 	f->end = end;
-	f->start = offset_of(h, f->p);
+	f->key = parent->key;
+	f->start = harvest_offset(h, f->p);
+	f->attribute = parent->attribute;
+	f->owner = parent->owner;
+	f->span = parent->span;
+	f->position = parent->position;
+	f->mode = parent->mode;
 	f->message = (uint8_t)message;
 	if (OWNERS[message].tag != 0)
 		return enter_owner(h, f);
@@ -231,12 +196,12 @@ static bool enter(struct harvest *h, const struct harvest_frame *parent, enum me
 	if (message != ATTRIBUTE && message != KEY_VALUE)
 		return true;
 	f->key = scanner_key(h->scanner, key_of(field->value));
-	f->mode = (uint8_t)mode_under((enum harvest_mode)parent->mode, f->key);
+	f->mode = (uint8_t)harvest_mode_under((enum harvest_mode)parent->mode, f->key);
 	if (message == KEY_VALUE)
 		return true;
-	f->attribute = offset_of(h, field->whole.data);
+	f->attribute = harvest_offset(h, field->whole.data);
 	if (f->key->unlisted)
-		cut_attribute(h, parent, field->whole.data, end);
+		harvest_cut_attribute(h, parent, field->whole.data, end);
 	return !f->key->unlisted;
 }
 
@@ -244,7 +209,7 @@ static void cut_field(struct harvest *h, const struct harvest_frame *f, struct s
 {
 	h->unknown_fields++;
 	harvest_cut(h, &(struct cut){.within = f->start,
-				     .at = offset_of(h, whole.data),
+				     .at = harvest_offset(h, whole.data),
 				     .len = (uint32_t)whole.len,
 				     .owner = f->owner});
 }
@@ -253,7 +218,6 @@ static void cut_field(struct harvest *h, const struct harvest_frame *f, struct s
 static void text_field(struct harvest *h, const struct harvest_frame *f, struct known known,
 		       struct slice text)
 {
-	struct harvest_frame plain = *f;
 	if (f->message == VALUE) {
 		harvest_string(h, f, text, known.kind == BYTES ? HARVESTED_BYTES : HARVESTED_TEXT,
 			       f->position);
@@ -264,9 +228,7 @@ static void text_field(struct harvest *h, const struct harvest_frame *f, struct 
 			harvest_string(h, f, text, HARVESTED_KEY, (enum position)known.what);
 		return;
 	}
-	plain.key = NULL;
-	plain.mode = HARVEST_LOOK;
-	harvest_string(h, &plain, text, HARVESTED_TEXT, (enum position)known.what);
+	harvest_keyless(h, f, text, (enum position)known.what);
 }
 
 /* One field of the top frame; *top rises where it is walked into. */
@@ -309,14 +271,16 @@ void harvest_walk(struct harvest *h, struct slice request)
 {
 	uint32_t top = 0;
 	h->base = request.data;
+	h->end = request.data + request.len;
 	h->frames[0] = (struct harvest_frame){.p = request.data,
 					      .end = request.data + request.len,
 					      .span = NO_SPAN,
 					      .message = REQUEST};
 	while (!h->failed) {
 		struct harvest_frame *f = &h->frames[top];
+		kept_fields(f);
 		if (f->p != f->end && *f->p == OWNERS[f->message].tag)
-			plain_attributes(h, f);
+			harvest_row(h, f, OWNERS[f->message].tag);
 		if (f->p != f->end)
 			one_field(h, &top);
 		else if (top-- == 0)

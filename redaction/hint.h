@@ -10,10 +10,9 @@ enum { HINT_RUN = 16 /* characters of base64 one after the other */ };
 
 struct hint {
 	struct slice text;
-	size_t at;       /* of the block of 64 bytes at hand */
-	uint64_t spots;  /* of it, not yet given */
-	unsigned before; /* characters of base64 right before the next block */
-	bool capital;    /* is among those */
+	size_t at;                 /* of the block of 64 bytes at hand */
+	uint64_t spots;            /* of it, not yet given */
+	uint64_t base64, capitals; /* of that block */
 };
 
 void hint_begin(struct hint *h, struct slice text);

@@ -53,6 +53,10 @@ int scanner_begin(struct scanner *s, const struct ruleset *set);
  */
 const struct key_verdict *scanner_key(struct scanner *s, struct slice key);
 
+/* Where to look before that: redaction/familiar.h. */
+struct familiar_keys;
+struct familiar_keys *scanner_familiar(struct scanner *s);
+
 /* Looks through `text`. Values are in the order of their `at`, and do not overlap. *hits is the
  * scanner's, until the next call. 0, or negative: no memory. A secret that is found is looked for
  * again in the rest of its value: each copy is a hit. What is a mask already is none. */

@@ -37,6 +37,7 @@ int key_cache_begin(struct scanner *s)
 	if (s->entries != NULL)
 		return 0;
 	arena_init(&s->keys, KEYS_BYTES);
+	familiar_clear(&s->familiar);
 	s->entries = malloc(SCAN_MAX_KEYS * sizeof(*s->entries));
 	s->slots = calloc(SLOTS, sizeof(*s->slots));
 	return s->entries == NULL || s->slots == NULL ? fail(-ENOMEM, "scanner: no memory") : 0;
@@ -50,6 +51,7 @@ void key_cache_finish(struct scanner *s)
 		arena_finish(&s->keys);
 	free(s->entries);
 	free(s->slots);
+	familiar_clear(&s->familiar);
 	s->entries = NULL;
 	s->slots = NULL;
 	s->n_entries = 0;
@@ -244,9 +246,16 @@ const struct key_verdict *scanner_key(struct scanner *s, struct slice key)
 	struct key_entry *e = find_entry(s, key, hash, &slot);
 	if (e != NULL && e->seen < FAMILIAR && ++e->seen == FAMILIAR)
 		e->verdict.clean = is_clean(s, key);
-	if (e != NULL)
+	if (e != NULL) {
+		familiar_add(&s->familiar, e->key, e->len, &e->verdict);
 		return &e->verdict;
+	}
 	if (!rule_on(s, key, &r))
 		return &BLOCKED;
 	return add_entry(s, key, hash, slot, &r);
+}
+
+struct familiar_keys *scanner_familiar(struct scanner *s)
+{
+	return &s->familiar;
 }

@@ -3,6 +3,7 @@
 #ifndef REDACTION_SCAN_STATE_H
 #define REDACTION_SCAN_STATE_H
 
+#include "redaction/familiar.h"
 #include "redaction/ruleset_state.h"
 #include "redaction/scan.h"
 
@@ -70,7 +71,8 @@ struct scanner {
 		bool worded;    /* a keyword of the rule is in the value */
 	} * rules;
 
-	struct siphash_key hash_key; /* this process's */
+	struct siphash_key hash_key;   /* this process's */
+	struct familiar_keys familiar; /* of the entries */
 	struct key_entry *entries;
 	uint32_t n_entries;
 	uint16_t *slots;            /* of entries: their number + 1 */
