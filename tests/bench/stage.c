@@ -87,7 +87,7 @@ static void one_request(struct stage *s, struct sample *sample, struct lap *l)
 
 static void by_parts(struct stage *s)
 {
-	struct sample *all = corpus_create(REQUESTS, SPANS, 1, false);
+	struct sample *all = corpus_create(REQUESTS, SPANS, 1, false, true);
 	uint64_t best[PARTS], values = 0, bytes = 0, copies = 0;
 	need(all != NULL, "no memory");
 	memset(best, 0xff, sizeof(best));
