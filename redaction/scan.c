@@ -142,14 +142,41 @@ static uint32_t find_value(struct scanner *s, uint64_t at)
 	return low;
 }
 
+/* Behind the first part. Where an earlier walk stayed in the part that this one is in, they go on
+ * alike. */
+static uint32_t gate_walk(const struct passage *g, struct gap *gap, struct slice text, uint32_t at,
+			  uint32_t last)
+{
+	uint32_t end = (uint32_t)text.len, i = at, since = at, least = 1;
+	for (; i < last; i++) {
+		uint32_t parts = g->bytes[text.data[i]];
+		if ((parts & PASSAGE_STOP) != 0)
+			return i;
+		parts &= ~(least - 1);
+		if (parts == 0)
+			break;
+		if ((parts & -parts) != least)
+			since = i;
+		least = parts & -parts;
+		if (least == gap->stay && i >= gap->stay_from && i < gap->stay_to) {
+			since = gap->stay_from;
+			i = gap->stay_to - 1;
+		}
+	}
+	gap->stay_from = since;
+	gap->stay_to = i;
+	gap->stay = least;
+	return end;
+}
+
 /* Where a byte that stops the gate is, or the end of the text. A part may be left for any later one
  * and never come again: so of the parts a byte may be in, the first is all that counts. What an
- * earlier report found to be all of the first part is not looked at again: words that repeat would
- * cost the span each time. */
+ * earlier report has walked over is not looked at again: words that repeat would cost the span each
+ * time. */
 static uint32_t gate_stop(const struct passage *g, struct gap *gap, struct slice text, uint32_t at)
 {
 	uint32_t end = (uint32_t)text.len, last = end - at > g->span + 1 ? at + g->span + 1 : end;
-	uint32_t i = at, parts, least;
+	uint32_t i = at;
 	if (gap->from <= at && at < gap->to)
 		i = gap->to;
 	else
@@ -157,16 +184,7 @@ static uint32_t gate_stop(const struct passage *g, struct gap *gap, struct slice
 	while (i < last && (g->bytes[text.data[i]] & (PASSAGE_STOP | 1)) == 1)
 		i++;
 	gap->to = i;
-	for (least = 1; i < last; i++) {
-		parts = g->bytes[text.data[i]];
-		if ((parts & PASSAGE_STOP) != 0)
-			return i;
-		parts &= ~(least - 1);
-		if (parts == 0)
-			return end;
-		least = parts & -parts;
-	}
-	return end;
+	return i < last ? gate_walk(g, gap, text, i, last) : end;
 }
 
 /* Ends this run of the automaton, which goes on behind the value. */

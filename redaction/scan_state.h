@@ -58,7 +58,8 @@ struct scanner {
 	uint32_t n_jobs, room_jobs;
 	uint32_t *last_job; /* of each probe: its number + 1 in this scan */
 	struct gap {
-		uint32_t from, to; /* in the text: bytes that its gate skips, none that stops it */
+		uint32_t from, to; /* in the text: bytes of its gate's first part, no stop */
+		uint32_t stay_from, stay_to, stay; /* and that all stay in one part behind it */
 	} * gaps; /* of each probe, then of each expression, so that no byte is looked at twice */
 	uint32_t *cut; /* of each probe: the value + 1 at whose end it stands */
 	struct anchor *anchors;
