@@ -184,6 +184,34 @@ enum condition_outlook condition_outlook(const struct condition_set *set, uint32
 	}
 }
 
+/* Those below `at` that make it come out as `want`. */
+static uint64_t reasons(const struct condition_set *set, uint32_t at, const struct trace_facts *t,
+			bool want)
+{
+	const struct op *op = &set->ops[at];
+	if (op->kind == OP_BIT)
+		return want && op->n < 64 ? t->bits[0] & (uint64_t)1 << op->n : 0;
+	if (op->kind == OP_NOT)
+		return reasons(set, at + 1, t, !want);
+	if (op->kind == OP_FACT)
+		return 0;
+	bool needs_all = (op->kind == OP_AND) == want;
+	uint64_t all = 0;
+	uint32_t child = at + 1;
+	for (uint32_t i = 0; i < op->n; i++) {
+		if (needs_all || (evaluate(set, child, t, false) == YES) == want)
+			all |= reasons(set, child, t, want);
+		child += set->ops[child].size;
+	}
+	return all;
+}
+
+uint64_t condition_reasons(const struct condition_set *set, uint32_t number,
+			   const struct trace_facts *facts)
+{
+	return reasons(set, set->conditions[number].first, facts, true);
+}
+
 static bool same_op(const struct op *a, const struct op *b)
 {
 	if (a->kind != b->kind || a->n != b->n || a->size != b->size)

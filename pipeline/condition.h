@@ -150,6 +150,11 @@ struct trace_facts {
 bool condition_holds(const struct condition_set *set, uint32_t number,
 		     const struct trace_facts *facts);
 
+/* Of the first 64 predicates, those that are met and make a condition hold that does: of `or` those
+ * of each side that holds. What holds because no span does something is met by none. */
+uint64_t condition_reasons(const struct condition_set *set, uint32_t number,
+			   const struct trace_facts *facts);
+
 /* What more spans of the trace can do to a condition. Never says for good what could change; may
  * say OPEN of what could not. */
 enum condition_outlook {

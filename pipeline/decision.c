@@ -4,7 +4,7 @@
 
 #include <endian.h>
 
-static const char MAGIC[4] = "RLD1";
+static const char MAGIC[4] = "RLD1", MAGIC_MET[4] = "RLD2";
 
 const char *const TRIGGER_NAMES[TRIGGERS] = {
     "root", "wait", "span_limit", "byte_limit", "certain", "eviction", "stress",
@@ -56,6 +56,20 @@ int chapter_add(struct buf *out, const struct decision *d)
 	return 0;
 }
 
+static void turn_met(struct met_by *m)
+{
+	m->decision = htole32(m->decision);
+	m->spans = htole32(m->spans);
+}
+
+int chapter_add_met(struct buf *out, const struct met_by *m)
+{
+	struct met_by record = *m;
+	turn_met(&record);
+	memcpy(out->data, MAGIC_MET, sizeof(MAGIC_MET));
+	return buf_append(out, &record, sizeof(record));
+}
+
 /* Enums and flags that a later reader would index by are looked at here. */
 static bool is_sound(const struct decision *d)
 {
@@ -63,16 +77,35 @@ static bool is_sound(const struct decision *d)
 	       d->threshold <= (uint64_t)1 << 56 && d->arrived >> 56 == 0;
 }
 
+/* A chapter of the first version has none, and one of the second has some. */
+static bool has_sound_met(const struct chapter *c, bool wants_some)
+{
+	struct met_by m, before = {.decision = 0};
+	if (c->met.len != (size_t)c->n_met * sizeof(m) || wants_some != (c->n_met != 0))
+		return false;
+	for (uint32_t i = 0; i < c->n_met; i++, before = m) {
+		chapter_met_at(c, i, &m);
+		if (m.decision >= c->n || m.spans == 0 || (i != 0 && m.decision <= before.decision))
+			return false;
+	}
+	return true;
+}
+
 int chapter_read(struct chapter *c, struct slice bytes)
 {
-	if (bytes.len < CHAPTER_HEADER || memcmp(bytes.data, MAGIC, sizeof(MAGIC)) != 0)
+	bool is_met = bytes.len >= CHAPTER_HEADER && memcmp(bytes.data, MAGIC_MET, 4) == 0;
+	if (bytes.len < CHAPTER_HEADER || (!is_met && memcmp(bytes.data, MAGIC, 4) != 0))
 		return DECISION_BAD;
-	*c = (struct chapter){
-	    .n = get32(bytes.data + AT_N),
-	    .generation = get64(bytes.data + AT_GENERATION),
-	    .unix_ms = get64(bytes.data + AT_TIME),
-	    .records = slice_of(bytes.data + CHAPTER_HEADER, bytes.len - CHAPTER_HEADER)};
-	if (c->records.len != (uint64_t)c->n * sizeof(struct decision))
+	*c = (struct chapter){.n = get32(bytes.data + AT_N),
+			      .generation = get64(bytes.data + AT_GENERATION),
+			      .unix_ms = get64(bytes.data + AT_TIME)};
+	size_t all = bytes.len - CHAPTER_HEADER, records = (size_t)c->n * sizeof(struct decision);
+	if (all < records || all / sizeof(struct met_by) > UINT32_MAX)
+		return DECISION_BAD;
+	c->records = slice_of(bytes.data + CHAPTER_HEADER, records);
+	c->met = slice_of(bytes.data + CHAPTER_HEADER + records, all - records);
+	c->n_met = (uint32_t)(c->met.len / sizeof(struct met_by));
+	if (!has_sound_met(c, is_met))
 		return DECISION_BAD;
 	for (uint32_t i = 0; i < c->n; i++) {
 		struct decision d;
@@ -87,4 +120,21 @@ void chapter_at(const struct chapter *c, uint32_t i, struct decision *out)
 {
 	memcpy(out, c->records.data + (size_t)i * sizeof(*out), sizeof(*out));
 	turn(out);
+}
+
+void chapter_met_at(const struct chapter *c, uint32_t i, struct met_by *out)
+{
+	memcpy(out, c->met.data + (size_t)i * sizeof(*out), sizeof(*out));
+	turn_met(out);
+}
+
+struct met_by chapter_met_by(const struct chapter *c, uint32_t i)
+{
+	struct met_by m;
+	for (uint32_t k = 0; k < c->n_met; k++) {
+		chapter_met_at(c, k, &m);
+		if (m.decision == i)
+			return m;
+	}
+	return (struct met_by){.decision = i};
 }

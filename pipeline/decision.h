@@ -5,7 +5,9 @@
  *
  * A chapter, little endian, 8-byte words:
  *   magic "RLD1" | u32 n | u64 policy generation | u64 unix_ms | records
- * Records are struct decision as it stands here. Chapters of other versions are not read. */
+ *   magic "RLD2" | the same | who met their rules, at least one
+ * Records are struct decision as it stands here, what follows them struct met_by, of ascending
+ * decisions. Chapters of other versions are not read. */
 #ifndef PIPELINE_DECISION_H
 #define PIPELINE_DECISION_H
 
@@ -63,18 +65,34 @@ struct decision {
 };
 _Static_assert(sizeof(struct decision) == 120, "as on disk");
 
+/* The spans that made the condition of a trace's rule hold. */
+enum { MET_SPANS = 2 };
+struct met_by {
+	uint32_t decision; /* its place in the chapter */
+	uint32_t spans;    /* how many there were; never 0 */
+	/* Of the first ones, of different predicates if there are several. Zeros: there is none, or
+	 * it could not be read. */
+	uint8_t span_ids[MET_SPANS][8];
+};
+_Static_assert(sizeof(struct met_by) == 24, "as on disk");
+
 enum { DECISION_BAD = 1, CHAPTER_HEADER = 24 };
 
-/* An empty chapter into an empty buffer, then records to its end. 0 or BUF_FULL. */
+/* An empty chapter into an empty buffer, then records to its end, then who met them. 0 or BUF_FULL.
+ */
 int chapter_begin(struct buf *out, uint64_t generation, uint64_t unix_ms);
 int chapter_add(struct buf *out, const struct decision *d);
+int chapter_add_met(struct buf *out, const struct met_by *m);
 
 struct chapter {
 	uint64_t generation, unix_ms;
-	uint32_t n;
-	struct slice records;
+	uint32_t n, n_met;
+	struct slice records, met;
 };
 int chapter_read(struct chapter *c, struct slice bytes); /* 0 or DECISION_BAD */
 void chapter_at(const struct chapter *c, uint32_t i, struct decision *out);
+void chapter_met_at(const struct chapter *c, uint32_t i, struct met_by *out); /* of c->n_met */
+/* Who met the rule of the i-th decision; of 0 spans if that is not known, or no span did. */
+struct met_by chapter_met_by(const struct chapter *c, uint32_t i);
 
 #endif

@@ -134,6 +134,8 @@ void sampler_destroy(struct sampler *s)
 	free(s->late_decisions);
 	free(s->sample);
 	free(s->sampled);
+	free(s->met);
+	free(s->witnesses);
 	free(s->report.rules);
 	free(s);
 }
@@ -162,8 +164,8 @@ static uint64_t memory_of(const struct sampler *s)
 	       s->room_groups * sizeof(*s->groups) +
 	       (s->room_chosen + s->room_waiting) * sizeof(*s->chosen) +
 	       s->room_candidates * sizeof(*s->candidates) +
-	       (s->room_picks + s->room_sample) * sizeof(*s->picks) +
-	       s->room_sampled * sizeof(*s->sampled) +
+	       (s->room_picks + s->room_sample + s->room_witnesses) * sizeof(*s->picks) +
+	       s->room_met * sizeof(*s->met) + s->room_sampled * sizeof(*s->sampled) +
 	       (s->room_decisions + s->room_late_decisions) * sizeof(*s->decisions);
 }
 
@@ -209,6 +211,10 @@ static void look_at_trace(const struct sampler *s, uint32_t number, struct sampl
 			j.verdict = VERDICT_BUDGET;
 	}
 	judge_write(s, &j, now, &out->decision);
+	struct met met = met_find(s, &j);
+	out->met = met.by;
+	for (; out->n_witnesses < met.n; out->n_witnesses++)
+		out->witnesses[out->n_witnesses] = met_place(s, met.span[out->n_witnesses], 0);
 	uint64_t due_ms = near(t->due_ms, now.mono_ms);
 	bool waits = trace_list(t) == LIST_ROOT || trace_list(t) == LIST_WAIT;
 	out->state = SAMPLER_PENDING;

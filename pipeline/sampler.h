@@ -99,7 +99,14 @@ struct ruling {
 	size_t n_sample;
 	struct sampled *sampled;
 	size_t n_sampled;
-	bool sample_failed;       /* no memory for all of it: it says nothing */
+	bool sample_failed; /* no memory for all of it: it says nothing */
+	/* Which spans made rules hold, in the order of decisions: without their ids, which whoever
+	 * has the blocks fills in. Where those lie, the first ones of each, sorted by place;
+	 * `decision` is a place in `met`. Where memory is short some are missing. */
+	struct met_by *met;
+	size_t n_met;
+	struct pick *witnesses;
+	size_t n_witnesses;
 	uint64_t spans[VERDICTS]; /* what became of spans: [VERDICT_KEPT] is n_picks */
 	uint64_t bytes[VERDICTS];
 	uint64_t position;   /* see above */
@@ -156,6 +163,10 @@ struct sampler_look {
 	 * verdict on a dropped one, for the rest see chapter `number` */
 	struct decision decision;
 	uint64_t number, due_unix_ms;
+	/* PENDING: the spans that make that rule hold, as in a ruling */
+	struct met_by met;
+	struct pick witnesses[MET_SPANS];
+	uint32_t n_witnesses;
 };
 void sampler_look(const struct sampler *s, const uint8_t *trace_id, struct sampler_now now,
 		  struct sampler_look *out);

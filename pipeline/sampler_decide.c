@@ -38,7 +38,7 @@ static void settle_spans(struct sampler *s, const struct judgement *j, enum verd
 		}
 		b->undecided--;
 		s->spans_done[v]++;
-		s->bytes_done[v] += ref->bytes;
+		s->bytes_done[v] += span_bytes(ref);
 		if (v == VERDICT_KEPT)
 			s->picks[s->n_picks++] =
 			    (struct pick){.block_id = b->id, .at = ref->at, .decision = place};
@@ -96,6 +96,7 @@ static void settle(struct sampler *s, const struct judgement *j, struct sampler_
 	bool is_kept = j->verdict == VERDICT_KEPT || s->policy->dry_run;
 	judge_write(s, j, now, d);
 	sample_take(s, j->trace, (uint32_t)s->n_decisions);
+	met_take(s, j, (uint32_t)s->n_decisions);
 	settle_spans(s, j, is_kept ? VERDICT_KEPT : (enum verdict)j->verdict);
 	count(s, j, d->spans);
 	s->n_decisions++;
@@ -194,7 +195,7 @@ static bool has_changed(const struct sampler *s, uint64_t first_held)
 static void write_ruling(struct sampler *s, uint64_t number, uint64_t position, struct ruling *out)
 {
 	const struct records *r = &s->records;
-	*out = (struct ruling){.picks = picks_sort(s),
+	*out = (struct ruling){.picks = picks_sort(s->picks, s->n_picks),
 			       .n_picks = s->n_picks,
 			       .decisions = s->decisions,
 			       .n_decisions = s->n_decisions,
@@ -204,6 +205,7 @@ static void write_ruling(struct sampler *s, uint64_t number, uint64_t position, 
 			       .first_held = s->first_held,
 			       .forget = r->n != 0 ? r->entries[r->first].number : number};
 	sample_give(s, out);
+	met_give(s, out);
 	memcpy(out->spans, s->spans_done, sizeof(out->spans));
 	memcpy(out->bytes, s->bytes_done, sizeof(out->bytes));
 	memset(s->spans_done, 0, sizeof(s->spans_done));
@@ -215,7 +217,7 @@ int sampler_decide(struct sampler *s, size_t max_bytes, uint64_t number, struct 
 {
 	struct choice choice;
 	s->now_ms = now.mono_ms;
-	s->n_picks = s->n_decisions = s->n_late_decisions = 0;
+	s->n_picks = s->n_decisions = s->n_late_decisions = s->n_met = s->n_witnesses = 0;
 	sample_start(s);
 	sampler_close_block(s);
 	int rc = late_reserve(s);

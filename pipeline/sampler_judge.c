@@ -126,9 +126,9 @@ static void find_excess(const struct sampler *s, const struct trace *t, struct j
 		if (ref->at & SPAN_DUPLICATE)
 			continue;
 		j->over_spans++;
-		j->over_bytes += ref->bytes;
+		j->over_bytes += span_bytes(ref);
 		spans--;
-		bytes -= ref->bytes < bytes ? ref->bytes : bytes;
+		bytes -= span_bytes(ref) < bytes ? span_bytes(ref) : bytes;
 	}
 }
 

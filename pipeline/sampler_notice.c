@@ -208,12 +208,14 @@ static bool link_span(struct sampler *s, struct trace *t, const struct notice *n
 		      uint32_t place)
 {
 	uint32_t span = pool_take(&s->spans);
+	uint32_t bytes = n->bytes < MASK_24 ? n->bytes : MASK_24;
+	uint64_t met = n->more[0], identity = n->identity & MASK_48;
 	struct span_ref *ref = span_at(s, span);
 	ref->next = t->newest;
 	ref->block = block;
-	ref->bytes = n->bytes;
-	ref->identity = n->identity;
-	bool is_new = trace_takes(s, t, span, n->identity);
+	ref->bytes_met = bytes << MET_LOW | (met & 0xff);
+	ref->identity_met = identity << MET_HIGH | (met >> MET_LOW & 0xffff);
+	bool is_new = trace_takes(s, t, span, identity);
 	ref->at = is_new ? place : place | SPAN_DUPLICATE;
 	t->newest = span + 1;
 	return is_new;

@@ -47,17 +47,17 @@ static uint64_t differing(const struct pick *picks, size_t n, bool block)
 	return bits;
 }
 
-struct pick *picks_sort(const struct sampler *s)
+struct pick *picks_sort(struct pick *all, size_t n)
 {
-	if (s->n_picks == 0)
-		return s->picks; /* there may be none at all */
-	struct pick *from = s->picks, *to = s->picks + s->room_picks / 2;
+	if (n == 0)
+		return all; /* there may be none at all */
+	struct pick *from = all, *to = all + n;
 	for (int block = 0; block <= 1; block++) {
-		uint64_t bits = differing(from, s->n_picks, block);
+		uint64_t bits = differing(from, n, block);
 		for (unsigned shift = 0; shift < 64; shift += DIGIT_BITS) {
 			if (digit_of(bits, shift) == 0)
 				continue;
-			sort_by_digit(from, to, s->n_picks, block, shift);
+			sort_by_digit(from, to, n, block, shift);
 			struct pick *sorted = to;
 			to = from;
 			from = sorted;

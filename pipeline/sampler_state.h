@@ -24,14 +24,32 @@ enum {
 
 #define SPAN_DUPLICATE 0x80000000u
 enum { SPAN_BITS = 18 }; /* of their pool */
+/* Of its identity 48 bits are enough: it is compared within a trace. That leaves room for the first
+ * predicates that it meets, so that who met a rule can be told (sampler_met.c). */
+enum { MET_BITS = 24, MET_LOW = 8, MET_HIGH = MET_BITS - MET_LOW };
 struct span_ref {
-	uint32_t next;  /* 1 + the one that came before it; 0 ends */
-	uint32_t block; /* held.seq */
-	uint32_t at;    /* its place in the block, and SPAN_DUPLICATE */
-	uint32_t bytes;
-	uint64_t identity;
+	uint32_t next;         /* 1 + the one that came before it; 0 ends */
+	uint32_t block;        /* held.seq */
+	uint32_t at;           /* its place in the block, and SPAN_DUPLICATE */
+	uint32_t bytes_met;    /* bytes, saturating << 8 | the first 8 of the predicates */
+	uint64_t identity_met; /* 48 bits of its identity << 16 | the next 16 */
 };
 _Static_assert(sizeof(struct span_ref) == 24, "the price of a span");
+
+static inline uint32_t span_bytes(const struct span_ref *ref)
+{
+	return ref->bytes_met >> MET_LOW;
+}
+
+static inline uint64_t span_identity(const struct span_ref *ref)
+{
+	return ref->identity_met >> MET_HIGH;
+}
+
+static inline uint32_t span_met(const struct span_ref *ref)
+{
+	return (ref->bytes_met & 0xff) | (uint32_t)(ref->identity_met & 0xffff) << MET_LOW;
+}
 
 /* Numbers of distinct spans of a large trace, by identity. */
 struct span_set {
@@ -49,6 +67,7 @@ enum trace_flag {
 };
 
 #define MASK_56 (((uint64_t)1 << 56) - 1)
+#define MASK_48 (((uint64_t)1 << 48) - 1)
 #define MASK_40 (((uint64_t)1 << 40) - 1)
 #define MASK_24 0xffffffu
 /* Times are the low halves of milliseconds: nothing waits for 24 days. */
@@ -206,6 +225,9 @@ struct sampler {
 	uint64_t sample_below; /* of a trace's hash */
 	struct siphash_key sample_key;
 	bool sample_failed;
+	struct met_by *met;
+	struct pick *witnesses; /* as picks */
+	size_t n_met, room_met, n_witnesses, room_witnesses;
 
 	uint64_t now_ms;                                /* of the last call that had it */
 	uint64_t need_since_ms, need_ms, calm_since_ms; /* 0: not */
@@ -394,6 +416,19 @@ void sample_start(struct sampler *s);
 void sample_take(struct sampler *s, uint32_t trace, uint32_t decision);
 void sample_give(struct sampler *s, struct ruling *out);
 
+/* ---- sampler_met.c: by which spans ---- */
+
+/* Which spans made the condition of its rule hold; `by` is without their ids and `decision`. */
+struct met {
+	struct met_by by;
+	uint32_t n, span[MET_SPANS]; /* the first ones */
+};
+struct met met_find(const struct sampler *s, const struct judgement *j);
+struct pick met_place(const struct sampler *s, uint32_t span, uint32_t decision);
+/* Before its spans are settled; `decision` is its place. */
+void met_take(struct sampler *s, const struct judgement *j, uint32_t decision);
+void met_give(struct sampler *s, struct ruling *out);
+
 /* ---- sampler_judge.c: by which rule, and how ---- */
 
 /* As things stand; offers nothing. j->verdict is KEPT or RULE; with `budgeted`, the budget has to
@@ -422,8 +457,9 @@ uint64_t sampler_used(const struct sampler *s); /* of policy->memory_bytes */
 
 /* ---- sampler_picks.c ---- */
 
-bool picks_room(struct sampler *s, size_t n);     /* for n in all; false: no memory */
-struct pick *picks_sort(const struct sampler *s); /* by place; gives where they are now */
+bool picks_room(struct sampler *s, size_t n); /* for n in all; false: no memory */
+/* By place, in an array with room for twice as many; gives where they are now. */
+struct pick *picks_sort(struct pick *all, size_t n);
 
 /* ---- sampler_notice.c ---- */
 

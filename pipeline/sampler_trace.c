@@ -88,7 +88,7 @@ void trace_unlist(struct sampler *s, uint32_t number)
 static void set_put(const struct sampler *s, struct span_set *set, uint32_t span)
 {
 	uint32_t mask = set->cap - 1;
-	uint32_t at = (uint32_t)(span_at(s, span)->identity >> 24) & mask;
+	uint32_t at = (uint32_t)(span_identity(span_at(s, span)) >> 24) & mask;
 	while (set->slots[at] != 0)
 		at = (at + 1) & mask;
 	set->slots[at] = span + 1;
@@ -117,7 +117,7 @@ static void set_grow_to(struct sampler *s, struct trace *t, uint32_t cap)
 static bool chain_has(const struct sampler *s, const struct trace *t, uint64_t identity)
 {
 	for (uint32_t i = t->newest; i != 0; i = span_at(s, i - 1)->next)
-		if (span_at(s, i - 1)->identity == identity)
+		if (span_identity(span_at(s, i - 1)) == identity)
 			return true;
 	return false;
 }
@@ -127,7 +127,7 @@ static bool set_has(const struct sampler *s, const struct span_set *set, uint64_
 	uint32_t mask = set->cap - 1;
 	for (uint32_t at = (uint32_t)(identity >> 24) & mask; set->slots[at] != 0;
 	     at = (at + 1) & mask)
-		if (span_at(s, set->slots[at] - 1)->identity == identity)
+		if (span_identity(span_at(s, set->slots[at] - 1)) == identity)
 			return true;
 	return false;
 }

@@ -247,12 +247,12 @@ json_t *page_sampling(const struct page *p)
 
 /* ---- /explain ---- */
 
-static void set_hex(json_t *o, const char *key, const uint8_t *bytes, size_t n)
+static json_t *hex(const uint8_t *bytes, size_t n)
 {
 	char text[64];
 	for (size_t i = 0; i < n; i++)
 		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-	json_object_set_new(o, key, json_string(text));
+	return json_string(text);
 }
 
 static void set_56(json_t *o, const char *key, uint64_t v)
@@ -274,6 +274,17 @@ static void set_keys(json_t *o, const struct decision *d)
 	json_object_set_new(o, "keys", list);
 }
 
+static void set_met_by(json_t *o, const struct met_by *m)
+{
+	static const uint8_t none[8];
+	json_t *list = json_array();
+	for (int i = 0; i < MET_SPANS; i++)
+		if (memcmp(m->span_ids[i], none, sizeof(none)) != 0)
+			json_array_append_new(list, hex(m->span_ids[i], sizeof(m->span_ids[i])));
+	json_object_set_new(o, "met_by", list);
+	json_object_set_new(o, "met_by_spans", number(m->spans));
+}
+
 static void set_details(json_t *o, const struct explanation *e)
 {
 	const struct decision *d = &e->decision;
@@ -291,6 +302,7 @@ static void set_details(json_t *o, const struct explanation *e)
 	set_56(o, "arrived_threshold", d->arrived);
 	json_object_set_new(o, "th_erased", json_boolean(d->erase_th));
 	set_keys(o, d);
+	set_met_by(o, &e->met);
 }
 
 static json_t *budgets_of(const struct explanation *e)
@@ -312,7 +324,7 @@ int page_explanation(const struct explanation *e, struct buf *out)
 	static const char *const STATES[] = {"unknown", "pending", "decided"};
 	char generation[24];
 	json_t *o = json_object();
-	set_hex(o, "trace_id", e->trace_id, sizeof(e->trace_id));
+	json_object_set_new(o, "trace_id", hex(e->trace_id, sizeof(e->trace_id)));
 	json_object_set_new(o, "state", json_string(STATES[e->state]));
 	if (e->state != SAMPLER_UNKNOWN) {
 		json_object_set_new(o, "verdict",

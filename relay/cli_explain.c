@@ -12,9 +12,9 @@
 static const char HELP[] =
     "Usage: spanrelay explain TRACE_ID [-c FILE | --admin ADDRESS] [--json]\n"
     "\n"
-    "Tells which rule decided about a trace, when and why, and by which probability. Of traces "
-    "that\n"
-    "are not decided yet: what would be decided now.\n"
+    "Tells which rule decided about a trace, which of its spans met it, when and why, and by "
+    "which\n"
+    "probability. Of traces that are not decided yet: what would be decided now.\n"
     "\n"
     "      --json           as it comes from /explain\n" ASKING_HELP "\n"
     "Exit codes: 0 it is known, 64 usage, 66 the relay does not know the trace, 69 nothing "
@@ -31,9 +31,39 @@ static void print_time(const char *what, uint64_t unix_ms)
 	printf("%-12s %s.%03uZ\n", what, text, (unsigned)(unix_ms % 1000));
 }
 
+/* The relay says ids in hexadecimal; whatever else answers does not redraw the terminal. */
+static const char *id_of(const json_t *id)
+{
+	const char *text = json_string_value(id);
+	return text != NULL && strspn(text, "0123456789abcdef") == strlen(text) ? text : "-";
+}
+
+/* "a, b and 3 more spans". */
+static void print_met_by(const json_t *o)
+{
+	const json_t *list = json_object_get(o, "met_by");
+	uint64_t spans = words_number(o, "met_by_spans");
+	size_t named = json_array_size(list);
+	char n[32];
+	if (spans == 0)
+		return;
+	printf("%-12s ", "met by");
+	for (size_t i = 0; i < named; i++)
+		printf("%s%s",
+		       i == 0           ? ""
+		       : spans == named ? " and "
+					: ", ",
+		       id_of(json_array_get(list, i)));
+	if (spans > named)
+		printf("%s%s %s%s", named != 0 ? " and " : "", words_grouped(spans - named, n),
+		       named != 0 ? "more span" : "span", spans - named == 1 ? "" : "s");
+	printf("\n");
+}
+
 static void print_details(const json_t *o)
 {
 	char a[128], b[128], n[32], size[32];
+	print_met_by(o);
 	print_time("first span", words_number(o, "first_unix_ms"));
 	if (words_number(o, "decided_unix_ms") != 0)
 		print_time("decided", words_number(o, "decided_unix_ms"));

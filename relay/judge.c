@@ -11,6 +11,7 @@
 #include "relay/path.h"
 #include "relay/rooms.h"
 #include "relay/ruling.h"
+#include "relay/witness.h"
 #include "wire/otlp_walk.h"
 
 static const double TICK_S = 0.1;
@@ -48,6 +49,9 @@ static void put_chapter(struct judge *j, struct ruling_note *n, const struct rul
 	int rc = chapter_begin(&n->chapter, j->relay->policy->generation, clock_wall_ms());
 	for (size_t i = 0; i < r->n_decisions; i++)
 		rc |= chapter_add(&n->chapter, &r->decisions[i]);
+	witness_name(r->met, r->witnesses, r->n_witnesses, j->reader, &j->pending);
+	for (size_t i = 0; i < r->n_met && rc == 0; i++)
+		rc = chapter_add_met(&n->chapter, &r->met[i]);
 	if (rc != 0)
 		die_of("decisions");
 }
@@ -225,6 +229,7 @@ static bool find_record(struct judge *j, uint64_t number, struct explanation *e)
 			found = memcmp(d.trace_id, e->trace_id, sizeof(d.trace_id)) == 0;
 			if (found) {
 				e->decision = d;
+				e->met = chapter_met_by(&c, i);
 				e->generation = c.generation;
 				e->decided_unix_ms = d.first_unix_ms + d.waited_ms;
 			}
@@ -251,6 +256,16 @@ static void show_budgets(const struct judge *j, struct explanation *e)
 	}
 }
 
+/* Of a trace that is not decided yet. */
+static void name_witnesses(struct judge *j, const struct sampler_look *look, struct explanation *e)
+{
+	e->met = look->met;
+	if (look->n_witnesses == 0 || store_reader_begin(j->reader) != 0)
+		return;
+	witness_name(&e->met, look->witnesses, look->n_witnesses, j->reader, &j->pending);
+	store_reader_end(j->reader);
+}
+
 static void explain(struct judge *j, struct explanation *e)
 {
 	struct sampler_look look;
@@ -259,6 +274,8 @@ static void explain(struct judge *j, struct explanation *e)
 	e->decision = look.decision;
 	e->due_unix_ms = look.due_unix_ms;
 	e->generation = j->relay->policy->generation;
+	if (look.state == SAMPLER_PENDING)
+		name_witnesses(j, &look, e);
 	if (look.state == SAMPLER_DECIDED)
 		e->has_details = find_record(j, look.number, e);
 	if (look.state == SAMPLER_UNKNOWN)

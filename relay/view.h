@@ -22,6 +22,7 @@ struct explanation {
 	uint8_t trace_id[16];
 	enum sampler_state state;
 	struct decision decision; /* of SAMPLER_PENDING: as it would be decided now */
+	struct met_by met;        /* of 0 spans: none, or it is not known */
 	bool has_details; /* of SAMPLER_DECIDED: the whole record; else verdict and rule only */
 	char rule[64], would[64]; /* names; "": not known any more, none */
 	uint64_t generation;      /* of the policy it was decided by */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/otlp_walk.h"
 
+#include <string.h>
+
 /* Gives the byte after the varint, or NULL. */
 static const uint8_t *varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
 {
@@ -68,4 +70,22 @@ uint32_t otlp_walk_spans(struct slice request)
 		}
 	}
 	return n;
+}
+
+bool otlp_walk_span_id(struct slice request, uint32_t offset, uint8_t id[8])
+{
+	struct field span, f;
+	bool is_found = false;
+	if (offset >= request.len)
+		return false;
+	struct slice rest = slice_of(request.data + offset, request.len - offset);
+	if (!field_next(&rest, &span) || !field_is(&span, SCOPE_SPANS_SPANS))
+		return false;
+	while (field_next(&span.value, &f) && (!is_found || f.number < SPAN_ATTRIBUTES)) {
+		if (!field_is(&f, SPAN_SPAN_ID) || f.value.len != 8)
+			continue;
+		memcpy(id, f.value.data, 8);
+		is_found = true;
+	}
+	return is_found;
 }

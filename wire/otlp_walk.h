@@ -68,4 +68,8 @@ static inline bool field_is(const struct field *f, uint32_t number)
 
 uint32_t otlp_walk_spans(struct slice request); /* counts them */
 
+/* The id of the span that stands at `offset` of the request: of several, as a message may have, the
+ * last one before its attributes. false: there is no span with an id. */
+bool otlp_walk_span_id(struct slice request, uint32_t offset, uint8_t id[8]);
+
 #endif

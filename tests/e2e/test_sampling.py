@@ -262,6 +262,20 @@ def test_a_wrong_rule_is_refused_at_its_place(start):
     assert ".yaml:" in relay.text() and "sampling.rules" in relay.text()
 
 
+def explain(relay, trace, *args):
+    command = [BINARY, "explain", trace.id.hex(), "--admin", f"127.0.0.1:{relay.admin}", *args]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    return done.returncode, done.stdout + done.stderr
+
+
+def ids_of(*spans):
+    return [dict(otlp.fields(s))[2].hex() for s in spans]
+
+
+def page_of(relay, trace):
+    return json.loads(explain(relay, trace, "--json")[1])
+
+
 def test_explain_says_why(start, backend):
     more = "budgets:\n  - { name: total, spans_per_second: 1000 }\n"
     relay = start(extra=rules(wait="20s", root_wait="300ms", more=more))
@@ -269,25 +283,69 @@ def test_explain_says_why(start, backend):
     orphan, never = Trace(randomness=0), Trace()
     send(relay, kept.spans() + dropped.spans() + orphan.children)
     relay.wait_until(lambda: relay.status()["sampling"]["traces"] == 1, seconds=5)
-
-    def explain(trace, *args):
-        command = [BINARY, "explain", trace.id.hex(), "--admin", f"127.0.0.1:{relay.admin}", *args]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-        return done.returncode, done.stdout + done.stderr
-
-    code, said = explain(kept)
+    code, said = explain(relay, kept)
     assert code == 0 and re.search(r"verdict +kept\nrule +rest\n", said), said
     assert re.search(r"because of +root, after 0\.[3-5] s\nhad +3 spans, 0 errors", said), said
     assert re.search(r"probability +0\.25: randomness c0000000000000, threshold c0000000000000", said), said
     assert re.search(r"budgets +total: .* spans/s offered now, goal 1000\.0", said), said
-    assert json.loads(explain(dropped, "--json")[1])["verdict"] == "rule"
-    code, said = explain(orphan)
+    assert page_of(relay, dropped)["verdict"] == "rule"
+    code, said = explain(relay, orphan)
     assert code == 0 and re.search(r"would be +rule\n", said) and "no root" in said and "due" in said, said
-    assert explain(never) == (66, "spanrelay explain: the relay does not know this trace: it never came, or is forgotten\n")
-    assert explain(Wrong.__new__(Wrong))[0] == 64
+    assert explain(relay, never) == (66, "spanrelay explain: the relay does not know this trace: it never came, or is forgotten\n")
+    assert explain(relay, Wrong.__new__(Wrong))[0] == 64
     relay.kill()
     relay = start(extra=rules(wait="20s", root_wait="300ms", more=more), name="again")
-    assert json.loads(explain(dropped, "--json")[1])["randomness"] == "bfffffffffffff"
+    assert page_of(relay, dropped)["randomness"] == "bfffffffffffff"
+
+
+def ids_of(*spans):
+    return [dict(otlp.fields(s))[2].hex() for s in spans]
+
+
+def met_by(relay, trace):
+    page = page_of(relay, trace)
+    return page["state"], page["verdict"], page["rule"], page["met_by"], page["met_by_spans"]
+
+
+def test_explain_names_the_spans_that_met_the_rule(start, backend):
+    """Two of two, the first two of more, the root of a rule for roots; also when dropped, and after a restart."""
+    relay = start(extra=rules(wait="20s", root_wait="300ms"))
+    two, many, rest, health = Trace(), Trace(), Trace(randomness=QUARTER), Trace(path="/healthz")
+    two.children = [two.child(), two.child(error=True), two.child(), two.child(error=True)]
+    many.children = [many.child(error=True) for _ in range(5)]
+    send(relay, two.spans() + many.spans() + rest.spans() + health.spans())
+    settled(relay)
+    first, second = ids_of(*two.children[1::2]), ids_of(*many.children[:2])
+    for again in (False, True):
+        assert met_by(relay, two) == ("decided", "kept", "errors", first, 2)
+        assert re.search(rf"met by +{' and '.join(first)}\n", explain(relay, two)[1])
+        assert met_by(relay, many) == ("decided", "kept", "errors", second, 5)
+        assert re.search(rf"met by +{', '.join(second)} and 3 more spans\n", explain(relay, many)[1])
+        assert met_by(relay, health) == ("decided", "rule", "health", [health.root_id.hex()], 1)
+        assert met_by(relay, rest) == ("decided", "kept", "rest", [], 0)
+        assert "met by" not in explain(relay, rest)[1]
+        if not again:
+            relay.kill()
+            relay = start(extra=rules(wait="20s", root_wait="300ms"), name="again")
+
+
+def test_explain_names_a_span_of_each_part_of_a_conjunction(start, backend):
+    both = "any(span.error) and any(span.url.path == '/slow')"
+    relay = start(extra=rules(wait="20s", root_wait="300ms").replace("any(span.error)", both))
+    trace = Trace(path="/slow")
+    trace.children = [trace.child(error=True) for _ in range(2)]
+    send(relay, trace.children + [trace.root])
+    settled(relay)
+    assert met_by(relay, trace)[3:] == (ids_of(trace.children[0], trace.root), 3)
+
+
+def test_explain_names_spans_of_undecided_traces(start, backend):
+    relay = start(extra=rules(wait="60s").replace("keep: 100%", "keep: 50%"))
+    orphan = Trace(randomness=0)
+    orphan.children.append(orphan.child(error=True))
+    send(relay, orphan.children)
+    relay.wait_until(lambda: relay.status()["sampling"]["traces"] == 1, seconds=5)
+    assert met_by(relay, orphan) == ("pending", "rule", "errors", ids_of(orphan.children[2]), 1)
 
 
 class Wrong(Trace):

@@ -18,10 +18,16 @@ static void read_again(const struct chapter *c, const uint8_t *data, size_t size
 {
 	struct buf b = {0};
 	struct decision d;
+	struct met_by m;
 	want(chapter_begin(&b, c->generation, c->unix_ms) == 0);
 	for (uint32_t i = 0; i < c->n; i++) {
 		chapter_at(c, i, &d);
 		want(chapter_add(&b, &d) == 0);
+	}
+	for (uint32_t i = 0; i < c->n_met; i++) {
+		chapter_met_at(c, i, &m);
+		want(chapter_add_met(&b, &m) == 0);
+		want(chapter_met_by(c, m.decision).spans == m.spans);
 	}
 	want(b.len == size && memcmp(b.data, data, size) == 0);
 	buf_finish(&b);

@@ -346,6 +346,51 @@ static uint32_t excess(const struct model *m, int t, uint64_t *bytes)
 	return over;
 }
 
+/* ---- who met the rule ---- */
+
+/* Bits of those sides that the trace meets. */
+static uint64_t reasons_of(const struct model *m, uint32_t c, const struct trace_facts *f)
+{
+	uint64_t all = 0, side = 0;
+	if (c == POLICY_ALWAYS)
+		return 0;
+	for (const char *p = m->reasons[c];; p++) {
+		if (*p != '|' && *p != '\0') {
+			side |= (uint64_t)1 << m->letters[*p - 'a'];
+			continue;
+		}
+		all |= (side & f->bits[0]) == side ? side : 0;
+		side = 0;
+		if (*p == '\0')
+			return all;
+	}
+}
+
+static const struct model_span *earliest(const struct model *m, int t, uint64_t bits,
+					 const struct model_span *after)
+{
+	for (int i = after != NULL ? (int)(after - m->spans) + 1 : 0; i < m->n_spans; i++)
+		if (counts(m, i, t) && m->spans[i].bits[0] & bits)
+			return &m->spans[i];
+	return NULL;
+}
+
+static void note_met(struct model *m, int t, const struct trace_facts *f)
+{
+	uint64_t bits = reasons_of(m, m->policy->rules[m->traces[t].rule].condition, f);
+	struct model_met *met = &m->met[m->n_met];
+	*met = (struct model_met){.decision = m->n_decisions};
+	for (int i = 0; i < m->n_spans; i++)
+		met->spans += counts(m, i, t) && m->spans[i].bits[0] & bits;
+	if (met->spans == 0)
+		return;
+	met->first = earliest(m, t, bits, NULL);
+	met->second = earliest(m, t, bits & ~met->first->bits[0], met->first);
+	if (met->second == NULL)
+		met->second = earliest(m, t, bits, met->first);
+	m->n_met++;
+}
+
 static void finish(struct model *m, int t, enum verdict verdict, uint32_t over,
 		   struct sampler_now now)
 {
@@ -380,6 +425,7 @@ static void finish(struct model *m, int t, enum verdict verdict, uint32_t over,
 		d->erase_th |= r.r < d->threshold;
 	}
 	bool kept = verdict == VERDICT_KEPT || m->policy->dry_run;
+	note_met(m, t, &f);
 	for (int i = m->n_spans - 1; i >= 0; i--) {
 		struct model_span *s = &m->spans[i];
 		if (!is_of(m, i, t))
@@ -704,7 +750,7 @@ bool model_decide(struct model *m, size_t max_bytes, uint64_t chapter, struct sa
 {
 	static struct choose c;
 	c = (struct choose){.now = now, .most = max_bytes / 2};
-	m->n_picks = m->n_decisions = 0;
+	m->n_picks = m->n_decisions = m->n_met = 0;
 	close_blocks(m);
 	uint64_t before = used(m);
 	choose_due(m, &c);

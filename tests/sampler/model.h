@@ -49,6 +49,10 @@ struct model {
 	int n_spans, n_traces, n_blocks, ruled_blocks;
 	int waiting[MODEL_TRACES], n_waiting;
 	uint64_t order, spans_done[VERDICTS], bytes_done[VERDICTS];
+	/* By condition: sides of an `or`, separated by |, each with the letters of the predicates
+	 * that it takes. By letter: the number of its predicate. */
+	const char *const *reasons;
+	const int *letters;
 
 	/* of the last ruling */
 	struct model_pick {
@@ -58,6 +62,12 @@ struct model {
 		bool late;
 	} picks[MODEL_SPANS];
 	int decisions[MODEL_TRACES], n_decisions, n_picks;
+	struct model_met {
+		int decision;
+		uint32_t spans;
+		const struct model_span *first, *second; /* which may be NULL */
+	} met[MODEL_TRACES];
+	int n_met;
 	uint64_t first_held;
 };
 

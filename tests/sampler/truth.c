@@ -34,17 +34,23 @@ static bool one_in(uint64_t n)
 
 /* ---- a random policy ---- */
 
-static const char *const texts[] = {
-    "any(span.a == 1)",
-    "any(span.b == 1)",
-    "any(span.c == 1) and not any(span.a == 1)",
-    "none(span.d == 1)",
-    "trace.span_count > 3",
-    "trace.duration > 2s",
-    "trace.bytes > 1KB or any(span.a == 1)",
-    "trace.error_count > 1",
-    "not trace.has_root",
-    "trace.span_count < 3",
+/* And who makes them hold, as in model.h. */
+static const struct {
+	const char *text, *reasons;
+} conditions[] = {
+    {"any(span.a == 1)", "a"},
+    {"any(span.b == 1)", "b"},
+    {"any(span.c == 1) and not any(span.a == 1)", "c"},
+    {"none(span.d == 1)", ""},
+    {"trace.span_count > 3", ""},
+    {"trace.duration > 2s", ""},
+    {"trace.bytes > 1KB or any(span.a == 1)", "a"},
+    {"trace.error_count > 1", ""},
+    {"not trace.has_root", ""},
+    {"trace.span_count < 3", ""},
+    {"any(span.a == 1) and any(span.b == 1)", "ab"},
+    {"any(span.a == 1) and any(span.b == 1) or not none(span.c == 1)", "ab|c"},
+    {"not (none(span.b == 1) or none(span.d == 1)) and trace.span_count > 2", "bd"},
 };
 
 static double random_share(void)
@@ -53,9 +59,25 @@ static double random_share(void)
 	return shares[rnd(6)];
 }
 
+/* Of the policy at hand. */
+static const char *reasons[RULES + SOURCES];
+static int letters[4], n_letters;
+
+/* Predicates are numbered as they come. */
+static void note_letters(const char *text)
+{
+	for (const char *p = strstr(text, "span."); p != NULL; p = strstr(p + 1, "span."))
+		if (p[6] == ' ' && letters[p[5] - 'a'] < 0)
+			letters[p[5] - 'a'] = n_letters++;
+}
+
 static uint32_t random_condition(struct world *w)
 {
-	return world_condition(w, texts[rnd(sizeof(texts) / sizeof(texts[0]))]);
+	uint64_t i = rnd(sizeof(conditions) / sizeof(conditions[0]));
+	uint32_t number = world_condition(w, conditions[i].text);
+	reasons[number] = conditions[i].reasons;
+	note_letters(conditions[i].text);
+	return number;
 }
 
 static void random_nodes(struct world *w)
@@ -80,6 +102,8 @@ static void random_policy(struct world *w)
 	static const char *const names[] = {"r0", "r1", "r2", "r3"};
 	struct policy *p = &w->policy;
 	world_init(w);
+	memset(letters, -1, sizeof(letters));
+	n_letters = 0;
 	p->n_words = one_in(4) ? 4 : 1;
 	p->n_fields = (uint32_t)rnd(2) * 2;
 	if (one_in(2))
@@ -211,6 +235,34 @@ static int by_place(const void *a, const void *b)
 	return x->number < y->number ? -1 : 1;
 }
 
+static bool is_at(const struct pick *p, const struct model_span *s)
+{
+	return p->block_id == s->block && p->at == s->number;
+}
+
+/* The same spans, in the order they came, each once. */
+static void compare_met(const struct ruling *r, const struct model *m)
+{
+	uint32_t seen[MODEL_TRACES] = {0};
+	size_t n = 0;
+	CHECK_EQ(r->n_met, m->n_met);
+	for (int i = 0; i < m->n_met; i++) {
+		CHECK_EQ(r->met[i].decision, m->met[i].decision);
+		CHECK_EQ(r->met[i].spans, m->met[i].spans);
+		n += m->met[i].second != NULL ? 2 : 1;
+	}
+	CHECK_EQ(r->n_witnesses, n);
+	for (size_t i = 0; i < n; i++) {
+		const struct pick *p = &r->witnesses[i];
+		const struct model_met *want = &m->met[p->decision];
+		CHECK(p->decision < r->n_met);
+		if (i != 0)
+			CHECK(p[-1].block_id < p->block_id ||
+			      (p[-1].block_id == p->block_id && p[-1].at < p->at));
+		CHECK(is_at(p, seen[p->decision]++ == 0 ? want->first : want->second));
+	}
+}
+
 static void compare(struct world *w, struct model *m)
 {
 	const struct ruling *r = &w->ruling;
@@ -235,6 +287,7 @@ static void compare(struct world *w, struct model *m)
 		CHECK_EQ(r->spans[v], m->spans_done[v]);
 		CHECK_EQ(r->bytes[v], m->bytes_done[v]);
 	}
+	compare_met(r, m);
 	CHECK_EQ(r->first_held, m->first_held);
 	CHECK_EQ(r->position, m->blocks[m->n_blocks - 1].id);
 }
@@ -280,7 +333,8 @@ static void world_beside_model(struct tally *c)
 	t = (struct traffic){.recent = 2 + rnd(24)};
 	random_policy(&w);
 	world_start(&w);
-	m = (struct model){.policy = &w.policy, .key = {5, 6}};
+	m = (struct model){
+	    .policy = &w.policy, .key = {5, 6}, .reasons = reasons, .letters = letters};
 	if (w.policy.n_nodes != 0)
 		m.budget = world_budget(&w);
 	uint64_t steps = one_in(20) ? LONG : STEPS, pause = steps == LONG ? 500 : 4000;

@@ -65,6 +65,63 @@ static void test_chapter_with_a_byte_more_or_less_is_bad(void)
 	buf_finish(&b);
 }
 
+static void add_met(struct buf *b, uint32_t decision, uint32_t spans)
+{
+	struct met_by m = {
+	    .decision = decision, .spans = spans, .span_ids = {{1, 2, 3}, {(uint8_t)decision}}};
+	CHECK_EQ(chapter_add_met(b, &m), 0);
+}
+
+static void test_chapter_knows_who_met_its_rules(void)
+{
+	struct buf b = chapter(4);
+	struct chapter c;
+	add_met(&b, 1, 7);
+	add_met(&b, 3, 1);
+	CHECK_EQ(chapter_read(&c, buf_slice(&b)), 0);
+	CHECK(c.n == 4 && c.n_met == 2);
+	CHECK_EQ(chapter_met_by(&c, 0).spans, 0);
+	CHECK_EQ(chapter_met_by(&c, 1).spans, 7);
+	CHECK_EQ(chapter_met_by(&c, 2).spans, 0);
+	struct met_by m = chapter_met_by(&c, 3);
+	CHECK(m.decision == 3 && m.spans == 1);
+	CHECK(m.span_ids[0][2] == 3 && m.span_ids[1][0] == 3);
+	buf_finish(&b);
+}
+
+/* As they were written before: with the magic of the first version. */
+static void test_chapter_of_the_first_version_is_read_without(void)
+{
+	struct buf b = chapter(2);
+	struct chapter c;
+	CHECK(memcmp(b.data, "RLD1", 4) == 0);
+	CHECK_EQ(chapter_read(&c, buf_slice(&b)), 0);
+	CHECK(c.n == 2 && c.n_met == 0);
+	CHECK_EQ(chapter_met_by(&c, 1).spans, 0);
+	add_met(&b, 1, 1);
+	memcpy(b.data, "RLD1", 4);
+	CHECK_EQ(chapter_read(&c, buf_slice(&b)), DECISION_BAD);
+	buf_finish(&b);
+}
+
+static void test_chapter_with_impossible_witnesses_is_bad(void)
+{
+	static const struct {
+		uint32_t decision[2], spans;
+	} wrong[] = {{{0, 2}, 1}, {{1, 1}, 1}, {{1, 0}, 1}, {{0, 1}, 0}};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct buf b = chapter(2);
+		struct chapter c;
+		add_met(&b, wrong[i].decision[0], 1);
+		CHECK_EQ(chapter_read(&c, buf_slice(&b)), 0);
+		add_met(&b, wrong[i].decision[1], wrong[i].spans);
+		CHECK_EQ(chapter_read(&c, buf_slice(&b)), DECISION_BAD);
+		b.len -= 1;
+		CHECK_EQ(chapter_read(&c, buf_slice(&b)), DECISION_BAD);
+		buf_finish(&b);
+	}
+}
+
 /* A later reader indexes by them. */
 static void test_chapter_with_impossible_numbers_is_bad(void)
 {
@@ -119,6 +176,9 @@ int main(int argc, char **argv)
 	CHECK_MAIN(TEST(test_chapter_gives_what_was_added),
 		   TEST(test_chapter_of_no_decisions_is_one),
 		   TEST(test_chapter_with_a_byte_more_or_less_is_bad),
+		   TEST(test_chapter_knows_who_met_its_rules),
+		   TEST(test_chapter_of_the_first_version_is_read_without),
+		   TEST(test_chapter_with_impossible_witnesses_is_bad),
 		   TEST(test_chapter_with_impossible_numbers_is_bad),
 		   TEST(test_every_trigger_and_verdict_has_a_name),
 		   TEST(test_satellite_sampler_tosses_the_coin_of_its_model));
