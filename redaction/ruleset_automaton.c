@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * redaction/ruleset_automaton.c - the two automata of a rule set: over text and over keys. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -111,6 +112,7 @@ static uint32_t join_same(struct ruleset *set, const char **texts, const char **
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < set->n_probes; i++) {
 		uint32_t k = 0;
+		assert(texts[i] != NULL); /* each probe has one, or there were no rule set */
 		set->probes[i].same = 0;
 		while (k < n && strcmp(joined[k], texts[i]) != 0)
 			k++;
@@ -152,7 +154,7 @@ void build_automaton(struct builder *b)
 	uint32_t n = count_probes(set), bad;
 	if (n == 0)
 		return;
-	const char **texts = calloc(2 * (size_t)n, sizeof(*texts)), **joined = texts + n;
+	const char **texts = calloc(2 * (size_t)n, sizeof(*texts));
 	set->probes = build_alloc(b, n * sizeof(*set->probes));
 	set->expressions = build_alloc(b, n * sizeof(*set->expressions));
 	if (texts == NULL || set->probes == NULL || set->expressions == NULL) {
@@ -160,6 +162,7 @@ void build_automaton(struct builder *b)
 		free(texts);
 		return;
 	}
+	const char **joined = texts + n;
 	add_probes(b, texts);
 	while (!b->no_memory && set->text == NULL) {
 		n = join_same(set, texts, joined);
