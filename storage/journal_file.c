@@ -21,6 +21,8 @@
 _Static_assert(sizeof(size_t) == 8, "LMDB's meta page is read as 64-bit programs write it");
 
 enum {
+	GAPS_LEAST = 4 << 20, /* of space beyond the limit */
+	GAPS_MOST = 32 << 20,
 	FORMAT = 1,
 	MAX_PAGE = 65536,
 	LOCK_BYTES = 8192 /* LMDB's own size; it uses all that is there */
@@ -176,6 +178,15 @@ static int adopt(struct journal *j)
 	return rc == JOURNAL_FULL ? fail(-ENOSPC, "journal: no page left in %s", j->path) : rc;
 }
 
+/* A journal that is full is a little larger than its limit: blocks leave gaps in which the next one
+ * does not fit. Where the disk is full too, no commit would succeed without this, not even one that
+ * gives something up. */
+static uint64_t gaps_of(const struct journal *j)
+{
+	uint64_t bytes = j->limit_bytes / 8;
+	return bytes < GAPS_LEAST ? GAPS_LEAST : bytes > GAPS_MOST ? GAPS_MOST : bytes;
+}
+
 /* Takes the space now, so that a full disk shows at the start and not in the middle of a night. The
  * file's size stays: it tells truncation. */
 static int take_space(struct journal *j)
@@ -191,7 +202,8 @@ static int take_space(struct journal *j)
 			 j->path);
 		return 0;
 	}
-	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)j->limit_bytes) == 0)
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)(j->limit_bytes + gaps_of(j))) == 0 ||
+	    fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)j->limit_bytes) == 0)
 		return 0;
 	int error = errno;
 	if (error != ENOSPC && error != EDQUOT)
