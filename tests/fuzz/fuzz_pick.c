@@ -22,7 +22,8 @@ static uint32_t look(struct slice request, uint32_t *at, bool *tails)
 	struct field r, s, f;
 	uint32_t n = 0;
 	while (field_next(&rest, &r))
-		for (struct slice resource = r.value; field_next(&resource, &s);) {
+		for (struct slice resource = r.value;
+		     field_is(&r, REQUEST_RESOURCE_SPANS) && field_next(&resource, &s);) {
 			uint32_t before = n;
 			if (field_is(&s, RESOURCE_SPANS_SCOPE_SPANS))
 				for (struct slice scope = s.value; field_next(&scope, &f);)
