@@ -10,6 +10,7 @@
 #include "pipeline/rulebook.h"
 #include "pipeline/sampler.h"
 #include "receivers/room.h"
+#include "relay/certificates.h"
 #include "relay/pending.h"
 #include "relay/recent.h"
 #include "relay/recorder.h"
@@ -35,7 +36,8 @@ enum mail_kind {
 	MAIL_TRIM,     /* store -> spill: struct box_note */
 	MAIL_RESEND,   /* main -> export: struct box_note */
 	MAIL_CLEAR,    /* main -> export: struct box_note */
-	MAIL_RECORD    /* judge -> spill -> judge: struct record_note */
+	MAIL_RECORD,   /* judge -> spill -> judge: struct record_note */
+	MAIL_TLS       /* keys -> intake, export: struct tls_note */
 };
 
 struct accepted {
@@ -82,6 +84,13 @@ struct box_note {
 	enum span_place box;
 	struct box_segment segment; /* MAIL_SEALED */
 	struct cursor done;         /* MAIL_TRIM: durable */
+};
+
+/* Certificates have changed: of a port, or of an exporter. */
+struct tls_note {
+	struct mail mail;
+	unsigned index;  /* enum port, or the exporter's */
+	struct tls *tls; /* a reference that goes along */
 };
 
 enum stop_step { STEP_NOTICE, STEP_DRAIN };
@@ -179,7 +188,8 @@ struct relay {
 	struct account account;
 	struct metrics metrics;
 	const struct policy *policy;
-	struct ruleset *rules;        /* of redaction; NULL: nothing is redacted */
+	struct ruleset *rules; /* of redaction; NULL: nothing is redacted */
+	struct certificates *certificates;
 	bool judges;                  /* what comes in waits for a ruling */
 	_Atomic bool judge_is_behind; /* intake refuses for a moment */
 	bool discard;
