@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "conf/environment.h"
 #include "pipeline/policy.h"
 #include "redaction/ruleset.h"
 #include "relay/cli.h"
@@ -62,6 +63,8 @@ static int run(char **argv, const char *file, bool discard)
 	bool is_worker = worker_birth_read(&birth);
 	if (load(&conf, &policy, &rules, file, is_worker) != 0)
 		return EX_CONFIG;
+	if (environment_wipe() != 0)
+		return EX_OSERR;
 	int code =
 	    is_worker ? worker_run(&conf, policy, rules, &birth, discard) : keeper_run(&conf, argv);
 	ruleset_release(rules);

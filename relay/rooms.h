@@ -10,6 +10,7 @@
 #include "pipeline/rulebook.h"
 #include "pipeline/sampler.h"
 #include "receivers/room.h"
+#include "relay/keys.h"
 #include "relay/pending.h"
 #include "relay/recent.h"
 #include "relay/recorder.h"
@@ -35,7 +36,12 @@ enum mail_kind {
 	MAIL_TRIM,     /* store -> spill: struct box_note */
 	MAIL_RESEND,   /* main -> export: struct box_note */
 	MAIL_CLEAR,    /* main -> export: struct box_note */
-	MAIL_RECORD    /* judge -> spill -> judge: struct record_note */
+	MAIL_KEY,      /* keys -> export: struct key_note */
+	MAIL_DROP_KEY, /* main -> export: struct key_note */
+	MAIL_KEYS_START,
+	MAIL_KEYS_REREAD,  /* any -> keys: keys.mail */
+	MAIL_KEYS_REFUSED, /* export -> keys: keyring.mail */
+	MAIL_RECORD        /* judge -> spill -> judge: struct record_note */
 };
 
 struct accepted {
@@ -82,6 +88,13 @@ struct box_note {
 	enum span_place box;
 	struct box_segment segment; /* MAIL_SEALED */
 	struct cursor done;         /* MAIL_TRIM: durable */
+};
+
+/* What the source of an exporter's credential holds now; or, of MAIL_DROP_KEY, nothing. */
+struct key_note {
+	struct mail mail;
+	unsigned exporter;
+	struct key *first, *second;
 };
 
 enum stop_step { STEP_NOTICE, STEP_DRAIN };
@@ -190,6 +203,7 @@ struct relay {
 	struct judge judge;
 	struct spillway spillway;
 	struct export export;
+	struct keys keys;
 	struct room *main_room; /* for answers to main */
 };
 
