@@ -19,6 +19,7 @@ struct page {
 	const struct judge_view *judge;                         /* NULL: nothing is judged */
 	const struct sender_stats *senders[CONF_MAX_EXPORTERS]; /* by the index in conf; or NULL */
 	uint64_t box_bytes[CONF_MAX_EXPORTERS][PLACES];         /* likewise */
+	const struct keyring *rings[CONF_MAX_EXPORTERS];        /* likewise; or NULL */
 	uint64_t charged_bytes;
 	uint64_t started_unix_ms, uptime_ms;
 	const char *not_ready;       /* NULL: it is */
@@ -39,6 +40,10 @@ int page_family(struct buf *out, const char *name, const char *kind, const char 
 /* relay/admin_sampling.c: their parts about rules and budgets. */
 int page_sampling_metrics(const struct page *p, struct buf *out);
 json_t *page_sampling(const struct page *p);
+
+/* relay/admin_credentials.c */
+int page_credential_metrics(const struct page *p, struct buf *out);
+json_t *page_credential(const struct page *p, unsigned exporter);
 
 /* relay/admin_redaction.c */
 int page_redaction_metrics(const struct page *p, struct buf *out);

@@ -152,6 +152,23 @@ static void on_quarantine(void *ctx, unsigned exporter, bool send)
 	room_answer(&w->relay.export.room, &note->mail);
 }
 
+static void on_drop_previous(void *ctx, unsigned exporter)
+{
+	struct worker *w = ctx;
+	struct key_note *note = calloc(1, sizeof(*note));
+	if (note == NULL)
+		return;
+	note->mail.kind = MAIL_DROP_KEY;
+	note->exporter = exporter;
+	room_answer(&w->relay.export.room, &note->mail);
+}
+
+static const struct keyring *keyring_of(void *ctx, unsigned exporter)
+{
+	struct worker *w = ctx;
+	return &w->relay.keys.rings[exporter];
+}
+
 static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
 {
 	struct worker *w = ctx;
@@ -360,6 +377,8 @@ static int start_admin(struct worker *w, int fd)
 	    .stats = stats_of,
 	    .box_bytes = bytes_of,
 	    .quarantine = on_quarantine,
+	    .drop_previous = on_drop_previous,
+	    .keyring = keyring_of,
 	    .explain = ask_why,
 	    .rules = w->relay.rules,
 	    .redacted = redacted,
