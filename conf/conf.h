@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/secret.h"
 
 enum {
 	CONF_RECENT_LEAST = 8 << 20, /* of sampling.recent: eight files */
@@ -46,7 +47,6 @@ struct conf_tls {
 	char *cert_file, *key_file; /* our certificate with its chain, and its key */
 	char *ca_file;              /* whom to trust; an exporter's "": the system's roots */
 	enum conf_tls_version min_version;
-	bool open_key; /* key_file may be one that everybody can read */
 
 	enum conf_client_auth client_auth; /* a receiver that has a ca_file */
 
@@ -55,10 +55,35 @@ struct conf_tls {
 	bool skip_verify;  /* ... who believes any certificate */
 };
 
-struct conf_header {
-	char *name;  /* lower case */
-	char *value; /* a secret: never logged, never shown */
+/* Where the value of a header comes from. All but plain text is a credential: it may change while
+ * the relay runs, or be missing (exporters/credential.h). */
+enum conf_value_source {
+	SOURCE_TEXT,     /* it stands in the file; sent as it is, and never shown all the same */
+	SOURCE_ENV,      /* the environment, for the life of the process */
+	SOURCE_FILE,     /* the first line of a file, with a second one as an alternative */
+	SOURCE_ENV_FILE, /* a line NAME=VALUE of a file */
+	SOURCE_MISSING   /* nowhere: nothing is sent, all is kept */
 };
+
+struct conf_header {
+	char *name; /* lower case */
+	enum conf_value_source source;
+	char *value;           /* SOURCE_TEXT */
+	struct secret *secret; /* SOURCE_ENV: with what stands around it */
+	char *path;            /* SOURCE_FILE, SOURCE_ENV_FILE */
+	char *prefix; /* what goes before a file's token, such as "Bearer "; NULL: nothing */
+	char *from;   /* who named the source, for people: variables, or NULL: the file does */
+};
+
+/* How tokens that change are treated; see docs/credentials.md. */
+struct conf_credentials {
+	uint64_t overlap_ms;     /* the previous one lives so long after a change */
+	uint64_t retry_ms;       /* a new one that is refused is tried so often */
+	uint64_t give_up_ms;     /* and no more after this */
+	uint64_t poll_ms;        /* files are read so often, events or not */
+	unsigned world_readable; /* enum conf_world_readable */
+};
+enum conf_world_readable { WORLD_READABLE_REFUSE, WORLD_READABLE_ALLOW };
 
 struct conf_exporter {
 	char *name; /* letters, digits, - and _; unique; at most 63 */
@@ -76,7 +101,8 @@ struct conf_exporter {
 	uint64_t request_bytes; /* never more than this in one request, uncompressed */
 	uint64_t concurrency;   /* requests in flight */
 	uint64_t retry_initial_ms, retry_max_ms;
-	struct conf_outbox outbox; /* the general one where it says nothing */
+	struct conf_outbox outbox;           /* the general one where it says nothing */
+	struct conf_credentials credentials; /* a copy of the general ones */
 	/* why this exporter exists, for the log: "configuration", "OTEL_..." */
 	const char *chosen_by;
 };
@@ -226,6 +252,7 @@ struct conf {
 	uint64_t shutdown_ms; /* deadline of a graceful stop */
 	struct conf_exporter *exporters;
 	size_t n_exporters;
+	struct conf_credentials credentials;
 	struct conf_sampling sampling;
 	struct conf_budget *budgets; /* no way of parents is a circle */
 	size_t n_budgets;

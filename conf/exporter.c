@@ -82,30 +82,14 @@ static void complete_endpoint(struct conf_exporter *e, const struct node *item, 
 	text_set(&e->endpoint, text, r);
 }
 
-static void complete_token(struct conf_exporter *e, struct report *r)
-{
-	const char *variable;
-	if (e->preset != PRESET_LIGHTSTEP || header_find(e, LIGHTSTEP_HEADER) != NULL)
-		return;
-	char *token = discover_token(r, &variable);
-	if (token == NULL)
-		report_environment(
-		    r, true,
-		    "LS_ACCESS_TOKEN: no access token for exporter %s: what comes in is kept "
-		    "until the relay is started with one",
-		    e->name);
-	else if (header_add(e, LIGHTSTEP_HEADER, token) != NULL)
-		r->no_memory = true;
-	secret_free(token);
-}
-
 void exporter_complete(struct conf_exporter *e, const struct node *item, struct report *r)
 {
 	if (*e->name == '\0' && node_child(item, "name") == NULL)
 		report_fault(r, place_of(item, "name"), "exporters[].name is missing");
 	if (!is_bad(item, "endpoint") && !is_bad(item, "protocol"))
 		complete_endpoint(e, item, r);
-	complete_token(e, r);
+	if (e->preset == PRESET_LIGHTSTEP && header_find(e, LIGHTSTEP_HEADER) == NULL)
+		discover_token(e, r);
 	if (e->outbox.limit_bytes != 0 && e->outbox.limit_bytes < 16 << 20)
 		report_fault(r, place_of(item, "outbox"),
 			     "exporters[].outbox.limit: wanted at least 16MiB, or 0");
@@ -177,6 +161,7 @@ void exporters_inherit(struct conf *c)
 {
 	for (size_t i = 0; i < c->n_exporters; i++) {
 		struct conf_outbox *o = &c->exporters[i].outbox;
+		c->exporters[i].credentials = c->credentials;
 		if (o->limit_bytes == 0)
 			o->limit_bytes = c->outbox.limit_bytes;
 		if (o->max_age_ms == 0)

@@ -42,6 +42,7 @@ static const char *const MASKS[] = {"keep_length", "replace", "typed", "hmac",
 static const char *const MARKS[] = {"silent", "count", NULL};
 static const char *const MONTH_POLICIES[] = {"pace", "cap", "report", NULL};
 
+static const char *const WORLD_READABLE[] = {"refuse", "allow", NULL};
 #define MAX_RATE    ((uint64_t)1000000000000)
 #define MAX_MONTHLY ((uint64_t)1000000000000000)
 
@@ -55,8 +56,6 @@ const struct option OPTIONS[] = {
      "nothing else (docs/tls.md)."},
     {"receivers.otlp_grpc.tls.key_file", OPTION_TEXT, AT(grpc.tls.key_file), "", 0, 1024, NULL,
      "Its private key, PEM, without a passphrase. Not one that everybody can read."},
-    {"receivers.otlp_grpc.tls.world_readable_key", OPTION_CHOICE, AT(grpc.tls.open_key), "false", 0,
-     0, NO_YES, "`true`: `key_file` may be one that everybody can read all the same."},
     {"receivers.otlp_grpc.tls.client_ca_file", OPTION_TEXT, AT(grpc.tls.ca_file), "", 0, 1024, NULL,
      "Clients must show a certificate that one of these, PEM, has signed. Empty: none is asked "
      "for."},
@@ -72,8 +71,6 @@ const struct option OPTIONS[] = {
      "nothing else (docs/tls.md)."},
     {"receivers.otlp_http.tls.key_file", OPTION_TEXT, AT(http.tls.key_file), "", 0, 1024, NULL,
      "Its private key, PEM, without a passphrase. Not one that everybody can read."},
-    {"receivers.otlp_http.tls.world_readable_key", OPTION_CHOICE, AT(http.tls.open_key), "false", 0,
-     0, NO_YES, "`true`: `key_file` may be one that everybody can read all the same."},
     {"receivers.otlp_http.tls.client_ca_file", OPTION_TEXT, AT(http.tls.ca_file), "", 0, 1024, NULL,
      "Clients must show a certificate that one of these, PEM, has signed. Empty: none is asked "
      "for."},
@@ -125,6 +122,18 @@ const struct option OPTIONS[] = {
      "Threads that read from clients. A second one helps when the first is at 100 % of a core."},
     {"shutdown.deadline", OPTION_TIME, AT(shutdown_ms), "10s", 100, 10 * MINUTE, NULL,
      "A graceful stop takes no longer; what is in the journal then goes out after the next start."},
+
+    {"credentials.overlap", OPTION_TIME, AT(credentials.overlap_ms), "15m", 0, DAY, NULL,
+     "The previous token stays in reserve so long after a new one."},
+    {"credentials.retry", OPTION_TIME, AT(credentials.retry_ms), "30s", 10, 60 * MINUTE, NULL,
+     "A new token that is refused is tried so often, while the previous one is used."},
+    {"credentials.give_up", OPTION_TIME, AT(credentials.give_up_ms), "10m", 10, DAY, NULL,
+     "After this it is tried no more, until it changes."},
+    {"credentials.poll", OPTION_TIME, AT(credentials.poll_ms), "30s", 50, 60 * MINUTE, NULL,
+     "Files are read so often for mounts that tell of no changes (NFS, FUSE)."},
+    {"credentials.world_readable", OPTION_CHOICE, AT(credentials.world_readable), "refuse", 0, 0,
+     WORLD_READABLE,
+     "What becomes of a file with a token or a private key that everybody may read."},
 
     {"redaction.packs", OPTION_NAMES, AT(redaction.packs),
      "secrets secrets-context url headers keys", 0, 64, NULL,
@@ -258,8 +267,9 @@ const struct option OPTIONS[] = {
      "gzip is what every OTLP backend takes; zstd only where the backend is known to."},
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): the size of the pointer is not used */
     {"exporters[].headers", OPTION_HEADERS, IN_EXPORTER(headers), "", 0, 0, NULL,
-     "Extra headers, a map. Secrets belong into the environment: `authorization: \"Bearer "
-     "${env:TOKEN}\"`."},
+     "Extra headers, a map. Secrets belong into files or the environment: `authorization: { "
+     "file_env: MY_TOKEN_FILE, prefix: \"Bearer \" }`, or `file: PATH`, or `env: NAME`; files are "
+     "read again when they change (docs/credentials.md)."},
     {"exporters[].tls.ca_file", OPTION_TEXT, IN_EXPORTER(tls.ca_file), "", 0, 1024, NULL,
      "Certificates (PEM) to trust in place of the system's."},
     {"exporters[].tls.server_name", OPTION_HOST, IN_EXPORTER(tls.server_name), "", 0, 255, NULL,
@@ -268,8 +278,6 @@ const struct option OPTIONS[] = {
      "A certificate to show to the backend, PEM, its chain behind it."},
     {"exporters[].tls.key_file", OPTION_TEXT, IN_EXPORTER(tls.key_file), "", 0, 1024, NULL,
      "Its private key, PEM, without a passphrase. Not one that everybody can read."},
-    {"exporters[].tls.world_readable_key", OPTION_CHOICE, IN_EXPORTER(tls.open_key), "false", 0, 0,
-     NO_YES, "`true`: `key_file` may be one that everybody can read all the same."},
     {"exporters[].tls.min_version", OPTION_CHOICE, IN_EXPORTER(tls.min_version), "1.2", 0, 0,
      TLS_VERSIONS, "The oldest version of TLS that is spoken."},
     {"exporters[].tls.insecure", OPTION_CHOICE, IN_EXPORTER(tls.insecure), "false", 0, 0, NO_YES,

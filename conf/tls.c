@@ -96,8 +96,7 @@ void conf_tls_of_exporter(const struct conf_exporter *e, const struct node *item
 
 static void look_at_receiver(const struct look *l, const struct conf_tls *t)
 {
-	static const char *const KEYS[] = {"client_ca_file", "client_auth", "min_version",
-					   "world_readable_key"};
+	static const char *const KEYS[] = {"client_ca_file", "client_auth", "min_version"};
 	look_at_pair(l, t);
 	look_at_file(l, "client_ca_file", t->ca_file);
 	for (size_t i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]) && *t->cert_file == '\0'; i++)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "exporters/carrier.h"
+#include "exporters/credential.h"
 
 static const char USER_AGENT[] =
     "spanrelay/" SPANRELAY_VERSION " OTel-OTLP-Exporter-C/" SPANRELAY_VERSION;
@@ -43,6 +44,9 @@ struct backend {
 	char authority[ADDRESS_HOST + 16];
 	struct tls *tls;
 	struct carrier_form form;
+	/* The fields of its secret headers are the last ones; they hold something only while a head
+	 * is being written. */
+	size_t n_plain, n_secret;
 	_Atomic uint64_t *connects;
 	struct list unused;  /* (exchange.link) as many as calls may be under way */
 	struct list waiting; /* (exchange.link) */
@@ -101,9 +105,23 @@ static struct line *line_with_room(struct backend *b)
 	return NULL;
 }
 
+static void show_key(struct backend *b, const struct key *k)
+{
+	for (size_t i = 0; i < b->n_secret; i++)
+		b->form.fields[b->n_plain + i].value =
+		    k != NULL ? secret_reveal(k->values[i]) : slice_of(NULL, 0);
+	b->form.n_fields = b->n_plain + (k != NULL ? b->n_secret : 0);
+}
+
+/* All secret headers of a request are of one generation. */
 static bool put_on_line(struct exchange *x, struct line *l)
 {
-	if (carrier_send(&l->carrier, &x->http) != 0)
+	if (x->call->on_going != NULL)
+		x->call->on_going(x->call);
+	show_key(x->backend, x->call->key);
+	int rc = carrier_send(&l->carrier, &x->http);
+	show_key(x->backend, NULL);
+	if (rc != 0)
 		return false;
 	x->line = l;
 	x->reads = l->carrier.reads;
@@ -264,7 +282,15 @@ static int fill_fields(struct backend *b)
 		b->form.fields[b->form.n_fields++] = p->fields[i];
 	add_field(b, "user-agent", slice_str(USER_AGENT), false);
 	for (size_t i = 0; i < conf->n_headers; i++)
-		add_field(b, conf->headers[i].name, slice_str(conf->headers[i].value), true);
+		if (conf->headers[i].source == SOURCE_TEXT)
+			add_field(b, conf->headers[i].name, slice_str(conf->headers[i].value),
+				  true);
+	b->n_plain = b->form.n_fields;
+	for (size_t i = 0; i < conf->n_headers; i++)
+		if (conf->headers[i].source != SOURCE_TEXT)
+			add_field(b, conf->headers[i].name, slice_of(NULL, 0), true);
+	b->n_secret = b->form.n_fields - b->n_plain;
+	show_key(b, NULL);
 	return 0;
 }
 

@@ -16,6 +16,8 @@
 #include "conf/conf.h"
 #include "wire/codec.h"
 
+struct key; /* exporters/credential.h */
+
 /* What a backend made of one request, by the classes of docs/architecture.md ("Answers"). */
 enum verdict {
 	SENT,          /* taken; `rejected` spans of it were not (partial success) */
@@ -39,6 +41,11 @@ struct export_call {
 	struct slice body; /* as it goes on the wire but for framing; compressed already; borrowed
 			      until on_done */
 	uint32_t spans;
+	/* What the secret headers of the configuration hold; NULL: they are not sent. */
+	struct key *key;
+	/* Just before its head goes out, once for each connection it is tried on: the last moment
+	 * to put another key there. NULL: nothing to do. */
+	void (*on_going)(struct export_call *call);
 	struct list link; /* for the exporter's use, from send to on_done */
 	void (*on_done)(struct export_call *call, struct outcome outcome);
 };

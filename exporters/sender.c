@@ -16,7 +16,8 @@ enum {
 static const double TICK_S = 1.;
 static const double PROBING_S = 0.02; /* looking for what can be sent may hold the room so long */
 
-const char *const SENDER_STATE_NAMES[] = {"ok", "retrying", "held_auth", "held_upstream"};
+const char *const SENDER_STATE_NAMES[] = {"ok", "retrying", "held_auth", "held_upstream",
+					  "no_credential"};
 
 uint64_t sender_unix_ms(const struct sender *s)
 {
@@ -58,6 +59,7 @@ static void start(struct request *r)
 	r->call.body = r->wire;
 	r->call.spans = portion_readable(&r->portion);
 	r->call.on_done = sender_on_done;
+	rotation_begin(r);
 	s->ops->send(s->exporter, &r->call);
 }
 
@@ -211,7 +213,8 @@ void sender_pump(struct sender *s)
 		return;
 	keep_ticking(s);
 	move_what_must(s);
-	while (state_of(s) == SENDER_OK && s->under_way < s->conf->concurrency && send_one(s))
+	while (state_of(s) == SENDER_OK && s->under_way < s->conf->concurrency &&
+	       credential_ready(&s->credential) && send_one(s))
 		;
 	if (state_of(s) != SENDER_OK)
 		return;
@@ -284,7 +287,7 @@ static bool send_probe(struct sender *s)
 static bool wants_probe(const struct sender *s)
 {
 	return state_of(s) != SENDER_OK && s->probe == NULL && !ev_is_active(&s->timer) &&
-	       s->under_way < s->conf->concurrency;
+	       s->under_way < s->conf->concurrency && credential_ready(&s->credential);
 }
 
 static void on_timer(struct ev_loop *loop, struct ev_timer *w, int revents)
@@ -295,7 +298,8 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *w, int revents)
 	while (wants_probe(s) && send_probe(s) && ev_time() < until)
 		; /* what had expired, or was damaged, was settled instead */
 	/* no room for it, or it had nothing to send */
-	if (state_of(s) != SENDER_OK && s->probe == NULL && !ev_is_active(&s->timer))
+	if (state_of(s) != SENDER_OK && state_of(s) != SENDER_NO_CREDENTIAL && s->probe == NULL &&
+	    !ev_is_active(&s->timer))
 		sender_set_timer(s, s->conf->retry_initial_ms);
 	sender_pump(s);
 }
@@ -312,6 +316,7 @@ static bool is_at_rest(const struct sender *s)
 	    s->under_way == 0 && s->n_moving == 0 && s->fresh_rate < 1. && s->drain_rate < 1.;
 	for (int i = 0; i < PLACES; i++)
 		rest = rest && list_empty(&s->lane[i].window) && !lane_has_new(&s->lane[i]);
+	rest = rest && rotation_is_at_rest(s);
 	return rest && !backlog_wants_seal(&s->lane[PLACE_OUTBOX].backlog);
 }
 
@@ -320,6 +325,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *w, int revents)
 	(void)revents;
 	struct sender *s = w->data;
 	sender_drop_expired(s);
+	rotation_tick(s, clock_mono_ms());
 	sender_pump(s);
 	measure_tick(s, clock_mono_ms());
 	if (is_at_rest(s))
@@ -369,6 +375,7 @@ struct sender *sender_create(const struct conf_exporter *conf, unsigned index,
 	init_lanes(s, begin);
 	init_timers(s);
 	atomic_store(&s->stats.last_status, -1);
+	rotation_start(s);
 	if (gather_init(&s->gather, room, begin->from[PLACE_JOURNAL], exporter_coding(conf)) != 0)
 		goto undo_alloc;
 	s->exporter = s->ops->create(conf, begin->tls, loop, &s->stats.connects);
@@ -391,6 +398,7 @@ void sender_destroy(struct sender *s)
 	for (int i = 0; i < PLACES; i++)
 		lane_finish(&s->lane[i]);
 	gather_finish(&s->gather);
+	credential_finish(&s->credential);
 	free(s);
 }
 

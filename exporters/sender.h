@@ -14,10 +14,19 @@
 #include "wire/parcel.h"
 
 struct export;
+struct key; /* exporters/credential.h */
 struct sender;
 
-enum sender_state { SENDER_OK, SENDER_RETRYING, SENDER_HELD_AUTH, SENDER_HELD_UPSTREAM };
+enum sender_state {
+	SENDER_OK,
+	SENDER_RETRYING,
+	SENDER_HELD_AUTH,
+	SENDER_HELD_UPSTREAM,
+	SENDER_NO_CREDENTIAL /* none was found yet: all is kept */
+};
 extern const char *const SENDER_STATE_NAMES[];
+
+enum credential_place { SLOT_CURRENT, SLOT_PREVIOUS, SLOTS };
 
 /* Written by the export room, read by any room. "Fresh" is what goes out straight from the journal,
  * "drained" what comes out of the outbox; rates are in spans a second, over the last seconds. */
@@ -33,6 +42,13 @@ struct sender_stats {
 	_Atomic uint64_t oldest_unix_ms; /* of all that waits, wherever; 0: nothing does */
 	_Atomic uint64_t waiting_bytes;  /* in the journal, behind the cursor */
 	_Atomic bool spilling;           /* the outbox takes what the backend does not */
+	_Atomic int credential_state;    /* enum credential_state */
+	struct credential_slot {
+		_Atomic uint64_t generation;  /* 0: nothing is in it */
+		_Atomic uint64_t fingerprint; /* twelve hex digits as a number */
+		_Atomic uint64_t since_unix_ms;
+		_Atomic uint64_t refusals; /* of requests that went with it */
+	} credential[SLOTS];
 };
 
 /* What the store and the boxes had when the worker began. */
@@ -61,6 +77,11 @@ void sender_on_spilled(struct sender *s, struct spill *spill);
 /* A segment can be read: after path_seal(), when one is full, and for each one found at the start.
  * They ascend. */
 void sender_on_sealed(struct sender *s, enum span_place box, struct box_segment g);
+
+/* What the source of its credential holds now; takes both, `second` may be NULL. */
+void sender_on_key(struct sender *s, struct key *first, struct key *second);
+/* An operator's word: the previous credential is not used any more. */
+void sender_drop_previous(struct sender *s);
 
 /* An operator's word: sends what is in the quarantine once more, or gives it up. */
 void sender_resend_quarantine(struct sender *s);

@@ -5,10 +5,11 @@
  *   /metrics  Prometheus text format 0.0.4
  *   /status   JSON, what `spanrelay status` renders
  *   /explain/TRACE_ID  JSON, what `spanrelay explain` renders
- *   /quarantine/send, /quarantine/clear   POST, with ?exporter=NAME for one of them only. The
- * content type has to be application/json: a web page cannot send that here without asking. It
- * never shows the value of a header. All of this runs in the main room and waits for nobody: what
- * the store room knows it is asked for, and the clients wait meanwhile. */
+ *   /quarantine/send, /quarantine/clear, /credentials/drop-previous
+ *             POST, with ?exporter=NAME for one of them only. The content type has to be
+ * application/json: a web page cannot send that here without asking. It never shows the value of a
+ * header. All of this runs in the main room and waits for nobody: what the store room knows it is
+ * asked for, and the clients wait meanwhile. */
 #ifndef RELAY_ADMIN_H
 #define RELAY_ADMIN_H
 
@@ -22,6 +23,7 @@
 
 /* What is pointed to is borrowed until admin_stop(). */
 struct certificates;
+struct keyring;
 struct ruleset;
 struct admin_options {
 	struct ev_loop *loop;
@@ -41,6 +43,9 @@ struct admin_options {
 	uint64_t (*box_bytes)(void *ctx, unsigned exporter, enum span_place box);
 	/* What an operator wants of an exporter's quarantine: sent once more, or given up. */
 	void (*quarantine)(void *ctx, unsigned exporter, bool send);
+	/* The same, of an exporter's previous credential: it ends. */
+	void (*drop_previous)(void *ctx, unsigned exporter);
+	const struct keyring *(*keyring)(void *ctx, unsigned exporter); /* NULL: none is shown */
 	/* What became of a trace: see that admin_on_explained() is called with the ticket, not from
 	 * within. false: nothing is judged here. */
 	bool (*explain)(void *ctx, uint64_t ticket, const uint8_t *trace_id);

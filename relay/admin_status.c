@@ -138,6 +138,7 @@ static json_t *exporters(const struct page *p)
 		json_object_set_new(o, "tls", page_exporter_tls(p, i));
 		if (p->senders[i] != NULL)
 			add_sender(o, p->senders[i]);
+		json_object_set_new(o, "credential", page_credential(p, i));
 		json_object_set_new(o, "outbox_bytes", number(p->box_bytes[i][PLACE_OUTBOX]));
 		json_object_set_new(o, "outbox_limit_bytes", number(e->outbox.limit_bytes));
 		json_object_set_new(o, "quarantine_bytes",

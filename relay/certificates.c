@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/certificates.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,7 +29,7 @@ static struct tls *make_server(const struct conf *conf, enum port port, struct t
 	    .key_file = t->key_file,
 	    .ca_file = t->ca_file,
 	    .ca_field = "client_ca_file",
-	    .open_key = t->open_key,
+	    .open_key = conf->credentials.world_readable == WORLD_READABLE_ALLOW,
 	    .least = t->min_version == CONF_TLS_1_3 ? TLS_1_3 : TLS_1_2,
 	    .alpn = slice_str(port == PORT_GRPC ? ALPN_GRPC : ALPN_HTTP),
 	};
@@ -51,7 +52,7 @@ struct tls *certificates_client(const struct conf_exporter *e, struct tls_notes 
 	    .key_file = t->key_file,
 	    .ca_file = t->ca_file,
 	    .ca_field = "ca_file",
-	    .open_key = t->open_key,
+	    .open_key = e->credentials.world_readable == WORLD_READABLE_ALLOW,
 	    .least = t->min_version == CONF_TLS_1_3 ? TLS_1_3 : TLS_1_2,
 	    .skip_verify = t->skip_verify,
 	};
@@ -64,6 +65,13 @@ struct tls *certificates_client(const struct conf_exporter *e, struct tls_notes 
 static struct certificate *at(struct certificates *c, unsigned i)
 {
 	return i < PORTS ? &c->receivers[i] : &c->exporters[i - PORTS];
+}
+
+static unsigned index_of(const struct certificates *c, const struct certificate *one)
+{
+	bool of_receiver = one >= c->receivers && one < c->receivers + PORTS;
+	return of_receiver ? (unsigned)(one - c->receivers)
+			   : PORTS + (unsigned)(one - c->exporters);
 }
 
 static unsigned count(const struct certificates *c)
@@ -115,9 +123,8 @@ static void post(struct room *room, unsigned index, struct tls *tls)
 	room_answer(room, &note->mail);
 }
 
-static void send_out(const struct certificates *c, struct relay *relay, unsigned i)
+static void send_out(struct relay *relay, unsigned i, struct tls *tls)
 {
-	struct tls *tls = i < PORTS ? c->receivers[i].tls : c->exporters[i - PORTS].tls;
 	if (i >= PORTS)
 		post(&relay->export.room, i - PORTS, tls);
 	for (unsigned k = 0; i < PORTS && k < relay->n_intakes; k++)
@@ -143,13 +150,15 @@ static void keep(struct certificate *one, const struct tls_notes *notes, struct 
 		  notes->fault);
 }
 
-static void refresh(struct certificates *c, struct relay *relay, unsigned i)
+/* Keys room, whatever the trigger was: the files say whether there is something new. */
+static void on_read(void *ctx, const char *trigger)
 {
-	struct certificate *one = at(c, i);
+	struct certificate *one = ctx;
+	struct relay *relay = one->relay;
+	struct certificates *c = relay->certificates;
+	unsigned i = index_of(c, one);
 	struct tls_notes notes;
 	char where[WHERE];
-	if (one->tls == NULL)
-		return;
 	struct tls *fresh = make(c, i, &notes);
 	if (fresh == NULL) {
 		keep(one, &notes, relay);
@@ -163,30 +172,31 @@ static void refresh(struct certificates *c, struct relay *relay, unsigned i)
 	tls_unref(one->tls);
 	one->tls = fresh;
 	one->expiry = tls_expiry(fresh);
-	send_out(c, relay, i);
+	send_out(relay, i, fresh);
 	metric_add(&relay->metrics, METRIC_TLS_RELOADED, 1);
 	print_where(c, i, where);
-	log_info("certificate changed", "where=%s expires_unix=%lld", where,
+	log_info("certificate changed", "where=%s trigger=%s expires_unix=%lld", where, trigger,
 		 (long long)tls_expiry(fresh));
 	if (*notes.warning != '\0')
 		log_warn("certificate out of date", "reason=\"%s\"", notes.warning);
 }
 
-void certificates_refresh(struct certificates *c, struct relay *relay)
-{
-	for (unsigned i = 0; i < count(c); i++)
-		refresh(c, relay, i);
-}
-
-const char *certificates_file(const struct certificates *c, size_t index)
+int certificates_watch(struct certificates *c, struct relay *relay)
 {
 	for (unsigned i = 0; i < count(c); i++) {
 		const struct conf_tls *t =
 		    i < PORTS ? of_port(c->conf, (enum port)i) : &c->conf->exporters[i - PORTS].tls;
 		const char *files[] = {t->cert_file, t->key_file, t->ca_file};
+		const char *given[sizeof(files) / sizeof(files[0])];
+		size_t n = 0;
 		for (size_t k = 0; k < sizeof(files) / sizeof(files[0]); k++)
-			if (*files[k] != '\0' && index-- == 0)
-				return files[k];
+			if (*files[k] != '\0')
+				given[n++] = files[k];
+		struct certificate *one = at(c, i);
+		one->relay = relay;
+		if (one->tls != NULL && n != 0 &&
+		    keys_register(&relay->keys, given, n, on_read, one) == NULL)
+			return fail(-ENOMEM, "certificates: no memory");
 	}
-	return NULL;
+	return 0;
 }

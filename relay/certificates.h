@@ -15,6 +15,7 @@ struct relay;
 struct certificate {
 	struct tls *tls;        /* NULL: plain text */
 	_Atomic int64_t expiry; /* of our own leaf, Unix seconds, for all rooms; 0: none */
+	struct relay *relay;    /* to whom news go */
 	char fault[TLS_NOTE];   /* the last one, to say each of them once */
 };
 
@@ -29,12 +30,9 @@ int certificates_load(struct certificates *c, const struct conf *conf, const cha
 		      struct buf *findings);
 void certificates_release(struct certificates *c); /* a zeroed one is fine */
 
-/* Reads all files again, and sends what has changed to the rooms that use it. May wait for a disk:
- * the keys room. */
-void certificates_refresh(struct certificates *c, struct relay *relay);
-
-/* The files of all of them, by number; NULL at the end. */
-const char *certificates_file(const struct certificates *c, size_t index);
+/* Before the keys room starts: has it look at the files, and send what changes to the rooms that
+ * use it. 0 or negative. */
+int certificates_watch(struct certificates *c, struct relay *relay);
 
 /* For an exporter by itself: NULL for plain text, or where notes->fault says why. */
 struct tls *certificates_client(const struct conf_exporter *e, struct tls_notes *notes);

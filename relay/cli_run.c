@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "conf/environment.h"
 #include "pipeline/policy.h"
 #include "redaction/ruleset.h"
 #include "relay/certificates.h"
@@ -54,6 +55,7 @@ static int load(struct loaded *l, const char *file, bool is_worker)
 	struct buf findings = {0};
 	int rc = load_configuration(conf, is_worker ? &l->policy : NULL, file, &findings);
 	if (rc == 0 && is_worker) {
+		findings.len = 0; /* the keeper has said that */
 		rc = certificates_load(&l->certificates, conf, file != NULL ? file : "defaults",
 				       &findings);
 		if (rc == 0)
@@ -61,7 +63,7 @@ static int load(struct loaded *l, const char *file, bool is_worker)
 		if (rc != 0)
 			unload(l);
 	}
-	if (findings.len != 0 && (!is_worker || rc != 0))
+	if (findings.len != 0)
 		fprintf(stderr, "%.*s", (int)findings.len, (char *)findings.data);
 	buf_finish(&findings);
 	if (rc == 0)
@@ -78,6 +80,8 @@ static int run(char **argv, const char *file, bool discard)
 	bool is_worker = worker_birth_read(&birth);
 	if (load(&l, file, is_worker) != 0)
 		return EX_CONFIG;
+	if (environment_wipe() != 0)
+		return EX_OSERR;
 	int code = is_worker
 		       ? worker_run(&l.conf, l.policy, l.rules, &l.certificates, &birth, discard)
 		       : keeper_run(&l.conf, argv);

@@ -70,6 +70,11 @@ void path_parcel_done(struct export *room, unsigned exporter, int box, uint64_t 
 	box_reader_forget(room->boxes[exporter][box], id);
 }
 
+void path_refused(struct export *room, unsigned exporter)
+{
+	keys_refused(&room->relay->keys, exporter);
+}
+
 static void on_filed(struct export *e, struct filed *f)
 {
 	for (size_t i = 0; i < e->relay->conf->n_exporters; i++)
@@ -132,6 +137,16 @@ static void on_tls(struct export *e, struct tls_note *note)
 	free(note);
 }
 
+static void on_key(struct export *e, struct key_note *note)
+{
+	struct sender *s = e->senders[note->exporter];
+	if (note->mail.kind == MAIL_KEY)
+		sender_on_key(s, note->first, note->second);
+	else
+		sender_drop_previous(s);
+	free(note);
+}
+
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct export *e = ctx;
@@ -147,6 +162,10 @@ static void on_mail(void *ctx, struct mail *m)
 		break;
 	case MAIL_TLS:
 		on_tls(e, container_of(m, struct tls_note, mail));
+		break;
+	case MAIL_KEY:
+	case MAIL_DROP_KEY:
+		on_key(e, container_of(m, struct key_note, mail));
 		break;
 	default:
 		on_note(e, container_of(m, struct box_note, mail));

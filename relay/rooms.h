@@ -11,6 +11,7 @@
 #include "pipeline/sampler.h"
 #include "receivers/room.h"
 #include "relay/certificates.h"
+#include "relay/keys.h"
 #include "relay/pending.h"
 #include "relay/recent.h"
 #include "relay/recorder.h"
@@ -36,8 +37,13 @@ enum mail_kind {
 	MAIL_TRIM,     /* store -> spill: struct box_note */
 	MAIL_RESEND,   /* main -> export: struct box_note */
 	MAIL_CLEAR,    /* main -> export: struct box_note */
-	MAIL_RECORD,   /* judge -> spill -> judge: struct record_note */
-	MAIL_TLS       /* keys -> intake, export: struct tls_note */
+	MAIL_KEY,      /* keys -> export: struct key_note */
+	MAIL_DROP_KEY, /* main -> export: struct key_note */
+	MAIL_KEYS_START,
+	MAIL_KEYS_REREAD,  /* any -> keys: keys.mail */
+	MAIL_KEYS_REFUSED, /* export -> keys: keyring.mail */
+	MAIL_RECORD,       /* judge -> spill -> judge: struct record_note */
+	MAIL_TLS           /* keys -> intake, export: struct tls_note */
 };
 
 struct accepted {
@@ -91,6 +97,13 @@ struct tls_note {
 	struct mail mail;
 	unsigned index;  /* enum port, or the exporter's */
 	struct tls *tls; /* a reference that goes along */
+};
+
+/* What the source of an exporter's credential holds now; or, of MAIL_DROP_KEY, nothing. */
+struct key_note {
+	struct mail mail;
+	unsigned exporter;
+	struct key *first, *second;
 };
 
 enum stop_step { STEP_NOTICE, STEP_DRAIN };
@@ -200,6 +213,7 @@ struct relay {
 	struct judge judge;
 	struct spillway spillway;
 	struct export export;
+	struct keys keys;
 	struct room *main_room; /* for answers to main */
 };
 

@@ -152,6 +152,23 @@ static void on_quarantine(void *ctx, unsigned exporter, bool send)
 	room_answer(&w->relay.export.room, &note->mail);
 }
 
+static void on_drop_previous(void *ctx, unsigned exporter)
+{
+	struct worker *w = ctx;
+	struct key_note *note = calloc(1, sizeof(*note));
+	if (note == NULL)
+		return;
+	note->mail.kind = MAIL_DROP_KEY;
+	note->exporter = exporter;
+	room_answer(&w->relay.export.room, &note->mail);
+}
+
+static const struct keyring *keyring_of(void *ctx, unsigned exporter)
+{
+	struct worker *w = ctx;
+	return &w->relay.keys.rings[exporter];
+}
+
 static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
 {
 	struct worker *w = ctx;
@@ -233,16 +250,8 @@ static void on_step(struct ev_loop *loop, struct ev_timer *timer, int events)
 	stop_step(timer->data);
 }
 
-static void on_stop_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
+static void on_stop_signal(struct worker *w)
 {
-	struct worker *w = watcher->data;
-	struct signalfd_siginfo which;
-	if (events & EV_ERROR) {
-		fail(-errno, "the kernel does not watch for signals");
-		_exit(EX_OSERR);
-	}
-	if (read(w->signal_fd, &which, sizeof(which)) < 0) /* a signal all the same */
-		log_warn("a signal cannot be read", "code=%d", errno);
 	if (w->state != SERVING)
 		_exit(EX_OK); /* the second one: every start is a recovery, so this is safe */
 	log_info("stopping", "connections=%llu deadline_ms=%llu",
@@ -253,7 +262,24 @@ static void on_stop_signal(struct ev_loop *loop, struct ev_io *watcher, int even
 	w->stop_ms = clock_mono_ms();
 	tell_intakes(w, STEP_NOTICE);
 	enter(w, NOTICED);
-	ev_timer_start(loop, &w->step);
+	ev_timer_start(w->room.loop, &w->step);
+}
+
+static void on_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
+{
+	(void)loop;
+	struct worker *w = watcher->data;
+	struct signalfd_siginfo which = {.ssi_signo = SIGTERM};
+	if (events & EV_ERROR) {
+		fail(-errno, "the kernel does not watch for signals");
+		_exit(EX_OSERR);
+	}
+	if (read(w->signal_fd, &which, sizeof(which)) < 0) /* a signal all the same */
+		log_warn("a signal cannot be read", "code=%d", errno);
+	if (which.ssi_signo == SIGHUP)
+		keys_reread(&w->relay.keys);
+	else
+		on_stop_signal(w);
 }
 
 /* ---- start ---- */
@@ -291,6 +317,10 @@ static int open_rooms(struct worker *w)
 		judge_record(&relay->judge);
 	if (rc == 0)
 		rc = export_open(&relay->export, relay);
+	if (rc == 0)
+		rc = keys_open(&relay->keys, relay);
+	if (rc == 0)
+		rc = certificates_watch(relay->certificates, relay);
 	relay->n_intakes = (unsigned)relay->conf->intake_threads;
 	while (rc == 0 && w->intakes_open < relay->n_intakes)
 		rc = intake_open(&relay->intakes[w->intakes_open++], relay);
@@ -300,6 +330,8 @@ static int open_rooms(struct worker *w)
 static int start_rooms(struct relay *relay)
 {
 	int rc = room_start(&relay->export.room);
+	if (rc == 0)
+		rc = keys_start(&relay->keys);
 	if (rc == 0)
 		rc = room_start(&relay->spillway.room);
 	archive_tell_held(&relay->archive);
@@ -313,10 +345,11 @@ static int start_rooms(struct relay *relay)
 }
 
 /* In the order of the path: whoever is stopped gets no more mail, and what it sent is still read.
- * The intakes last of all free the batches that come back. */
-static void close_rooms(struct worker *w)
+ * The intakes last of all free the batches that come back. False: a thread could not be ended. */
+static bool close_rooms(struct worker *w)
 {
 	struct relay *relay = &w->relay;
+	bool whole = keys_close(&relay->keys);
 	relay->judge.stopping = true; /* what it would still decide, the next worker does */
 	room_stop(&relay->export.room);
 	room_stop(&relay->spillway.room); /* it holds what the senders own */
@@ -328,6 +361,7 @@ static void close_rooms(struct worker *w)
 	spillway_close(&relay->spillway);
 	judge_close(&relay->judge);
 	archive_close(&relay->archive);
+	return whole;
 }
 
 static int start_admin(struct worker *w, int fd)
@@ -345,6 +379,8 @@ static int start_admin(struct worker *w, int fd)
 	    .stats = stats_of,
 	    .box_bytes = bytes_of,
 	    .quarantine = on_quarantine,
+	    .drop_previous = on_drop_previous,
+	    .keyring = keyring_of,
 	    .explain = ask_why,
 	    .rules = w->relay.rules,
 	    .certificates = w->relay.certificates,
@@ -370,15 +406,17 @@ static void start_listeners(struct worker *w, const int *sockets)
 /* Threads that are started later inherit the mask. */
 static int catch_signals(struct worker *w)
 {
-	sigset_t stops;
-	sigemptyset(&stops);
-	sigaddset(&stops, SIGTERM);
-	sigaddset(&stops, SIGINT);
-	sigprocmask(SIG_BLOCK, &stops, NULL);
-	w->signal_fd = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigset_t caught;
+	sigemptyset(&caught);
+	sigaddset(&caught, SIGTERM);
+	sigaddset(&caught, SIGINT);
+	sigaddset(&caught, SIGHUP);
+	sigprocmask(SIG_BLOCK, &caught, NULL);
+	signal(SIGHUP, SIG_DFL); /* the keeper had it ignored for as long as nobody could read it */
+	w->signal_fd = signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->signal_fd < 0)
 		return fail(-errno, "no signalfd");
-	ev_io_init(&w->on_signal, on_stop_signal, w->signal_fd, EV_READ);
+	ev_io_init(&w->on_signal, on_signal, w->signal_fd, EV_READ);
 	w->on_signal.data = w;
 	ev_io_start(w->room.loop, &w->on_signal);
 	ev_timer_init(&w->step, on_step, STEP_S, STEP_S);
@@ -508,9 +546,11 @@ int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *r
 	code = EX_IOERR;
 	if (open_rooms(w) == 0)
 		code = serve(w, birth);
-	close_rooms(w);
+	bool whole = close_rooms(w);
 	store_lock_close(w->lock);
 	log_info("stopped", "code=%d", code);
+	if (!whole)
+		_exit(code); /* a thread is left that still uses all of this */
 undo_signals:
 	ev_io_stop(w->room.loop, &w->on_signal);
 	close(w->signal_fd);

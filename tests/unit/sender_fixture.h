@@ -209,6 +209,15 @@ void path_seal(struct export *room, unsigned exporter, int box)
 	room->box[box].seals_asked++;
 }
 
+static unsigned refusals_told; /* of credentials */
+
+void path_refused(struct export *room, unsigned exporter)
+{
+	(void)room;
+	CHECK_EQ(exporter, 3);
+	refusals_told++;
+}
+
 int path_parcel(struct export *room, unsigned exporter, int box, uint64_t id, struct parcel *p)
 {
 	CHECK_EQ(exporter, 3);

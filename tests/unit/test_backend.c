@@ -52,7 +52,7 @@ static struct tls *trusting(const char *file)
 static void start(enum conf_protocol protocol, const char *url)
 {
 	snprintf(endpoint, sizeof(endpoint), "%s:%u", url, peer.port);
-	header = (struct conf_header){header_name, secret};
+	header = (struct conf_header){.name = header_name, .value = secret};
 	conf.name = name;
 	conf.protocol = protocol;
 	conf.endpoint = endpoint;

@@ -36,6 +36,13 @@ static void set_environment(const char *const *pairs)
 	}
 }
 
+/* The value of a header that came out of the environment. */
+static const char *revealed(const struct conf_header *h)
+{
+	CHECK(h->source == SOURCE_ENV && h->value == NULL);
+	return (const char *)secret_reveal(h->secret).data;
+}
+
 static char findings[16384];
 
 static int parse(struct conf *c, const char *text)
@@ -59,9 +66,10 @@ static const struct {
     {"exporters:\n  - name: a\n    protocol: terminal\n    retry: { inital: 1s }\n",
      "f:4:14: unknown key \"inital\" in exporters[].retry; did you mean \"initial\"?\n"},
     {"exporters[]: {}\n", "f:1:1: unknown key \"exporters[]\"; did you mean \"exporters\"?\n"},
-    {"limits.spans: 5\n", "f:1:1: unknown key \"limits.spans\"; known here: data_dir, receivers, "
-			  "admin, limits, journal, outbox, quarantine, log, "
-			  "intake, shutdown, redaction, sampling, budgets, exporters\n"},
+    {"limits.spans: 5\n",
+     "f:1:1: unknown key \"limits.spans\"; known here: data_dir, receivers, "
+     "admin, limits, journal, outbox, quarantine, log, "
+     "intake, shutdown, credentials, redaction, sampling, budgets, exporters\n"},
     {"data_dir: a\ndata_dir: b\n", "f:2:1: duplicate key \"data_dir\", first in line 1\n"},
     {"limits: 5\n", "f:1:9: limits: wanted a map of keys and values\n"},
     {"limits: { spans: [1] }\n", "f:1:18: limits.spans: wanted one value, not a list\n"},
@@ -267,13 +275,13 @@ static void test_a_whole_file_is_read(void)
 	CHECK_EQ(e->preset, PRESET_LIGHTSTEP);
 	CHECK_STR(e->endpoint, "https://ingest.eu.lightstep.com:443");
 	CHECK_STR(e->headers[0].name, "lightstep-access-token");
-	CHECK_STR(e->headers[0].value, TOKEN);
+	CHECK_STR(revealed(&e->headers[0]), TOKEN);
 	e = &c.exporters[1];
 	CHECK_STR(e->endpoint, "http://[::1]:14318");
 	CHECK_STR(e->path, "/base");
 	CHECK_EQ(e->compression, COMPRESSION_ZSTD);
 	CHECK_STR(e->headers[0].name, "x-team");
-	CHECK_STR(e->headers[1].value, "Bearer sesame");
+	CHECK_STR(revealed(&e->headers[1]), "Bearer sesame");
 	CHECK_EQ(e->batch_bytes, 256 << 10); /* no more than a request */
 	CHECK_EQ(e->retry_max_ms, 120000);
 	conf_finish(&c);
@@ -376,7 +384,7 @@ static const struct {
      "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_TOKEN",
      "environment: warning: LS_TOKEN: Lightstep tokens have 32, 84 or 104 characters, not 6\n"},
     {{"LS_TOKEN={{ token }}"},
-     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 0 LS_TOKEN",
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_TOKEN",
      "environment: warning: LS_TOKEN: what it holds holds a blank, a control character or a byte "
      "above "
      "ASCII\n"
@@ -445,8 +453,8 @@ static void test_header_lists_are_decoded(void)
 	set_environment(ENVIRONMENT);
 	CHECK_EQ(parse(&c, ""), 0);
 	CHECK_STR(c.exporters[0].headers[0].name, "a");
-	CHECK_STR(c.exporters[0].headers[0].value, "b c");
-	CHECK_STR(c.exporters[0].headers[1].value, "e=f");
+	CHECK_STR(revealed(&c.exporters[0].headers[0]), "b c");
+	CHECK_STR(revealed(&c.exporters[0].headers[1]), "e=f");
 	conf_finish(&c);
 }
 
