@@ -492,7 +492,7 @@ static void test_header_lists_are_decoded(void)
 	conf_finish(&c);
 }
 
-#define HEADERS(text) "exporters: [ { name: a, endpoint: \"http://h\", headers: " text " } ]\n"
+#define HEADERS(text) "exporters: [ { name: a, endpoint: \"https://h\", headers: " text " } ]\n"
 
 /* Where a header's value comes from: name, source, path, prefix, variable; or a finding. */
 static const struct {
@@ -508,32 +508,32 @@ static const struct {
     {{NULL},
      HEADERS("{ a: { file_env: T_FILE } }"),
      NULL,
-     "f:1:61: the variable T_FILE is not set: wanted the path of a file\n"},
-    {{NULL}, HEADERS("{ a: { env: T } }"), NULL, "f:1:61: the variable T is not set\n"},
+     "f:1:62: the variable T_FILE is not set: wanted the path of a file\n"},
+    {{NULL}, HEADERS("{ a: { env: T } }"), NULL, "f:1:62: the variable T is not set\n"},
     {{"T=x", "T_FILE=/x"},
      HEADERS("{ a: { file_env: T_FILE } }"),
      NULL,
-     "f:1:61: T and T_FILE are both set: wanted one of them\n"},
+     "f:1:62: T and T_FILE are both set: wanted one of them\n"},
     {{"T=x", "T_FILE=/x"},
      HEADERS("{ a: { env: T } }"),
      NULL,
-     "f:1:61: T and T_FILE are both set: wanted one of them\n"},
+     "f:1:62: T and T_FILE are both set: wanted one of them\n"},
     {{"T=two words"},
      HEADERS("{ a: { env: T } }"),
      NULL,
-     "f:1:61: T: what it holds holds a blank, a control character or a byte above ASCII\n"},
+     "f:1:62: T: what it holds holds a blank, a control character or a byte above ASCII\n"},
     {{NULL},
      HEADERS("{ a: { file: /p, env: T } }"),
      NULL,
-     "f:1:61: header a: wanted one of file, file_env and env\n"},
+     "f:1:62: header a: wanted one of file, file_env and env\n"},
     {{NULL},
      HEADERS("{ a: { fiel: /p } }"),
      NULL,
-     "f:1:63: unknown key \"fiel\": wanted file, file_env, env or prefix\n"},
+     "f:1:64: unknown key \"fiel\": wanted file, file_env, env or prefix\n"},
     {{NULL},
      HEADERS("{ Authorization: Bearer sesame }"),
      NULL,
-     "f:1:73: header Authorization: a token in this file is refused: write { file: PATH } or "
+     "f:1:74: header Authorization: a token in this file is refused: write { file: PATH } or "
      "{ env: NAME }\n"},
     {{NULL}, HEADERS("{ te: { file: /p } }"), NULL, ""},
 };
