@@ -17,7 +17,7 @@
 struct secret {
 	atomic_uint references;
 	uint8_t *pages;
-	size_t size, len; /* of the pages; of the bytes */
+	size_t size, len, tail; /* of the pages; of the bytes; of those behind the head */
 	char fingerprint[SECRET_FINGERPRINT];
 };
 
@@ -81,6 +81,7 @@ struct secret *secret_join(struct slice head, struct slice tail)
 	if (s == NULL)
 		return NULL;
 	s->len = head.len + tail.len;
+	s->tail = tail.len;
 	s->size = (s->len + 1 + page - 1) / page * page;
 	s->pages = map(s->size);
 	if (s->pages == NULL) {
@@ -121,6 +122,11 @@ void secret_release(struct secret *s)
 struct slice secret_reveal(const struct secret *s)
 {
 	return slice_of(s->pages, s->len);
+}
+
+size_t secret_tail(const struct secret *s)
+{
+	return s->tail;
 }
 
 const char *secret_fingerprint(const struct secret *s)

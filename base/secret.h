@@ -30,6 +30,7 @@ void secret_release(struct secret *s);         /* NULL is fine */
 
 /* The bytes, for the wire alone; a 0 follows them. Borrowed from the reference. */
 struct slice secret_reveal(const struct secret *s);
+size_t secret_tail(const struct secret *s); /* how many bytes of it came after the head */
 const char *secret_fingerprint(const struct secret *s);
 bool secret_equal(const struct secret *a, const struct secret *b); /* in constant time */
 

@@ -25,9 +25,10 @@ static const char HELP[] =
     "      --discard      answer and throw away: for measuring only\n"
     "  -h, --help         this text\n"
     "\n"
-    "Signals: SIGTERM or SIGINT stops in good order, a second one at once; SIGUSR2 upgrades to "
-    "the\n"
-    "program file as it is now. Exit codes: 0 stopped, 64 usage, 69 a port is taken, 73 the data\n"
+    "Signals: SIGTERM or SIGINT stops in good order, a second one at once; SIGHUP reads files "
+    "with\n"
+    "tokens again; SIGUSR2 upgrades to the program file as it is now. Exit codes: 0 stopped, 64 "
+    "usage, 69 a port is taken, 73 the data\n"
     "folder cannot be written, 74 the journal cannot be read, 75 another process uses the data, 77 "
     "no\n"
     "permission, 78 the configuration is wrong.\n";

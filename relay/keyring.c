@@ -72,6 +72,37 @@ static enum key_result take_file(struct attempt *a, const struct conf_header *h)
 	return result;
 }
 
+/* An earlier header with the same source: a file is read once for all of them, or they could be of
+ * different generations. Gives its place among the values, or -1. */
+static int twin_of(const struct attempt *a, const struct conf_header *h)
+{
+	int place = 0;
+	for (const struct conf_header *t = a->ring->conf->headers; t != h; t++) {
+		bool same = t->source == h->source && t->path != NULL && h->path != NULL &&
+			    strcmp(t->path, h->path) == 0;
+		if (same)
+			return place;
+		place += t->source != SOURCE_TEXT;
+	}
+	return -1;
+}
+
+static bool add_as(struct key *k, const struct conf_header *h, int twin)
+{
+	struct slice all = secret_reveal(k->values[twin]);
+	size_t skip = all.len - secret_tail(k->values[twin]);
+	return add_value(k, h->prefix, slice_of(all.data + skip, all.len - skip));
+}
+
+static enum key_result take_once(struct attempt *a, const struct conf_header *h)
+{
+	int twin = twin_of(a, h);
+	if (twin < 0)
+		return take_file(a, h);
+	bool added = add_as(a->first, h, twin) && add_as(a->second, h, twin);
+	return added ? KEY_CHANGED : KEY_NO_MEMORY;
+}
+
 static enum key_result take_header(struct attempt *a, const struct conf_header *h)
 {
 	switch (h->source) {
@@ -83,7 +114,7 @@ static enum key_result take_header(struct attempt *a, const struct conf_header *
 		return KEY_CHANGED;
 	case SOURCE_FILE:
 	case SOURCE_ENV_FILE:
-		return take_file(a, h);
+		return take_once(a, h);
 	default:
 		return KEY_MISSING;
 	}

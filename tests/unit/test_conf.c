@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <unistd.h>
+
 #include "check.h"
 #include "conf/conf.h"
+#include "conf/environment.h"
 #include "conf/unit.h"
 
 #define TOKEN "0123456789abcdef0123456789abcdef"
@@ -19,6 +22,12 @@ static const char *const VARIABLES[] = {
     "LS_ACCESS_TOKEN",
     "LIGHTSTEP_ACCESS_TOKEN",
     "LS_TOKEN",
+    "LS_ACCESS_TOKEN_FILE",
+    "LIGHTSTEP_ACCESS_TOKEN_FILE",
+    "SPANRELAY_ENV_FILE",
+    "CREDENTIALS_DIRECTORY",
+    "T_FILE",
+    "T",
     "T_SECRET",
     "T_NUMBER",
 };
@@ -391,6 +400,31 @@ static const struct {
      "environment: warning: LS_ACCESS_TOKEN: no access token for exporter lightstep: what comes in "
      "is "
      "kept until the relay is started with one\n"},
+    {{"LS_ACCESS_TOKEN_FILE=/x"},
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_ACCESS_TOKEN_FILE",
+     ""},
+    {{"LIGHTSTEP_ACCESS_TOKEN_FILE=/x", "LS_ACCESS_TOKEN_FILE=/x", "SPANRELAY_ENV_FILE=/y"},
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_ACCESS_TOKEN_FILE",
+     ""},
+    {{"SPANRELAY_ENV_FILE=/y", "LS_TOKEN=" TOKEN},
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 SPANRELAY_ENV_FILE",
+     ""},
+    {{"CREDENTIALS_DIRECTORY=/nowhere", "LS_TOKEN=" TOKEN},
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_TOKEN",
+     ""},
+    {{"LS_ACCESS_TOKEN_FILE=/x", "LS_TOKEN=" TOKEN},
+     NULL,
+     "environment: LS_TOKEN and LS_ACCESS_TOKEN_FILE are both set: wanted one of them\n"},
+    {{"LS_ACCESS_TOKEN_FILE=/x", "LIGHTSTEP_ACCESS_TOKEN_FILE=/y"},
+     NULL,
+     "environment: LS_ACCESS_TOKEN_FILE and LIGHTSTEP_ACCESS_TOKEN_FILE are both set and differ: "
+     "wanted one of them\n"},
+    {{"LS_TOKEN=developer"},
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_TOKEN",
+     "environment: warning: LS_TOKEN: what it holds is the token of a satellite in developer mode, "
+     "not of Lightstep\n"
+     "environment: warning: LS_ACCESS_TOKEN: no access token for exporter lightstep: what comes in "
+     "is kept until the relay is started with one\n"},
     {{"LS_TOKEN=sesame", "LS_ACCESS_TOKEN=" TOKEN},
      NULL,
      "environment: LS_ACCESS_TOKEN and LS_TOKEN are both set and differ: wanted one of them\n"},
@@ -458,6 +492,108 @@ static void test_header_lists_are_decoded(void)
 	conf_finish(&c);
 }
 
+#define HEADERS(text) "exporters: [ { name: a, endpoint: \"https://h\", headers: " text " } ]\n"
+
+/* Where a header's value comes from: name, source, path, prefix, variable; or a finding. */
+static const struct {
+	const char *environment[3], *text, *told, *finding;
+} SOURCED[] = {
+    {{NULL}, HEADERS("{ A: { file: /p } }"), "a 2 /p - -", ""},
+    {{"T_FILE=/q"},
+     HEADERS("{ a: { file_env: T_FILE, prefix: 'Bearer ' } }"),
+     "a 2 /q Bearer  T_FILE",
+     ""},
+    {{"T=sesame"}, HEADERS("{ a: { env: T, prefix: 'Bearer ' } }"), "a 1 - - T", ""},
+    {{NULL}, HEADERS("{ a: edge }"), "a 0 - - -", ""},
+    {{NULL},
+     HEADERS("{ a: { file_env: T_FILE } }"),
+     NULL,
+     "f:1:62: the variable T_FILE is not set: wanted the path of a file\n"},
+    {{NULL}, HEADERS("{ a: { env: T } }"), NULL, "f:1:62: the variable T is not set\n"},
+    {{"T=x", "T_FILE=/x"},
+     HEADERS("{ a: { file_env: T_FILE } }"),
+     NULL,
+     "f:1:62: T and T_FILE are both set: wanted one of them\n"},
+    {{"T=x", "T_FILE=/x"},
+     HEADERS("{ a: { env: T } }"),
+     NULL,
+     "f:1:62: T and T_FILE are both set: wanted one of them\n"},
+    {{"T=two words"},
+     HEADERS("{ a: { env: T } }"),
+     NULL,
+     "f:1:62: T: what it holds holds a blank, a control character or a byte above ASCII\n"},
+    {{NULL},
+     HEADERS("{ a: { file: /p, env: T } }"),
+     NULL,
+     "f:1:62: header a: wanted one of file, file_env and env\n"},
+    {{NULL},
+     HEADERS("{ a: { fiel: /p } }"),
+     NULL,
+     "f:1:64: unknown key \"fiel\": wanted file, file_env, env or prefix\n"},
+    {{NULL},
+     HEADERS("{ Authorization: Bearer sesame }"),
+     NULL,
+     "f:1:74: header Authorization: a token in this file is refused: write { file: PATH } or "
+     "{ env: NAME }\n"},
+    {{NULL}, HEADERS("{ te: { file: /p } }"), NULL, ""},
+};
+
+static void test_headers_say_where_their_values_come_from(void)
+{
+	for (size_t i = 0; i < sizeof(SOURCED) / sizeof(SOURCED[0]); i++) {
+		struct conf c;
+		char told[256];
+		set_environment(SOURCED[i].environment);
+		int rc = parse(&c, SOURCED[i].text);
+		CHECK_EQ(rc, SOURCED[i].told != NULL ? 0 : CONF_FAULTY);
+		if (*SOURCED[i].finding != '\0')
+			CHECK_STR(findings, SOURCED[i].finding);
+		if (rc != 0)
+			continue;
+		const struct conf_header *h = &c.exporters[0].headers[0];
+		snprintf(told, sizeof(told), "%s %d %s %s %s", h->name, (int)h->source,
+			 h->path != NULL ? h->path : "-", h->prefix != NULL ? h->prefix : "-",
+			 h->from != NULL ? h->from : "-");
+		CHECK_STR(told, SOURCED[i].told);
+		conf_finish(&c);
+	}
+}
+
+/* What a variable held is not in the environment any more, and another reading finds it. */
+static void test_environment_is_wiped_of_what_was_a_secret(void)
+{
+	static char block[] = "T=sesame-in-the-block";
+	struct conf c;
+	int fd[2];
+	set_environment(NULL);
+	putenv(block);
+	CHECK_EQ(parse(&c, HEADERS("{ a: { env: T } }")), 0);
+	conf_finish(&c);
+	CHECK_STR(getenv("T"), "sesame-in-the-block");
+	CHECK_EQ(environment_wipe(), 0);
+	CHECK(getenv("T") == NULL);
+	CHECK(memchr(block, 's', sizeof(block)) == NULL);
+	CHECK_STR(environment_get("T"), "sesame-in-the-block");
+	CHECK_EQ(parse(&c, HEADERS("{ a: { env: T } }")), 0);
+	CHECK_STR(revealed(&c.exporters[0].headers[0]), "sesame-in-the-block");
+	conf_finish(&c);
+	CHECK(pipe(fd) == 0 && environment_hand_over(fd[1]) == 0);
+	close(fd[1]);
+	CHECK_EQ(environment_take_over(fd[0]), 0);
+	close(fd[0]);
+	CHECK_STR(environment_get("T"), "sesame-in-the-block");
+}
+
+static void test_what_the_keeper_hands_over_is_not_trusted_to_be_whole(void)
+{
+	static const char HALF[] = "NAME\0value";
+	int fd[2];
+	CHECK(pipe(fd) == 0 && write(fd[1], HALF, sizeof(HALF) - 1) == sizeof(HALF) - 1);
+	close(fd[1]);
+	CHECK(environment_take_over(fd[0]) < 0);
+	close(fd[0]);
+}
+
 static void test_units_are_those_that_people_write(void)
 {
 	uint64_t n = 42;
@@ -521,15 +657,19 @@ static void test_a_file_that_is_not_there_is_a_fault(void)
 
 int main(int argc, char **argv)
 {
-	CHECK_MAIN(
-	    TEST(test_each_wrong_file_is_told_where_and_what),
-	    TEST(test_all_faults_come_at_once_in_the_order_of_the_file),
-	    TEST(test_more_faults_than_fit_are_counted),
-	    TEST(test_an_empty_file_means_the_defaults), TEST(test_a_whole_file_is_read),
-	    TEST(test_variables_are_put_into_values), TEST(test_secrets_never_stand_in_findings),
-	    TEST(test_the_environment_chooses_where_the_file_does_not),
-	    TEST(test_header_lists_are_decoded), TEST(test_units_are_those_that_people_write),
-	    TEST(test_units_read_back_what_they_print),
-	    TEST(test_limits_that_shut_a_request_out_are_warned_of),
-	    TEST(test_a_file_that_is_not_there_is_a_fault));
+	CHECK_MAIN(TEST(test_each_wrong_file_is_told_where_and_what),
+		   TEST(test_all_faults_come_at_once_in_the_order_of_the_file),
+		   TEST(test_more_faults_than_fit_are_counted),
+		   TEST(test_an_empty_file_means_the_defaults), TEST(test_a_whole_file_is_read),
+		   TEST(test_variables_are_put_into_values),
+		   TEST(test_secrets_never_stand_in_findings),
+		   TEST(test_the_environment_chooses_where_the_file_does_not),
+		   TEST(test_header_lists_are_decoded),
+		   TEST(test_headers_say_where_their_values_come_from),
+		   TEST(test_environment_is_wiped_of_what_was_a_secret),
+		   TEST(test_what_the_keeper_hands_over_is_not_trusted_to_be_whole),
+		   TEST(test_units_are_those_that_people_write),
+		   TEST(test_units_read_back_what_they_print),
+		   TEST(test_limits_that_shut_a_request_out_are_warned_of),
+		   TEST(test_a_file_that_is_not_there_is_a_fault));
 }
