@@ -39,6 +39,22 @@ struct conf_outbox {
 	enum conf_when_full when_full;
 };
 
+enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
+enum conf_client_auth { CLIENT_AUTH_REQUIRE, CLIENT_AUTH_OPTIONAL };
+
+/* Of a receiver or an exporter; files are PEM, "" for none. */
+struct conf_tls {
+	char *cert_file, *key_file; /* our certificate with its chain, and its key */
+	char *ca_file;              /* whom to trust; an exporter's "": the system's roots */
+	enum conf_tls_version min_version;
+
+	enum conf_client_auth client_auth; /* a receiver that has a ca_file */
+
+	char *server_name; /* an exporter's; "": the endpoint's host; SNI, check and :authority */
+	bool insecure;     /* ... whose headers may go in plain text */
+	bool skip_verify;  /* ... who believes any certificate */
+};
+
 /* Where the value of a header comes from. All but plain text is a credential: it may change while
  * the relay runs, or be missing (exporters/credential.h). */
 enum conf_value_source {
@@ -89,8 +105,7 @@ struct conf_exporter {
 	enum conf_compression compression;
 	struct conf_header *headers;
 	size_t n_headers;
-	char *ca_file;          /* "": the system's roots */
-	char *server_name;      /* "": the endpoint's host; for SNI, verification and :authority */
+	struct conf_tls tls;    /* for https:// endpoints */
 	uint64_t timeout_ms;    /* one request, from sending to its answer */
 	uint64_t linger_ms;     /* waits this long for a fuller request */
 	uint64_t batch_bytes;   /* sends at once when this much waits */
@@ -226,7 +241,8 @@ struct conf_sampling {
 struct conf {
 	char *data_dir;
 	struct {
-		char *listen; /* host:port, [v6]:port; "off" for none */
+		char *listen;        /* host:port, [v6]:port; "off" for none */
+		struct conf_tls tls; /* with a cert_file TLS, else plain text; admin: never */
 	} grpc, http, admin;
 	struct {
 		/* one request, before and after decompression; at most 16 MiB */

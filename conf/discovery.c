@@ -67,16 +67,20 @@ static void set_path(struct conf_exporter *e, const char *path, bool as_it_is, s
 	buf_finish(&out);
 }
 
+/* Chooses plain text only where there is no scheme; and says that headers may go so. */
+static bool is_insecure(void)
+{
+	struct setting s = setting_get("INSECURE");
+	return s.value != NULL && strcasecmp(s.value, "true") == 0;
+}
+
 static void set_endpoint(struct conf_exporter *e, const struct setting *s, struct report *r)
 {
 	struct endpoint url;
 	char text[ADDRESS_HOST + 64];
 	const char *value = s->value;
 	if (e->protocol == PROTOCOL_GRPC && strstr(value, "://") == NULL) {
-		struct setting insecure =
-		    setting_get("INSECURE"); /* counts only where there is no scheme */
-		bool plain = insecure.value != NULL && strcasecmp(insecure.value, "true") == 0;
-		snprintf(text, sizeof(text), "%s://%s", plain ? "http" : "https", value);
+		snprintf(text, sizeof(text), "%s://%s", is_insecure() ? "http" : "https", value);
 		value = text;
 	}
 	const char *wanted = endpoint_read(&url, value);
@@ -130,15 +134,20 @@ static void set_headers(struct conf_exporter *e, struct report *r)
 		report_environment(r, false, "%s: an entry %s", s.variable, wrong);
 }
 
-static void warn_of_unused(struct report *r)
+static void set_tls(struct conf_exporter *e, struct report *r)
 {
-	static const char *const NAMES[] = {"CLIENT_KEY", "CLIENT_CERTIFICATE"};
-	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-		struct setting s = setting_get(NAMES[i]);
+	const struct {
+		const char *name;
+		char **field;
+	} rows[] = {{"CERTIFICATE", &e->tls.ca_file},
+		    {"CLIENT_CERTIFICATE", &e->tls.cert_file},
+		    {"CLIENT_KEY", &e->tls.key_file}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct setting s = setting_get(rows[i].name);
 		if (s.value != NULL)
-			report_environment(r, true, "%s: client certificates are not supported yet",
-					   s.variable);
+			text_set(rows[i].field, s.value, r);
 	}
+	e->tls.insecure = is_insecure();
 }
 
 static bool discover_otlp(struct conf_exporter *e, struct report *r)
@@ -154,10 +163,7 @@ static bool discover_otlp(struct conf_exporter *e, struct report *r)
 	set_compression(e, r);
 	set_timeout(e, r);
 	set_headers(e, r);
-	struct setting ca = setting_get("CERTIFICATE");
-	if (ca.value != NULL)
-		text_set(&e->ca_file, ca.value, r);
-	warn_of_unused(r);
+	set_tls(e, r);
 	return true;
 }
 

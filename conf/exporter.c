@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf/exporter.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #include "conf/address.h"
 #include "conf/discovery.h"
 #include "conf/header.h"
 #include "conf/option.h"
+#include "conf/tls.h"
 
 /* What a preset says, as it would stand in a file. */
 static const struct {
@@ -98,6 +96,13 @@ static void complete_oauth2(struct conf_exporter *e, const struct node *item, st
 	if (!all)
 		report_fault(r, place_of(item, "oauth2"),
 			     "exporters[].oauth2: wanted client_id_file and client_secret_file");
+	struct endpoint url;
+	if (endpoint_read(&url, o->token_url) == NULL && !url.tls && !url.to.loopback &&
+	    !e->tls.insecure)
+		report_fault(
+		    r, place_of(item, "oauth2"),
+		    "exporters[].oauth2.token_url: the client's secret would go to another "
+		    "host in plain text: wanted https://, or tls: { insecure: true }");
 	const char *wrong =
 	    header_add_source(e, "authorization", SOURCE_OAUTH2, NULL, "Bearer ", NULL);
 	if (wrong == HEADER_OUT_OF_MEMORY)
@@ -125,9 +130,7 @@ void exporter_complete(struct conf_exporter *e, const struct node *item, struct 
 	if (e->batch_bytes > e->request_bytes)
 		e->batch_bytes =
 		    e->request_bytes; /* as the option says: never more than a request */
-	if (*e->ca_file != '\0' && access(e->ca_file, R_OK) != 0)
-		report_fault(r, place_of(item, "ca_file"),
-			     "exporters[].ca_file: cannot be read: %s", strerrordesc_np(errno));
+	conf_tls_of_exporter(e, item, r);
 	for (size_t i = 0; i < e->n_headers && e->protocol == PROTOCOL_TERMINAL; i++)
 		if (i == 0)
 			report_fault(r, place_of(item, "headers"),

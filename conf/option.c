@@ -33,6 +33,8 @@ static const char *const COMPRESSIONS[] = {"gzip", "zstd", "none", NULL};
 static const char *const WHEN_FULL[] = {"refuse", "drop_oldest", NULL};
 static const char *const WHEN_FULL_HERE[] = {"refuse", "drop_oldest", "inherit", NULL};
 static const char *const PRESETS[] = {"none", "lightstep", NULL};
+static const char *const TLS_VERSIONS[] = {"1.2", "1.3", NULL};
+static const char *const CLIENT_AUTH[] = {"require", "optional", NULL};
 static const char *const NO_YES[] = {"false", "true", NULL};
 static const char *const RANDOMNESS[] = {"id", "hash", NULL};
 static const char *const MASKS[] = {"keep_length", "replace", "typed", "hmac",
@@ -50,8 +52,34 @@ const struct option OPTIONS[] = {
      "Folder of the journal; made with mode 0700 if it is missing. One relay works on a folder."},
     {"receivers.otlp_grpc.listen", OPTION_LISTEN, AT(grpc.listen), "127.0.0.1:4317", 0, 0, NULL,
      "Where OTLP/gRPC comes in, or `off`."},
+    {"receivers.otlp_grpc.tls.cert_file", OPTION_TEXT, AT(grpc.tls.cert_file), "", 0, 1024, NULL,
+     "The certificate of this port, PEM, its chain behind it. With one the port speaks TLS, and "
+     "nothing else (docs/tls.md)."},
+    {"receivers.otlp_grpc.tls.key_file", OPTION_TEXT, AT(grpc.tls.key_file), "", 0, 1024, NULL,
+     "Its private key, PEM, without a passphrase. Not one that everybody can read."},
+    {"receivers.otlp_grpc.tls.client_ca_file", OPTION_TEXT, AT(grpc.tls.ca_file), "", 0, 1024, NULL,
+     "Clients must show a certificate that one of these, PEM, has signed. Empty: none is asked "
+     "for."},
+    {"receivers.otlp_grpc.tls.client_auth", OPTION_CHOICE, AT(grpc.tls.client_auth), "require", 0,
+     0, CLIENT_AUTH,
+     "`optional`: clients without a certificate are let in too; a bad one never is."},
+    {"receivers.otlp_grpc.tls.min_version", OPTION_CHOICE, AT(grpc.tls.min_version), "1.2", 0, 0,
+     TLS_VERSIONS, "The oldest version of TLS that is spoken."},
     {"receivers.otlp_http.listen", OPTION_LISTEN, AT(http.listen), "127.0.0.1:4318", 0, 0, NULL,
      "Where OTLP/HTTP comes in, on HTTP/1.1 and HTTP/2, or `off`."},
+    {"receivers.otlp_http.tls.cert_file", OPTION_TEXT, AT(http.tls.cert_file), "", 0, 1024, NULL,
+     "The certificate of this port, PEM, its chain behind it. With one the port speaks TLS, and "
+     "nothing else (docs/tls.md)."},
+    {"receivers.otlp_http.tls.key_file", OPTION_TEXT, AT(http.tls.key_file), "", 0, 1024, NULL,
+     "Its private key, PEM, without a passphrase. Not one that everybody can read."},
+    {"receivers.otlp_http.tls.client_ca_file", OPTION_TEXT, AT(http.tls.ca_file), "", 0, 1024, NULL,
+     "Clients must show a certificate that one of these, PEM, has signed. Empty: none is asked "
+     "for."},
+    {"receivers.otlp_http.tls.client_auth", OPTION_CHOICE, AT(http.tls.client_auth), "require", 0,
+     0, CLIENT_AUTH,
+     "`optional`: clients without a certificate are let in too; a bad one never is."},
+    {"receivers.otlp_http.tls.min_version", OPTION_CHOICE, AT(http.tls.min_version), "1.2", 0, 0,
+     TLS_VERSIONS, "The oldest version of TLS that is spoken."},
     {"admin.listen", OPTION_LISTEN, AT(admin.listen), "127.0.0.1:4320", 0, 0, NULL,
      "Metrics, health and status, or `off`. Knows no passwords: keep it on a private address."},
 
@@ -105,7 +133,8 @@ const struct option OPTIONS[] = {
     {"credentials.poll", OPTION_TIME, AT(credentials.poll_ms), "30s", 50, 60 * MINUTE, NULL,
      "Files are read so often for mounts that tell of no changes (NFS, FUSE)."},
     {"credentials.world_readable", OPTION_CHOICE, AT(credentials.world_readable), "refuse", 0, 0,
-     WORLD_READABLE, "What becomes of a file with a token that everybody may read."},
+     WORLD_READABLE,
+     "What becomes of a file with a token or a private key that everybody may read."},
 
     {"redaction.packs", OPTION_NAMES, AT(redaction.packs),
      "secrets secrets-context url headers keys", 0, 64, NULL,
@@ -257,10 +286,23 @@ const struct option OPTIONS[] = {
      "Where id and secret stand: in the header (`basic`) or in the body (`post`)."},
     {"exporters[].oauth2.ca_file", OPTION_TEXT, IN_EXPORTER(oauth2.ca_file), "", 0, 1024, NULL,
      "Certificates (PEM) to trust there; the default is the exporter's."},
-    {"exporters[].ca_file", OPTION_TEXT, IN_EXPORTER(ca_file), "", 0, 1024, NULL,
+    {"exporters[].tls.ca_file", OPTION_TEXT, IN_EXPORTER(tls.ca_file), "", 0, 1024, NULL,
      "Certificates (PEM) to trust in place of the system's."},
-    {"exporters[].server_name", OPTION_HOST, IN_EXPORTER(server_name), "", 0, 255, NULL,
+    {"exporters[].tls.server_name", OPTION_HOST, IN_EXPORTER(tls.server_name), "", 0, 255, NULL,
      "The name that the backend's certificate must have, where it is not the endpoint's host."},
+    {"exporters[].tls.cert_file", OPTION_TEXT, IN_EXPORTER(tls.cert_file), "", 0, 1024, NULL,
+     "A certificate to show to the backend, PEM, its chain behind it."},
+    {"exporters[].tls.key_file", OPTION_TEXT, IN_EXPORTER(tls.key_file), "", 0, 1024, NULL,
+     "Its private key, PEM, without a passphrase. Not one that everybody can read."},
+    {"exporters[].tls.min_version", OPTION_CHOICE, IN_EXPORTER(tls.min_version), "1.2", 0, 0,
+     TLS_VERSIONS, "The oldest version of TLS that is spoken."},
+    {"exporters[].tls.insecure", OPTION_CHOICE, IN_EXPORTER(tls.insecure), "false", 0, 0, NO_YES,
+     "`true`: headers may go to an http:// endpoint on another host, where everybody on the way "
+     "can read them. Each start warns of it."},
+    {"exporters[].tls.skip_verify", OPTION_CHOICE, IN_EXPORTER(tls.skip_verify), "false", 0, 0,
+     NO_YES,
+     "`true`: whoever answers is believed, with any certificate. For trying out only; each start "
+     "warns of it."},
     {"exporters[].timeout", OPTION_TIME, IN_EXPORTER(timeout_ms), "10s", 100, 10 * MINUTE, NULL,
      "One request, from sending to its answer."},
     {"exporters[].linger", OPTION_TIME, IN_EXPORTER(linger_ms), "100ms", 0, MINUTE, NULL,

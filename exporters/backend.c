@@ -245,10 +245,11 @@ static void fill_target(struct backend *b)
 	struct link_target *t = &b->form.target;
 	t->to = *to;
 	t->tls = b->tls;
-	t->name = *conf->server_name != '\0' ? conf->server_name : to->host;
+	const char *name = conf->tls.server_name;
+	t->name = *name != '\0' ? name : to->host;
 	t->alpn = slice_str(b->protocol.http2_only ? ALPN_H2 : ALPN_BOTH);
-	if (*conf->server_name != '\0')
-		snprintf(b->authority, sizeof(b->authority), "%s", conf->server_name);
+	if (*name != '\0')
+		snprintf(b->authority, sizeof(b->authority), "%s", name);
 	else if (to->port == (b->endpoint.tls ? 443 : 80))
 		snprintf(b->authority, sizeof(b->authority), to->v6 ? "[%s]" : "%s", to->host);
 	else
@@ -311,8 +312,9 @@ static int make_exchanges(struct backend *b)
 	return 0;
 }
 
-struct backend *backend_create(const struct conf_exporter *conf, struct ev_loop *loop,
-			       const struct backend_protocol *protocol, _Atomic uint64_t *connects)
+struct backend *backend_create(const struct conf_exporter *conf, struct tls *tls,
+			       struct ev_loop *loop, const struct backend_protocol *protocol,
+			       _Atomic uint64_t *connects)
 {
 	struct backend *b = calloc(1, sizeof(*b));
 	if (b == NULL)
@@ -330,8 +332,9 @@ struct backend *backend_create(const struct conf_exporter *conf, struct ev_loop 
 		fail(-EINVAL, "exporter %s: endpoint is not %s", conf->name, wanted);
 		goto undo;
 	}
-	if (b->endpoint.tls && (b->tls = tls_create(conf->ca_file)) == NULL)
-		goto undo;
+	assert(!b->endpoint.tls || tls != NULL);
+	if (b->endpoint.tls)
+		b->tls = tls_ref(tls);
 	fill_target(b);
 	if (fill_fields(b) != 0 || make_exchanges(b) != 0)
 		goto undo;
@@ -339,6 +342,18 @@ struct backend *backend_create(const struct conf_exporter *conf, struct ev_loop 
 undo:
 	backend_destroy(b);
 	return NULL;
+}
+
+void backend_renew(struct backend *b, struct tls *tls)
+{
+	if (b->tls == NULL) { /* plain text */
+		tls_unref(tls);
+		return;
+	}
+	tls_unref(b->tls);
+	b->tls = b->form.target.tls = tls;
+	list_for_each_safe(pos, tmp, &b->lines)
+	    carrier_retire(&container_of(pos, struct line, link)->carrier);
 }
 
 /* gRPC's message frame: a flag, then the length in four bytes, big endian. */
@@ -392,6 +407,6 @@ void backend_destroy(struct backend *b)
 	end_all(&b->waiting);
 	free(b->exchanges);
 	free(b->form.fields);
-	tls_destroy(b->tls);
+	tls_unref(b->tls);
 	free(b);
 }

@@ -25,11 +25,14 @@ struct backend_protocol {
 /* Adds a field; borrows both texts. */
 void backend_add_field(struct backend_protocol *p, const char *name, const char *value);
 
-/* Borrows conf and counts its connection attempts in *connects. Copies `protocol`, but what its
- * slices point at must live as long. Gives NULL when conf cannot be used (logged). */
-struct backend *backend_create(const struct conf_exporter *conf, struct ev_loop *loop,
-			       const struct backend_protocol *protocol, _Atomic uint64_t *connects);
-/* As exporter_ops.send and .destroy say. */
+/* Borrows conf and counts its connection attempts in *connects. Takes a reference of its own of
+ * `tls`, which an https:// endpoint needs. Copies `protocol`, but what its slices point at must
+ * live as long. Gives NULL when conf cannot be used (logged). */
+struct backend *backend_create(const struct conf_exporter *conf, struct tls *tls,
+			       struct ev_loop *loop, const struct backend_protocol *protocol,
+			       _Atomic uint64_t *connects);
+/* As exporter_ops.renew, .send and .destroy say. */
+void backend_renew(struct backend *b, struct tls *tls);
 void backend_send(struct backend *b, struct export_call *call);
 void backend_destroy(struct backend *b);
 

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "base/slice.h"
+#include "base/tls.h"
 #include "conf/conf.h"
 #include "wire/codec.h"
 
@@ -56,9 +57,12 @@ struct export_call {
 struct exporter_ops {
 	const char *name;
 	/* Export room. create gives a connection-less exporter or NULL (logged); nothing blocks. It
-	 * borrows conf and counts its connection attempts in *connects. */
-	void *(*create)(const struct conf_exporter *conf, struct ev_loop *loop,
+	 * borrows conf and counts its connection attempts in *connects. `tls`, of which it takes a
+	 * reference of its own, is for https:// endpoints. */
+	void *(*create)(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
 			_Atomic uint64_t *connects);
+	/* Takes a reference: new connections use this one, old ones end when their calls have. */
+	void (*renew)(void *exporter, struct tls *tls);
 	/* Starts `call`; on_done follows later, never from within, and always, also after a lost
 	 * connection or the timeout. At most conf->concurrency calls are under way. */
 	void (*send)(void *exporter, struct export_call *call);

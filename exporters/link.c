@@ -9,7 +9,7 @@
 
 #include "base/dns.h"
 
-enum { READ_SIZE = 32 << 10 }; /* more than a TLS record, so nothing stays inside OpenSSL unseen */
+enum { READ_SIZE = 32 << 10, RECORD = 16 << 10 /* of TLS, at most */ };
 
 enum link_state { RESOLVING, CONNECTING, SHAKING_HANDS, OPEN, FAILED };
 
@@ -25,7 +25,8 @@ struct link {
 	int fd; /* -1: none */
 	struct tls_conn *tls;
 	struct ev_io io;
-	struct ev_timer timer; /* the deadline of what is going on; at once when FAILED */
+	struct ev_timer timer; /* the deadline of what is going on; at once when FAILED, and when
+				  OPEN, with more to read than the socket shows */
 	const char *reason;
 	uint8_t in[READ_SIZE];
 };
@@ -129,6 +130,8 @@ static void opened(struct link *l)
 {
 	l->state = OPEN;
 	ev_timer_stop(l->loop, &l->timer);
+	if (l->tls != NULL && tls_has_more(l->tls)) /* the peer said something at once */
+		set_deadline(l, 0);
 	watch(l, EV_READ);
 	l->events->on_open(l->ctx, l->tls != NULL ? tls_alpn(l->tls) : slice_of("", 0));
 }
@@ -159,11 +162,25 @@ static void connected(struct link *l)
 		return;
 	}
 	l->state = SHAKING_HANDS;
-	l->tls = tls_open(l->target->tls, l->fd, l->target->name, l->target->alpn);
+	l->tls = tls_connect(l->target->tls, l->fd, l->target->name, l->target->alpn);
 	if (l->tls == NULL)
 		link_fail(l, "no memory");
 	else
 		shake_hands(l);
+}
+
+/* As many records as fit as a whole. What waits inside OpenSSL then, or the end behind them, has
+ * its turn in the next round: no event of the socket tells of it. */
+static ssize_t read_records(struct link *l)
+{
+	size_t got = 0;
+	ssize_t n = 0;
+	while (sizeof(l->in) - got >= RECORD &&
+	       (n = tls_read(l->tls, l->in + got, sizeof(l->in) - got)) > 0)
+		got += (size_t)n;
+	if (got != 0 && n != TLS_WANT_READ && n != TLS_WANT_WRITE)
+		set_deadline(l, 0);
+	return got != 0 ? (ssize_t)got : n;
 }
 
 /* One read an event: what is left makes the socket readable again at once. */
@@ -171,7 +188,7 @@ static void read_some(struct link *l)
 {
 	ssize_t n;
 	if (l->tls != NULL)
-		n = tls_read(l->tls, l->in, sizeof(l->in));
+		n = read_records(l);
 	else
 		n = recv(l->fd, l->in, sizeof(l->in), 0);
 	if (n > 0) {
@@ -232,6 +249,8 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *w, int revents)
 	struct link *l = w->data;
 	if (l->state == FAILED)
 		l->events->on_closed(l->ctx, l->reason);
+	else if (l->state == OPEN)
+		read_some(l);
 	else if (l->state == RESOLVING && l->dns == NULL)
 		start(l);
 	else if (l->state == RESOLVING)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/tls.h"
 #include "conf/address.h"
 #include "conf/token.h"
 #include "exporters/backend.h"
@@ -23,6 +24,7 @@ struct oauth2 {
 	struct endpoint url;
 	char endpoint[ADDRESS_HOST + 32], path[512], name[80];
 	_Atomic uint64_t connects;
+	struct tls *tls; /* NULL: plain text */
 	struct backend *backend;
 	struct export_call call;
 	struct buf body;
@@ -182,6 +184,21 @@ int oauth2_fetch(struct oauth2 *o, struct slice client_id, struct slice client_s
 
 /* ---- the contract ---- */
 
+/* Whom to trust is read once: the certificate of a token's endpoint is verified always. */
+static int make_tls(struct oauth2 *o)
+{
+	const struct conf_exporter *e = o->exporter;
+	bool own = *e->oauth2.ca_file != '\0';
+	struct tls_notes notes = {.fault = ""};
+	struct tls_options options = {.where = "exporters[].oauth2",
+				      .ca_field = "ca_file",
+				      .ca_file = own ? e->oauth2.ca_file : e->tls.ca_file};
+	if (!o->url.tls)
+		return 0;
+	o->tls = tls_client_create(&options, &notes);
+	return o->tls != NULL ? 0 : fail(-EINVAL, "exporter %s: %s", e->name, notes.fault);
+}
+
 struct oauth2 *oauth2_create(const struct conf_exporter *e, struct ev_loop *loop,
 			     oauth2_on_end on_end, void *ctx)
 {
@@ -205,20 +222,19 @@ struct oauth2 *oauth2_create(const struct conf_exporter *e, struct ev_loop *loop
 					 .path = o->path,
 					 .headers = &o->basic,
 					 .n_headers = 1,
-					 .ca_file = *e->oauth2.ca_file != '\0' ? e->oauth2.ca_file
-									       : e->ca_file,
-					 .server_name = none,
+					 .tls.server_name = none,
 					 .timeout_ms = TIMEOUT_MS,
 					 .concurrency = 1};
 	struct backend_protocol p = {.path = o->path, .judge = judge};
 	backend_add_field(&p, "content-type", "application/x-www-form-urlencoded");
 	backend_add_field(&p, "accept", "application/json");
-	o->backend = backend_create(&o->conf, loop, &p, &o->connects);
-	if (o->backend == NULL) {
-		free(o);
-		return NULL;
-	}
-	return o;
+	if (make_tls(o) == 0)
+		o->backend = backend_create(&o->conf, o->tls, loop, &p, &o->connects);
+	if (o->backend != NULL)
+		return o;
+	tls_unref(o->tls);
+	free(o);
+	return NULL;
 }
 
 void oauth2_destroy(struct oauth2 *o)
@@ -228,5 +244,6 @@ void oauth2_destroy(struct oauth2 *o)
 	o->quiet = true;
 	backend_destroy(o->backend);
 	wipe(&o->body);
+	tls_unref(o->tls);
 	free(o);
 }

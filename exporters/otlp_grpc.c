@@ -29,7 +29,7 @@ static void grpc_destroy(void *exporter)
 	free(g);
 }
 
-static void *grpc_create(const struct conf_exporter *conf, struct ev_loop *loop,
+static void *grpc_create(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
 			 _Atomic uint64_t *connects)
 {
 	struct grpc *g = calloc(1, sizeof(*g));
@@ -47,12 +47,17 @@ static void *grpc_create(const struct conf_exporter *conf, struct ev_loop *loop,
 	if (conf->compression != COMPRESSION_NONE)
 		backend_add_field(&p, "grpc-encoding", CODING_NAMES[exporter_coding(conf)]);
 	backend_add_field(&p, "grpc-accept-encoding", "identity"); /* an answer is a few bytes */
-	g->backend = backend_create(conf, loop, &p, connects);
+	g->backend = backend_create(conf, tls, loop, &p, connects);
 	if (g->backend == NULL) {
 		grpc_destroy(g);
 		return NULL;
 	}
 	return g;
+}
+
+static void grpc_renew(void *exporter, struct tls *tls)
+{
+	backend_renew(((struct grpc *)exporter)->backend, tls);
 }
 
 static void grpc_send(void *exporter, struct export_call *call)
@@ -63,6 +68,7 @@ static void grpc_send(void *exporter, struct export_call *call)
 const struct exporter_ops EXPORTER_GRPC = {
     .name = "otlp_grpc",
     .create = grpc_create,
+    .renew = grpc_renew,
     .send = grpc_send,
     .destroy = grpc_destroy,
     .compresses = true,

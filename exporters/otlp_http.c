@@ -6,14 +6,19 @@
 #include "exporters/answer.h"
 #include "exporters/backend.h"
 
-static void *http_create(const struct conf_exporter *conf, struct ev_loop *loop,
+static void *http_create(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
 			 _Atomic uint64_t *connects)
 {
 	struct backend_protocol p = {.path = conf->path, .judge = answer_http};
 	backend_add_field(&p, "content-type", "application/x-protobuf");
 	if (conf->compression != COMPRESSION_NONE)
 		backend_add_field(&p, "content-encoding", CODING_NAMES[exporter_coding(conf)]);
-	return backend_create(conf, loop, &p, connects);
+	return backend_create(conf, tls, loop, &p, connects);
+}
+
+static void http_renew(void *exporter, struct tls *tls)
+{
+	backend_renew(exporter, tls);
 }
 
 static void http_send(void *exporter, struct export_call *call)
@@ -29,6 +34,7 @@ static void http_destroy(void *exporter)
 const struct exporter_ops EXPORTER_HTTP = {
     .name = "otlp_http",
     .create = http_create,
+    .renew = http_renew,
     .send = http_send,
     .destroy = http_destroy,
     .compresses = true,

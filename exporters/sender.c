@@ -378,7 +378,7 @@ struct sender *sender_create(const struct conf_exporter *conf, unsigned index,
 	rotation_start(s);
 	if (gather_init(&s->gather, room, begin->from[PLACE_JOURNAL], exporter_coding(conf)) != 0)
 		goto undo_alloc;
-	s->exporter = s->ops->create(conf, loop, &s->stats.connects);
+	s->exporter = s->ops->create(conf, begin->tls, loop, &s->stats.connects);
 	if (s->exporter == NULL)
 		goto undo_gather;
 	return s;
@@ -413,6 +413,13 @@ void sender_on_sealed(struct sender *s, enum span_place box, struct box_segment 
 {
 	backlog_sealed(&s->lane[box].backlog, g);
 	sender_pump(s);
+}
+
+void sender_renew(struct sender *s, struct tls *tls)
+{
+	s->ops->renew(s->exporter, tls);
+	if (state_of(s) != SENDER_OK && s->probe == NULL && !s->draining)
+		sender_set_timer(s, 0);
 }
 
 void sender_drain(struct sender *s)

@@ -58,6 +58,7 @@ struct sender_begin {
 	/* Above this much that waits in the journal, the outbox takes it. */
 	uint64_t spill_bytes;
 	uint64_t segment_bytes; /* what a segment of the outbox needs on the disk */
+	struct tls *tls;        /* for an https:// endpoint; borrowed */
 };
 
 /* `room` is for the doors of relay/path.h, `index` names this exporter there. Borrows conf. Gives
@@ -85,6 +86,9 @@ void sender_drop_previous(struct sender *s);
 /* An operator's word: sends what is in the quarantine once more, or gives it up. */
 void sender_resend_quarantine(struct sender *s);
 void sender_clear_quarantine(struct sender *s);
+
+/* Takes a reference: certificates have changed. A backend that is not well gets a try at once. */
+void sender_renew(struct sender *s, struct tls *tls);
 
 /* Sends nothing new and no retry; what is in flight may still end. */
 void sender_drain(struct sender *s);

@@ -54,10 +54,10 @@ static void on_writable(struct ev_loop *loop, struct ev_io *w, int revents)
 		end_calls(t, SENT, "printed");
 }
 
-static void *terminal_create(const struct conf_exporter *conf, struct ev_loop *loop,
-			     _Atomic uint64_t *connects)
+static void *terminal_create(const struct conf_exporter *conf, struct tls *tls,
+			     struct ev_loop *loop, _Atomic uint64_t *connects)
 {
-	(void)conf, (void)connects;
+	(void)conf, (void)tls, (void)connects;
 	struct terminal *t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return NULL;
@@ -66,6 +66,12 @@ static void *terminal_create(const struct conf_exporter *conf, struct ev_loop *l
 	ev_io_init(&t->writable, on_writable, STDOUT_FILENO, EV_WRITE);
 	t->writable.data = t;
 	return t;
+}
+
+static void terminal_renew(void *exporter, struct tls *tls)
+{
+	(void)exporter;
+	tls_unref(tls);
 }
 
 static void terminal_send(void *exporter, struct export_call *call)
@@ -87,6 +93,7 @@ static void terminal_destroy(void *exporter)
 const struct exporter_ops EXPORTER_TERMINAL = {
     .name = "terminal",
     .create = terminal_create,
+    .renew = terminal_renew,
     .send = terminal_send,
     .destroy = terminal_destroy,
     .compresses = false,

@@ -8,6 +8,7 @@
 
 #include "base/charge.h"
 #include "base/metric.h"
+#include "base/tls.h"
 #include "receivers/receiver.h"
 
 struct intake;
@@ -24,6 +25,10 @@ struct receivers_options {
 
 struct receivers *receivers_create(const struct receivers_options *o); /* NULL: no memory */
 void receivers_destroy(struct receivers *r);                           /* closes what is open */
+
+/* Takes a reference. Connections that come from now on use it; those that are there stay as they
+ * are. NULL: plain text. */
+void receivers_set_tls(struct receivers *r, enum port port, struct tls *tls);
 
 /* Takes a connected, non-blocking socket. */
 void receivers_adopt(struct receivers *r, int fd, enum port port);

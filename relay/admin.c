@@ -157,6 +157,7 @@ static void respond_page(struct client *c, const struct ledger *ledger,
 			    .uptime_ms = clock_mono_ms() - a->started_mono_ms,
 			    .not_ready = a->o.not_ready(a->o.ctx),
 			    .rules = a->o.rules,
+			    .certificates = a->o.certificates,
 			    .redacted = a->o.redacted,
 			    .ctx = a->o.ctx};
 	for (unsigned i = 0; i < a->o.conf->n_exporters; i++) {

@@ -22,6 +22,7 @@
 #include "storage/store.h"
 
 /* What is pointed to is borrowed until admin_stop(). */
+struct certificates;
 struct keyring;
 struct ruleset;
 struct admin_options {
@@ -49,6 +50,7 @@ struct admin_options {
 	 * within. false: nothing is judged here. */
 	bool (*explain)(void *ctx, uint64_t ticket, const uint8_t *trace_id);
 	const struct ruleset *rules; /* of redaction, or NULL */
+	const struct certificates *certificates;
 	/* How often what was found at a place (redaction/redact.h). */
 	uint64_t (*redacted)(void *ctx, uint32_t number, unsigned position);
 	void *ctx;

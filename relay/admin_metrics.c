@@ -198,5 +198,5 @@ int page_metrics(const struct page *p, struct buf *out)
 	return metrics_render(p->metrics, out) | put_ledger(p->ledger, out) |
 	       page_redaction_metrics(p, out) | page_sampling_metrics(p, out) |
 	       put_delivery(p->ledger, out) | put_boxes(p, out) | put_senders(p, out) |
-	       page_credential_metrics(p, out) | put_process(p, out);
+	       page_tls_metrics(p, out) | page_credential_metrics(p, out) | put_process(p, out);
 }

@@ -25,6 +25,7 @@ struct page {
 	const char *not_ready;       /* NULL: it is */
 	const struct ruleset *rules; /* and so on: as in struct admin_options */
 	uint64_t (*redacted)(void *ctx, uint32_t number, unsigned position);
+	const struct certificates *certificates;
 	void *ctx;
 };
 
@@ -40,6 +41,11 @@ int page_family(struct buf *out, const char *name, const char *kind, const char 
 /* relay/admin_sampling.c: their parts about rules and budgets. */
 int page_sampling_metrics(const struct page *p, struct buf *out);
 json_t *page_sampling(const struct page *p);
+
+/* relay/admin_tls.c */
+int page_tls_metrics(const struct page *p, struct buf *out);
+json_t *page_listener_tls(const struct page *p);
+json_t *page_exporter_tls(const struct page *p, unsigned exporter);
 
 /* relay/admin_credentials.c */
 int page_credential_metrics(const struct page *p, struct buf *out);

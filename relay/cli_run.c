@@ -9,6 +9,7 @@
 #include "conf/environment.h"
 #include "pipeline/policy.h"
 #include "redaction/ruleset.h"
+#include "relay/certificates.h"
 #include "relay/cli.h"
 #include "relay/load.h"
 #include "relay/worker.h"
@@ -32,20 +33,38 @@ static const char HELP[] =
     "no\n"
     "permission, 78 the configuration is wrong.\n";
 
-/* The keeper leaves rules of redaction to its worker, which ends with the same code. */
-static int load(struct conf *conf, struct policy **policy, struct ruleset **rules, const char *file,
-		bool is_worker)
+struct loaded {
+	struct conf conf;
+	struct policy *policy;
+	struct ruleset *rules;
+	struct certificates certificates;
+};
+
+static void unload(struct loaded *l)
 {
+	certificates_release(&l->certificates);
+	ruleset_release(l->rules);
+	policy_destroy(l->policy);
+	conf_finish(&l->conf);
+}
+
+/* The keeper leaves certificates and rules of redaction to its worker, which ends with the same
+ * code. */
+static int load(struct loaded *l, const char *file, bool is_worker)
+{
+	struct conf *conf = &l->conf;
 	struct buf findings = {0};
-	int rc = load_configuration(conf, is_worker ? policy : NULL, file, &findings);
+	int rc = load_configuration(conf, is_worker ? &l->policy : NULL, file, &findings);
 	if (rc == 0 && is_worker) {
-		rc = load_rules(conf, rules, &findings);
-		if (rc != 0) {
-			policy_destroy(*policy);
-			conf_finish(conf);
-		}
+		findings.len = 0; /* the keeper has said that */
+		rc = certificates_load(&l->certificates, conf, file != NULL ? file : "defaults",
+				       &findings);
+		if (rc == 0)
+			rc = load_rules(conf, &l->rules, &findings);
+		if (rc != 0)
+			unload(l);
 	}
-	if (findings.len != 0 && (!is_worker || rc != 0))
+	if (findings.len != 0)
 		fprintf(stderr, "%.*s", (int)findings.len, (char *)findings.data);
 	buf_finish(&findings);
 	if (rc == 0)
@@ -58,19 +77,16 @@ static int load(struct conf *conf, struct policy **policy, struct ruleset **rule
 static int run(char **argv, const char *file, bool discard)
 {
 	struct worker_birth birth;
-	struct conf conf;
-	struct policy *policy = NULL;
-	struct ruleset *rules = NULL;
+	struct loaded l = {.policy = NULL};
 	bool is_worker = worker_birth_read(&birth);
-	if (load(&conf, &policy, &rules, file, is_worker) != 0)
+	if (load(&l, file, is_worker) != 0)
 		return EX_CONFIG;
 	if (environment_wipe() != 0)
 		return EX_OSERR;
-	int code =
-	    is_worker ? worker_run(&conf, policy, rules, &birth, discard) : keeper_run(&conf, argv);
-	ruleset_release(rules);
-	policy_destroy(policy);
-	conf_finish(&conf);
+	int code = is_worker
+		       ? worker_run(&l.conf, l.policy, l.rules, &l.certificates, &birth, discard)
+		       : keeper_run(&l.conf, argv);
+	unload(&l);
 	return code;
 }
 

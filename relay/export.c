@@ -131,6 +131,12 @@ static void on_note(struct export *e, struct box_note *note)
 	free(note);
 }
 
+static void on_tls(struct export *e, struct tls_note *note)
+{
+	sender_renew(e->senders[note->index], note->tls);
+	free(note);
+}
+
 static void on_key(struct export *e, struct key_note *note)
 {
 	struct sender *s = e->senders[note->exporter];
@@ -154,6 +160,9 @@ static void on_mail(void *ctx, struct mail *m)
 	case MAIL_STEP:
 		on_step(e, container_of(m, struct step, mail));
 		break;
+	case MAIL_TLS:
+		on_tls(e, container_of(m, struct tls_note, mail));
+		break;
 	case MAIL_KEY:
 	case MAIL_DROP_KEY:
 		on_key(e, container_of(m, struct key_note, mail));
@@ -170,9 +179,11 @@ static int open_exporter(struct export *e, unsigned i, const struct ledger_expor
 {
 	const struct conf *conf = e->relay->conf;
 	struct box_writer *boxes = e->relay->spillway.boxes[i];
-	struct sender_begin begin = {.spill_bytes = conf->journal.limit_bytes / SPILL_PART,
-				     .segment_bytes =
-					 box_segment_bytes(conf->exporters[i].outbox.limit_bytes)};
+	struct sender_begin begin = {
+	    .spill_bytes = conf->journal.limit_bytes / SPILL_PART,
+	    .segment_bytes = box_segment_bytes(conf->exporters[i].outbox.limit_bytes),
+	    .tls = e->relay->certificates->exporters[i].tls,
+	};
 	int rc = 0;
 	memcpy(begin.from, account->cursor, sizeof(begin.from));
 	for (int box = PLACE_OUTBOX; rc == 0 && box < PLACES; box++) {

@@ -10,6 +10,7 @@
 #include "pipeline/rulebook.h"
 #include "pipeline/sampler.h"
 #include "receivers/room.h"
+#include "relay/certificates.h"
 #include "relay/keys.h"
 #include "relay/pending.h"
 #include "relay/recent.h"
@@ -41,7 +42,8 @@ enum mail_kind {
 	MAIL_KEYS_START,
 	MAIL_KEYS_REREAD,  /* any -> keys: keys.mail */
 	MAIL_KEYS_REFUSED, /* export -> keys: keyring.mail */
-	MAIL_RECORD        /* judge -> spill -> judge: struct record_note */
+	MAIL_RECORD,       /* judge -> spill -> judge: struct record_note */
+	MAIL_TLS           /* keys -> intake, export: struct tls_note */
 };
 
 struct accepted {
@@ -88,6 +90,13 @@ struct box_note {
 	enum span_place box;
 	struct box_segment segment; /* MAIL_SEALED */
 	struct cursor done;         /* MAIL_TRIM: durable */
+};
+
+/* Certificates have changed: of a port, or of an exporter. */
+struct tls_note {
+	struct mail mail;
+	unsigned index;  /* enum port, or the exporter's */
+	struct tls *tls; /* a reference that goes along */
 };
 
 /* What the source of an exporter's credential holds now; or, of MAIL_DROP_KEY, nothing. */
@@ -192,7 +201,8 @@ struct relay {
 	struct account account;
 	struct metrics metrics;
 	const struct policy *policy;
-	struct ruleset *rules;        /* of redaction; NULL: nothing is redacted */
+	struct ruleset *rules; /* of redaction; NULL: nothing is redacted */
+	struct certificates *certificates;
 	bool judges;                  /* what comes in waits for a ruling */
 	_Atomic bool judge_is_behind; /* intake refuses for a moment */
 	bool discard;

@@ -319,6 +319,8 @@ static int open_rooms(struct worker *w)
 		rc = export_open(&relay->export, relay);
 	if (rc == 0)
 		rc = keys_open(&relay->keys, relay);
+	if (rc == 0)
+		rc = certificates_watch(relay->certificates, relay);
 	relay->n_intakes = (unsigned)relay->conf->intake_threads;
 	while (rc == 0 && w->intakes_open < relay->n_intakes)
 		rc = intake_open(&relay->intakes[w->intakes_open++], relay);
@@ -381,6 +383,7 @@ static int start_admin(struct worker *w, int fd)
 	    .keyring = keyring_of,
 	    .explain = ask_why,
 	    .rules = w->relay.rules,
+	    .certificates = w->relay.certificates,
 	    .redacted = redacted,
 	    .ctx = w,
 	};
@@ -467,12 +470,25 @@ static void raise_file_limit(void)
 	}
 }
 
+static void log_exporter(const struct conf_exporter *e)
+{
+	log_info("exporter", "name=%s endpoint=\"%s\" chosen_by=\"%s\"", e->name, e->endpoint,
+		 e->chosen_by);
+	if (e->tls.skip_verify)
+		log_warn("any certificate is believed",
+			 "exporter=%s reason=\"tls.skip_verify: whoever answers gets spans and "
+			 "headers\"",
+			 e->name);
+	if (e->tls.insecure && strncmp(e->endpoint, "http://", 7) == 0)
+		log_warn("headers go in plain text",
+			 "exporter=%s reason=\"tls.insecure: everybody on the way can read them\"",
+			 e->name);
+}
+
 static void log_start(const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->n_exporters; i++)
-		log_info("exporter", "name=%s endpoint=\"%s\" chosen_by=\"%s\"",
-			 conf->exporters[i].name, conf->exporters[i].endpoint,
-			 conf->exporters[i].chosen_by);
+		log_exporter(&conf->exporters[i]);
 }
 
 static int serve(struct worker *w, const struct worker_birth *birth)
@@ -494,7 +510,7 @@ static int serve(struct worker *w, const struct worker_birth *birth)
 }
 
 int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *rules,
-	       const struct worker_birth *birth, bool discard)
+	       struct certificates *certificates, const struct worker_birth *birth, bool discard)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	if (w == NULL)
@@ -511,6 +527,7 @@ int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *r
 	w->relay.conf = conf;
 	w->relay.policy = policy;
 	w->relay.rules = rules;
+	w->relay.certificates = certificates;
 	w->relay.judges = policy_judges(conf);
 	w->relay.discard = discard;
 	w->relay.account.limit = conf->limits.memory_bytes;

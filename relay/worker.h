@@ -6,12 +6,13 @@
 
 #include "relay/keeper.h"
 
+struct certificates;
 struct policy;
 struct ruleset;
 
 /* Borrows all. `rules` may be NULL: nothing is redacted. discard: answer and throw away, for
  * measuring only. Gives an exit code. */
 int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *rules,
-	       const struct worker_birth *birth, bool discard);
+	       struct certificates *certificates, const struct worker_birth *birth, bool discard);
 
 #endif

@@ -323,14 +323,20 @@ static unsigned connects;
 static enum coding wire_coding;
 static struct codec *fake_codec;
 
-static void *fake_create(const struct conf_exporter *conf, struct ev_loop *loop,
+static void *fake_create(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
 			 _Atomic uint64_t *counter)
 {
-	(void)conf, (void)loop, (void)counter;
+	(void)conf, (void)tls, (void)loop, (void)counter;
 	connects = 0;
 	n_calls = n_sends = concurrency_seen = 0;
 	memset(arrived, 0, sizeof(arrived));
 	return &connects;
+}
+
+static void fake_renew(void *exporter, struct tls *tls)
+{
+	(void)exporter;
+	tls_unref(tls);
 }
 
 /* The body before compression; the caller frees. */
@@ -396,7 +402,11 @@ static void fake_destroy(void *exporter)
 		end_call(0, (struct outcome){.verdict = RETRY, .reason = "shutting down"});
 }
 
-static const struct exporter_ops FAKE = {"fake", fake_create, fake_send, fake_destroy, false};
+static const struct exporter_ops FAKE = {.name = "fake",
+					 .create = fake_create,
+					 .renew = fake_renew,
+					 .send = fake_send,
+					 .destroy = fake_destroy};
 
 const struct exporter_ops *exporter_find(enum conf_protocol protocol)
 {

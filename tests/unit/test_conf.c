@@ -157,8 +157,28 @@ static const struct {
      "f:2:70: header lightstep-access-token: a token in a file is refused: write "
      "${env:LS_ACCESS_TOKEN}, "
      "or leave it to the preset\n"},
-    {"exporters:\n  - { name: a, endpoint: \"http://h:1\", ca_file: /nonexistent }\n",
-     "f:2:49: exporters[].ca_file: cannot be read: No such file or directory\n"},
+    {"exporters:\n  - { name: a, endpoint: \"https://h:1\", tls: { ca_file: /nonexistent } }\n",
+     "f:2:57: exporters[].tls.ca_file: cannot be read: No such file or directory\n"},
+    {"exporters:\n  - { name: a, endpoint: \"http://h:1\", headers: { x: y } }\n",
+     "f:2:5: exporters[].tls.insecure: headers would go to another host in plain text: wanted an "
+     "https:// endpoint, or tls: { insecure: true }\n"},
+    {"exporters:\n  - { name: a, endpoint: \"https://h:1\", tls: { insecure: true } }\n",
+     "f:2:58: exporters[].tls.insecure: is for http:// endpoints; to believe any certificate is "
+     "skip_verify\n"},
+    {"exporters:\n  - { name: a, endpoint: \"http://h:1\", tls: { skip_verify: true } }\n",
+     "f:2:60: exporters[].tls.skip_verify: wanted an https:// endpoint: this one is plain text\n"},
+    {"exporters:\n  - { name: a, endpoint: \"https://h:1\", tls: { skip_verify: true, "
+     "server_name: x } }\n",
+     "f:2:61: exporters[].tls.skip_verify: nothing would be compared with ca_file and server_name: "
+     "keep one or the other\n"},
+    {"receivers: { otlp_grpc: { tls: { cert_file: /dev/null } } }\n",
+     "f:1:45: receivers.otlp_grpc.tls.key_file is missing: a certificate and its key belong "
+     "together\n"},
+    {"receivers: { otlp_http: { tls: { client_ca_file: /dev/null } } }\n",
+     "f:1:50: receivers.otlp_http.tls.client_ca_file: wanted a cert_file and a key_file too\n"},
+    {"receivers: { otlp_grpc: { tls: { min_version: 1.1 } } }\n",
+     "f:1:47: receivers.otlp_grpc.tls.min_version: \"1.1\": wanted 1.2 or 1.3\n"
+     "f:1:47: receivers.otlp_grpc.tls.min_version: wanted a cert_file and a key_file too\n"},
     {"exporters:\n  - { name: a, endpoint: \"http://h:1\", retry: { initial: 1m } }\n",
      "f:2:47: exporters[].retry: initial is longer than max\n"},
     {"data_dir: ${env:T_NUMBER}\n",
@@ -311,9 +331,10 @@ static void test_secrets_never_stand_in_findings(void)
 	    "exporters: [ { name: \"${env:T_SECRET}\" } ]\n",
 	    "exporters: [ { name: a, endpoint: \"${env:T_SECRET}\" } ]\n",
 	    "exporters: [ { name: a, endpoint: \"http://h\", path: \"${env:T_SECRET}\" } ]\n",
-	    "exporters: [ { name: a, endpoint: \"http://h\", server_name: \"${env:T_SECRET}\" } "
-	    "]\n",
-	    "exporters: [ { name: a, endpoint: \"http://h\", ca_file: \"${env:T_SECRET}\" } ]\n",
+	    "exporters: [ { name: a, endpoint: \"https://h\", tls: { server_name: "
+	    "\"${env:T_SECRET}\" } } ]\n",
+	    "exporters: [ { name: a, endpoint: \"https://h\", tls: { ca_file: "
+	    "\"${env:T_SECRET}\" } } ]\n",
 	    "exporters: [ { name: a, endpoint: \"http://h\", headers: { x: \"${env:T_SECRET}\\n\" "
 	    "} } ]\n",
 	    "exporters: [ { name: a, endpoint: \"http://h\", headers: \"${env:T_SECRET}\" } ]\n",
@@ -359,7 +380,7 @@ static const struct {
      "otlp 0 https://c:4317 /v1/traces 0 OTEL_EXPORTER_OTLP_ENDPOINT",
      ""},
     {{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:1", "OTEL_EXPORTER_OTLP_HEADERS= a = b%20c ,d=e=f",
-      "LS_TOKEN=" TOKEN},
+      "LS_TOKEN=" TOKEN, "OTEL_EXPORTER_OTLP_INSECURE=true"},
      "otlp 1 http://c:1 /v1/traces 2 OTEL_EXPORTER_OTLP_ENDPOINT",
      ""},
     {{"LS_ACCESS_TOKEN=" TOKEN},
@@ -427,9 +448,16 @@ static const struct {
      NULL,
      "environment: OTEL_EXPORTER_OTLP_COMPRESSION: wanted gzip or none\n"},
     {{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:1", "OTEL_EXPORTER_OTLP_CLIENT_KEY=k"},
-     "otlp 1 http://c:1 /v1/traces 0 OTEL_EXPORTER_OTLP_ENDPOINT",
-     "environment: warning: OTEL_EXPORTER_OTLP_CLIENT_KEY: client certificates are not supported "
-     "yet\n"},
+     NULL,
+     "f: exporters[].tls.cert_file is missing: a certificate and its key belong together\n"
+     "f: exporters[].tls.key_file: cannot be read: No such file or directory\n"},
+    {{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:1", "OTEL_EXPORTER_OTLP_HEADERS=a=sesame"},
+     NULL,
+     "environment: OTEL_EXPORTER_OTLP_ENDPOINT: headers would go to another host in plain text: "
+     "wanted https://, or OTEL_EXPORTER_OTLP_INSECURE=true\n"},
+    {{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_HEADERS=a=b"},
+     "otlp 1 http://127.0.0.1:1 /v1/traces 1 OTEL_EXPORTER_OTLP_ENDPOINT",
+     ""},
 };
 
 static void test_the_environment_chooses_where_the_file_does_not(void)
@@ -452,7 +480,7 @@ static void test_the_environment_chooses_where_the_file_does_not(void)
 
 static void test_header_lists_are_decoded(void)
 {
-	static const char *const ENVIRONMENT[] = {"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:1",
+	static const char *const ENVIRONMENT[] = {"OTEL_EXPORTER_OTLP_ENDPOINT=https://c:1",
 						  "OTEL_EXPORTER_OTLP_HEADERS= A = b%20c ,d=e=f,",
 						  NULL};
 	struct conf c;
@@ -464,7 +492,7 @@ static void test_header_lists_are_decoded(void)
 	conf_finish(&c);
 }
 
-#define HEADERS(text) "exporters: [ { name: a, endpoint: \"http://h\", headers: " text " } ]\n"
+#define HEADERS(text) "exporters: [ { name: a, endpoint: \"https://h\", headers: " text " } ]\n"
 
 /* Where a header's value comes from: name, source, path, prefix, variable; or a finding. */
 static const struct {
@@ -480,32 +508,32 @@ static const struct {
     {{NULL},
      HEADERS("{ a: { file_env: T_FILE } }"),
      NULL,
-     "f:1:61: the variable T_FILE is not set: wanted the path of a file\n"},
-    {{NULL}, HEADERS("{ a: { env: T } }"), NULL, "f:1:61: the variable T is not set\n"},
+     "f:1:62: the variable T_FILE is not set: wanted the path of a file\n"},
+    {{NULL}, HEADERS("{ a: { env: T } }"), NULL, "f:1:62: the variable T is not set\n"},
     {{"T=x", "T_FILE=/x"},
      HEADERS("{ a: { file_env: T_FILE } }"),
      NULL,
-     "f:1:61: T and T_FILE are both set: wanted one of them\n"},
+     "f:1:62: T and T_FILE are both set: wanted one of them\n"},
     {{"T=x", "T_FILE=/x"},
      HEADERS("{ a: { env: T } }"),
      NULL,
-     "f:1:61: T and T_FILE are both set: wanted one of them\n"},
+     "f:1:62: T and T_FILE are both set: wanted one of them\n"},
     {{"T=two words"},
      HEADERS("{ a: { env: T } }"),
      NULL,
-     "f:1:61: T: what it holds holds a blank, a control character or a byte above ASCII\n"},
+     "f:1:62: T: what it holds holds a blank, a control character or a byte above ASCII\n"},
     {{NULL},
      HEADERS("{ a: { file: /p, env: T } }"),
      NULL,
-     "f:1:61: header a: wanted one of file, file_env and env\n"},
+     "f:1:62: header a: wanted one of file, file_env and env\n"},
     {{NULL},
      HEADERS("{ a: { fiel: /p } }"),
      NULL,
-     "f:1:63: unknown key \"fiel\": wanted file, file_env, env or prefix\n"},
+     "f:1:64: unknown key \"fiel\": wanted file, file_env, env or prefix\n"},
     {{NULL},
      HEADERS("{ Authorization: Bearer sesame }"),
      NULL,
-     "f:1:73: header Authorization: a token in this file is refused: write { file: PATH } or "
+     "f:1:74: header Authorization: a token in this file is refused: write { file: PATH } or "
      "{ env: NAME }\n"},
     {{NULL}, HEADERS("{ te: { file: /p } }"), NULL, ""},
     {{NULL},
@@ -516,16 +544,21 @@ static const struct {
     {{NULL},
      HEADERS("{}, oauth2: { token_url: 'https://h/t', client_id_file: /i }"),
      NULL,
-     "f:1:68: exporters[].oauth2: wanted client_id_file and client_secret_file\n"},
+     "f:1:69: exporters[].oauth2: wanted client_id_file and client_secret_file\n"},
+    {{NULL},
+     HEADERS("{}, oauth2: { token_url: 'http://h/t', client_id_file: /i, client_secret_file: /s }"),
+     NULL,
+     "f:1:69: exporters[].oauth2.token_url: the client's secret would go to another host in plain "
+     "text: wanted https://, or tls: { insecure: true }\n"},
     {{NULL},
      HEADERS("{}, oauth2: { client_id_file: /i }"),
      NULL,
-     "f:1:68: exporters[].oauth2.token_url is missing\n"},
+     "f:1:69: exporters[].oauth2.token_url is missing\n"},
     {{NULL},
      HEADERS("{ authorization: { file: /p } }, oauth2: { token_url: 'https://h/t', client_id_file: "
 	     "/i, client_secret_file: /s }"),
      NULL,
-     "f:1:97: exporters[].oauth2: authorization is there twice\n"},
+     "f:1:98: exporters[].oauth2: authorization is there twice\n"},
 };
 
 static void test_headers_say_where_their_values_come_from(void)
