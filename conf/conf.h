@@ -62,6 +62,7 @@ enum conf_value_source {
 	SOURCE_ENV,      /* the environment, for the life of the process */
 	SOURCE_FILE,     /* the first line of a file, with a second one as an alternative */
 	SOURCE_ENV_FILE, /* a line NAME=VALUE of a file */
+	SOURCE_OAUTH2,   /* fetched with the exporter's oauth2 settings */
 	SOURCE_MISSING   /* nowhere: nothing is sent, all is kept */
 };
 
@@ -73,6 +74,16 @@ struct conf_header {
 	char *path;            /* SOURCE_FILE, SOURCE_ENV_FILE */
 	char *prefix; /* what goes before a file's token, such as "Bearer "; NULL: nothing */
 	char *from;   /* who named the source, for people: variables, or NULL: the file does */
+};
+
+/* A token that is fetched: OAuth 2.0 client credentials, RFC 6749, 4.4. */
+enum conf_oauth2_auth { OAUTH2_BASIC, OAUTH2_POST };
+struct conf_oauth2 {
+	char *token_url; /* "": none of this */
+	char *client_id_file, *client_secret_file;
+	char *scopes;  /* parted by blanks; "": not sent */
+	char *ca_file; /* "": the exporter's */
+	enum conf_oauth2_auth auth;
 };
 
 /* How tokens that change are treated; see docs/credentials.md. */
@@ -101,7 +112,8 @@ struct conf_exporter {
 	uint64_t request_bytes; /* never more than this in one request, uncompressed */
 	uint64_t concurrency;   /* requests in flight */
 	uint64_t retry_initial_ms, retry_max_ms;
-	struct conf_outbox outbox;           /* the general one where it says nothing */
+	struct conf_outbox outbox; /* the general one where it says nothing */
+	struct conf_oauth2 oauth2;
 	struct conf_credentials credentials; /* a copy of the general ones */
 	/* why this exporter exists, for the log: "configuration", "OTEL_..." */
 	const char *chosen_by;

@@ -82,6 +82,36 @@ static void complete_endpoint(struct conf_exporter *e, const struct node *item, 
 	text_set(&e->endpoint, text, r);
 }
 
+/* What is fetched goes into the header that OAuth 2.0 has for it (RFC 6750, 2.1). */
+static void complete_oauth2(struct conf_exporter *e, const struct node *item, struct report *r)
+{
+	const struct conf_oauth2 *o = &e->oauth2;
+	bool all = *o->client_id_file != '\0' && *o->client_secret_file != '\0';
+	if (*o->token_url == '\0') {
+		if (node_child(item, "oauth2") != NULL)
+			report_fault(r, place_of(item, "oauth2"),
+				     "exporters[].oauth2.token_url is missing");
+		return;
+	}
+	if (!all)
+		report_fault(r, place_of(item, "oauth2"),
+			     "exporters[].oauth2: wanted client_id_file and client_secret_file");
+	struct endpoint url;
+	if (endpoint_read(&url, o->token_url) == NULL && !url.tls && !url.to.loopback &&
+	    !e->tls.insecure)
+		report_fault(
+		    r, place_of(item, "oauth2"),
+		    "exporters[].oauth2.token_url: the client's secret would go to another "
+		    "host in plain text: wanted https://, or tls: { insecure: true }");
+	const char *wrong =
+	    header_add_source(e, "authorization", SOURCE_OAUTH2, NULL, "Bearer ", NULL);
+	if (wrong == HEADER_OUT_OF_MEMORY)
+		r->no_memory = true;
+	else if (wrong != NULL)
+		report_fault(r, place_of(item, "oauth2"), "exporters[].oauth2: authorization %s",
+			     wrong);
+}
+
 void exporter_complete(struct conf_exporter *e, const struct node *item, struct report *r)
 {
 	if (*e->name == '\0' && node_child(item, "name") == NULL)
@@ -90,6 +120,7 @@ void exporter_complete(struct conf_exporter *e, const struct node *item, struct 
 		complete_endpoint(e, item, r);
 	if (e->preset == PRESET_LIGHTSTEP && header_find(e, LIGHTSTEP_HEADER) == NULL)
 		discover_token(e, r);
+	complete_oauth2(e, item, r);
 	if (e->outbox.limit_bytes != 0 && e->outbox.limit_bytes < 16 << 20)
 		report_fault(r, place_of(item, "outbox"),
 			     "exporters[].outbox.limit: wanted at least 16MiB, or 0");

@@ -42,6 +42,7 @@ static const char *const MASKS[] = {"keep_length", "replace", "typed", "hmac",
 static const char *const MARKS[] = {"silent", "count", NULL};
 static const char *const MONTH_POLICIES[] = {"pace", "cap", "report", NULL};
 
+static const char *const OAUTH2_AUTH[] = {"basic", "post", NULL};
 static const char *const WORLD_READABLE[] = {"refuse", "allow", NULL};
 #define MAX_RATE    ((uint64_t)1000000000000)
 #define MAX_MONTHLY ((uint64_t)1000000000000000)
@@ -270,6 +271,21 @@ const struct option OPTIONS[] = {
      "Extra headers, a map. Secrets belong into files or the environment: `authorization: { "
      "file_env: MY_TOKEN_FILE, prefix: \"Bearer \" }`, or `file: PATH`, or `env: NAME`; files are "
      "read again when they change (docs/credentials.md)."},
+    {"exporters[].oauth2.token_url", OPTION_ENDPOINT, IN_EXPORTER(oauth2.token_url), "", 0, 512,
+     NULL,
+     "Where a token for `authorization: Bearer` is fetched (OAuth 2.0 client credentials), and "
+     "again "
+     "before it expires (docs/credentials.md)."},
+    {"exporters[].oauth2.client_id_file", OPTION_TEXT, IN_EXPORTER(oauth2.client_id_file), "", 0,
+     1024, NULL, "A file with the client's id."},
+    {"exporters[].oauth2.client_secret_file", OPTION_TEXT, IN_EXPORTER(oauth2.client_secret_file),
+     "", 0, 1024, NULL, "A file with its secret. Both are read again when they change."},
+    {"exporters[].oauth2.scopes", OPTION_TEXT, IN_EXPORTER(oauth2.scopes), "", 0, 1024, NULL,
+     "Asked for, parted by blanks."},
+    {"exporters[].oauth2.auth", OPTION_CHOICE, IN_EXPORTER(oauth2.auth), "basic", 0, 0, OAUTH2_AUTH,
+     "Where id and secret stand: in the header (`basic`) or in the body (`post`)."},
+    {"exporters[].oauth2.ca_file", OPTION_TEXT, IN_EXPORTER(oauth2.ca_file), "", 0, 1024, NULL,
+     "Certificates (PEM) to trust there; the default is the exporter's."},
     {"exporters[].tls.ca_file", OPTION_TEXT, IN_EXPORTER(tls.ca_file), "", 0, 1024, NULL,
      "Certificates (PEM) to trust in place of the system's."},
     {"exporters[].tls.server_name", OPTION_HOST, IN_EXPORTER(tls.server_name), "", 0, 255, NULL,

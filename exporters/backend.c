@@ -66,6 +66,8 @@ static void exchange_end(struct exchange *x)
 	struct backend *b = x->backend;
 	struct export_call *call = x->call;
 	struct outcome outcome = b->protocol.judge(&x->http.response, clock_wall_ms());
+	if (call->on_response != NULL)
+		call->on_response(call, &x->http.response);
 	http_response_finish(&x->http.response);
 	ev_timer_stop(b->loop, &x->timeout);
 	x->call = NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * exporters/backend.h - what OTLP/gRPC and OTLP/HTTP have in common: the connections to one
  * backend, opened when a call needs one, and the calls on them, each with its time limit. A
- * protocol brings its header fields and its way of reading answers. Export room only. */
+ * protocol brings its header fields and its way of reading answers. On one loop: that of the export
+ * room, and, for tokens that are fetched, that of the keys room (exporters/oauth2.h). */
 #ifndef EXPORTERS_BACKEND_H
 #define EXPORTERS_BACKEND_H
 

@@ -17,6 +17,7 @@
 #include "wire/codec.h"
 
 struct key; /* exporters/credential.h */
+struct http_response;
 
 /* What a backend made of one request, by the classes of docs/architecture.md ("Answers"). */
 enum verdict {
@@ -48,6 +49,9 @@ struct export_call {
 	void (*on_going)(struct export_call *call);
 	struct list link; /* for the exporter's use, from send to on_done */
 	void (*on_done)(struct export_call *call, struct outcome outcome);
+	/* Just before on_done, for who wants to read more of a response than the protocol's
+	 * judgement; it is the backend's and ends after this. NULL: nobody does. */
+	void (*on_response)(struct export_call *call, struct http_response *r);
 };
 
 struct exporter_ops {

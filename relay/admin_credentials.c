@@ -48,8 +48,8 @@ static json_t *slot(const struct credential_slot *slot)
 
 static json_t *sources(const struct conf_exporter *e)
 {
-	static const char *const KINDS[] = {"text", "environment", "file", "environment_file",
-					    "missing"};
+	static const char *const KINDS[] = {"text",   "environment", "file", "environment_file",
+					    "oauth2", "missing"};
 	json_t *list = json_array();
 	for (size_t i = 0; i < e->n_headers; i++) {
 		const struct conf_header *h = &e->headers[i];

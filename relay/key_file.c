@@ -9,8 +9,9 @@
 enum { TRIES = 3 };
 
 const char *const KEY_RESULT_NAMES[] = {
-    "changed",   "unchanged",      "missing",  "unreadable", "not_a_plain_file", "empty",
-    "too_large", "world_readable", "unstable", "invalid",    "no_memory"};
+    "changed",   "unchanged", "missing",        "unreadable", "not_a_plain_file",
+    "empty",     "too_large", "world_readable", "unstable",   "invalid",
+    "no_memory", "fetching",  "not_fetched"};
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {

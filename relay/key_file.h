@@ -22,6 +22,8 @@ enum key_result {
 	KEY_UNSTABLE, /* it changed each time while it was read */
 	KEY_INVALID,  /* what is in it can be no token */
 	KEY_NO_MEMORY,
+	KEY_FETCHING,    /* it was asked for and will be told of */
+	KEY_NOT_FETCHED, /* the token's endpoint did not give one */
 	KEY_RESULTS
 };
 extern const char *const KEY_RESULT_NAMES[];

@@ -103,6 +103,14 @@ static enum key_result take_once(struct attempt *a, const struct conf_header *h)
 	return added ? KEY_CHANGED : KEY_NO_MEMORY;
 }
 
+static enum key_result take_fetched(struct attempt *a, const struct conf_header *h)
+{
+	if (a->ring->fetched == NULL)
+		return KEY_FETCHING;
+	struct slice token = secret_reveal(a->ring->fetched);
+	return take_tokens(a, h, token, slice_of(NULL, 0));
+}
+
 static enum key_result take_header(struct attempt *a, const struct conf_header *h)
 {
 	switch (h->source) {
@@ -115,6 +123,8 @@ static enum key_result take_header(struct attempt *a, const struct conf_header *
 	case SOURCE_FILE:
 	case SOURCE_ENV_FILE:
 		return take_once(a, h);
+	case SOURCE_OAUTH2:
+		return take_fetched(a, h);
 	default:
 		return KEY_MISSING;
 	}
@@ -231,7 +241,7 @@ static const char *shown(const struct key *k)
 static void log_attempt(const struct keyring *r, const struct attempt *a, const char *trigger,
 			const char *was, enum key_result result)
 {
-	bool good = result == KEY_CHANGED || result == KEY_UNCHANGED;
+	bool good = result == KEY_CHANGED || result == KEY_UNCHANGED || result == KEY_FETCHING;
 	log_line(good ? LOG_INFO : LOG_ERROR, good ? "credential read" : "credential not read",
 		 "exporter=%s trigger=%s result=%s path=\"%s\" why=\"%s\" old=%s new=%s "
 		 "generation=%llu",
@@ -274,9 +284,13 @@ void keyring_read(struct keyring *r, const char *trigger)
 
 /* ---- the contract ---- */
 
+/* What is fetched is asked for anew whatever the trigger, and comes when it comes. */
 static void on_read(void *ctx, const char *trigger)
 {
-	keyring_read(ctx, trigger);
+	struct keyring *r = ctx;
+	keyring_read(r, trigger);
+	if (r->oauth2 != NULL)
+		fetcher_begin(r);
 }
 
 int keyring_open(struct keyring *r, struct keys *k, unsigned exporter)
@@ -299,12 +313,23 @@ int keyring_open(struct keyring *r, struct keys *k, unsigned exporter)
 				    conf->name, WATCH_FILES);
 		paths[n++] = h->path;
 	}
+	int rc = fetcher_open(r);
+	if (rc != 0)
+		return rc;
+	if (r->oauth2 != NULL) {
+		if (n + 2 > WATCH_FILES)
+			return fail(-E2BIG, "exporter %s: more than %d files with headers",
+				    conf->name, WATCH_FILES);
+		paths[n++] = conf->oauth2.client_id_file;
+		paths[n++] = conf->oauth2.client_secret_file;
+	}
 	r->item = keys_register(k, paths, n, on_read, r);
 	return r->item != NULL ? 0 : fail(-ENOMEM, "exporter %s: no memory", conf->name);
 }
 
 void keyring_close(struct keyring *r)
 {
+	fetcher_close(r);
 	key_release(r->first);
 	key_release(r->second);
 	r->first = r->second = NULL;

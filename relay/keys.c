@@ -90,6 +90,8 @@ static void read_refused(struct keyring *r)
 {
 	r->read_ms = clock_mono_ms();
 	keyring_read(r, "refused");
+	if (r->oauth2 != NULL)
+		fetcher_begin(r);
 }
 
 static void on_again(struct ev_loop *loop, struct ev_timer *timer, int events)

@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/watch.h"
 #include "conf/conf.h"
+#include "exporters/oauth2.h"
 #include "relay/key_file.h"
 #include "relay/room.h"
 
@@ -43,6 +44,11 @@ struct keyring {
 	_Atomic bool posted;
 	uint64_t read_ms;
 	struct ev_timer again;
+	/* relay/fetcher.c, where a token is fetched */
+	struct oauth2 *oauth2; /* NULL: none is */
+	struct secret *fetched;
+	uint64_t again_ms; /* the last pause after a failure; 0: there was none */
+	struct ev_timer renew;
 	_Atomic uint64_t results[KEY_RESULTS]; /* for the admin page */
 	_Atomic int last_result;               /* enum key_result; -1: not read yet */
 };
@@ -74,5 +80,11 @@ void keys_refused(struct keys *k, unsigned exporter);
 int keyring_open(struct keyring *r, struct keys *k, unsigned exporter);
 void keyring_close(struct keyring *r);
 void keyring_read(struct keyring *r, const char *trigger);
+
+/* relay/fetcher.c */
+int fetcher_open(struct keyring *r);
+void fetcher_close(struct keyring *r);
+void fetcher_begin(
+    struct keyring *r); /* asks for a token; keyring_read() follows when it is here */
 
 #endif

@@ -536,6 +536,29 @@ static const struct {
      "f:1:74: header Authorization: a token in this file is refused: write { file: PATH } or "
      "{ env: NAME }\n"},
     {{NULL}, HEADERS("{ te: { file: /p } }"), NULL, ""},
+    {{NULL},
+     HEADERS(
+	 "{}, oauth2: { token_url: 'https://h/t', client_id_file: /i, client_secret_file: /s }"),
+     "authorization 4 - Bearer  -",
+     ""},
+    {{NULL},
+     HEADERS("{}, oauth2: { token_url: 'https://h/t', client_id_file: /i }"),
+     NULL,
+     "f:1:69: exporters[].oauth2: wanted client_id_file and client_secret_file\n"},
+    {{NULL},
+     HEADERS("{}, oauth2: { token_url: 'http://h/t', client_id_file: /i, client_secret_file: /s }"),
+     NULL,
+     "f:1:69: exporters[].oauth2.token_url: the client's secret would go to another host in plain "
+     "text: wanted https://, or tls: { insecure: true }\n"},
+    {{NULL},
+     HEADERS("{}, oauth2: { client_id_file: /i }"),
+     NULL,
+     "f:1:69: exporters[].oauth2.token_url is missing\n"},
+    {{NULL},
+     HEADERS("{ authorization: { file: /p } }, oauth2: { token_url: 'https://h/t', client_id_file: "
+	     "/i, client_secret_file: /s }"),
+     NULL,
+     "f:1:98: exporters[].oauth2: authorization is there twice\n"},
 };
 
 static void test_headers_say_where_their_values_come_from(void)
