@@ -14,6 +14,7 @@ CLIENTS = {
     "Python": programs.python,
     "JavaScript": programs.javascript,
     "Go": lambda: [programs.go_program("go")],
+    "Java": programs.java,
 }
 
 
