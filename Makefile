@@ -34,7 +34,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact crash judged rotation outage torture model powercut corrupt budget-truth plan-truth sampler-truth redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact tls-matrix crash judged rotation outage torture model powercut corrupt budget-truth plan-truth sampler-truth redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -208,6 +208,9 @@ tsan: ## end-to-end tests under ThreadSanitizer
 interop: $(BUILD)/spanrelay ## against programs we did not write (INTEROP=local: those of the distribution)
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) tests/run-e2e $(PYTHON) $(SCRATCH)-interop \
 		tests/interop/$(if $(filter local,$(INTEROP)),test_local.py) interop
+
+tls-matrix: $(BUILD)/spanrelay ## what the listeners agree to, by `openssl s_client` (TLS_MATRIX=--write: docs/tls.md)
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/tls/matrix.py $(TLS_MATRIX)
 
 crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (CRASH="--worker 20 ...")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/crash.py $(CRASH)

@@ -124,21 +124,26 @@ const char *pem_certificates(struct slice text, STACK_OF(X509) * *out)
 	return wrong;
 }
 
+static bool holds(struct slice text, const char *word)
+{
+	return memmem(text.data, text.len, word, strlen(word)) != NULL;
+}
+
 const char *pem_key(struct slice text, EVP_PKEY **out)
 {
 	BIO *bio = BIO_new_mem_buf(text.data, (int)text.len);
 	if (bio == NULL)
 		return "no memory";
-	ERR_clear_error();
 	*out = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-	const char *wrong = NULL;
-	if (*out == NULL && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_BAD_PASSWORD_READ)
-		wrong = "holds an encrypted key: wanted one without a passphrase";
-	else if (*out == NULL)
-		wrong = has_more() ? "holds a broken key" : "holds no private key in PEM";
 	ERR_clear_error();
 	BIO_free(bio);
-	return wrong;
+	if (*out != NULL)
+		return NULL;
+	if (!holds(text, "PRIVATE KEY-----"))
+		return "holds no private key in PEM";
+	if (holds(text, "ENCRYPTED"))
+		return "holds an encrypted key: wanted one without a passphrase";
+	return "holds a broken key";
 }
 
 int64_t pem_expiry(const X509 *cert)

@@ -32,8 +32,10 @@ static int flush(struct carrier *c)
 				return 0; /* on_writable follows */
 		}
 		int rc = c->client->ops->pull(c->client, &c->out);
-		if (rc < 0 || c->out.len == 0)
+		if (rc < 0 || c->out.len == 0) {
+			link_flush(c->link);
 			return rc;
+		}
 	}
 	return 0;
 }

@@ -28,6 +28,8 @@ struct link {
 	struct ev_timer timer; /* the deadline of what is going on; at once when FAILED, and when
 				  OPEN, with more to read than the socket shows */
 	const char *reason;
+	size_t out_len; /* TLS: what waits for the rest of its record, or for the socket */
+	uint8_t out[RECORD];
 	uint8_t in[READ_SIZE];
 };
 
@@ -55,6 +57,7 @@ static void close_socket(struct link *l)
 	if (l->fd >= 0)
 		close(l->fd);
 	l->fd = -1;
+	l->out_len = 0;
 }
 
 /* The owner hears of it from the loop. */
@@ -220,6 +223,7 @@ static void on_io(struct ev_loop *loop, struct ev_io *w, int revents)
 			read_some(l); /* writable will be told again */
 		} else {
 			watch(l, EV_READ);
+			link_flush(l);
 			l->events->on_writable(l->ctx);
 		}
 		break;
@@ -288,22 +292,57 @@ void link_destroy(struct link *l)
 	free(l);
 }
 
-size_t link_write(struct link *l, struct slice bytes)
+/* Of what was to be written: bytes written, or 0, and then on_writable or on_closed follows. */
+static size_t wrote(struct link *l, ssize_t n, size_t wanted)
 {
-	if (l->state != OPEN || bytes.len == 0)
-		return 0;
-	ssize_t n;
-	if (l->tls != NULL)
-		n = tls_write(l->tls, bytes);
-	else
-		n = send(l->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
 	bool later = l->tls != NULL ? n == TLS_WANT_READ || n == TLS_WANT_WRITE
 				    : n < 0 && (errno == EAGAIN || errno == EINTR);
 	if (n < 0 && !later) {
 		link_fail(l, l->tls != NULL ? tls_reason(l->tls) : "the connection broke");
 		return 0;
 	}
-	if (n < (ssize_t)bytes.len)
+	if (n < (ssize_t)wanted)
 		watch(l, EV_READ | EV_WRITE);
 	return n < 0 ? 0 : (size_t)n;
+}
+
+static void write_record(struct link *l)
+{
+	size_t n = wrote(l, tls_write(l->tls, slice_of(l->out, l->out_len)), l->out_len);
+	l->out_len -= n;
+	memmove(l->out, l->out + n, l->out_len);
+}
+
+/* Frames of HTTP/2 are a little larger than records, and their heads much smaller: each by itself
+ * would be two records and two system calls. */
+static size_t write_records(struct link *l, struct slice bytes)
+{
+	size_t taken = 0;
+	while (taken < bytes.len && l->state == OPEN) {
+		size_t n = bytes.len - taken, room = RECORD - l->out_len;
+		n = n < room ? n : room;
+		memcpy(l->out + l->out_len, bytes.data + taken, n);
+		l->out_len += n;
+		taken += n;
+		if (l->out_len == RECORD)
+			write_record(l);
+		if (l->out_len == RECORD)
+			break;
+	}
+	return taken;
+}
+
+size_t link_write(struct link *l, struct slice bytes)
+{
+	if (l->state != OPEN || bytes.len == 0)
+		return 0;
+	if (l->tls != NULL)
+		return write_records(l, bytes);
+	return wrote(l, send(l->fd, bytes.data, bytes.len, MSG_NOSIGNAL), bytes.len);
+}
+
+void link_flush(struct link *l)
+{
+	if (l->state == OPEN && l->out_len != 0)
+		write_record(l);
 }

@@ -4,6 +4,8 @@
 #ifndef RECEIVERS_CONN_H
 #define RECEIVERS_CONN_H
 
+#include <netinet/in.h>
+
 #include "base/list.h"
 #include "base/tls.h"
 #include "receivers/room.h"
@@ -51,13 +53,14 @@ struct conn {
 	enum port port;
 	enum conn_state state;
 	struct tls_conn *tls; /* NULL: plain text, or not begun. It has the client's certificate. */
-	bool more;            /* has more to read than its socket shows */
-	bool turned;          /* to read on it must write first */
-	bool closing;         /* close when `out` is written */
-	bool abuse;           /* ... and read no more of it */
-	bool at_end;          /* the client sends no more */
-	bool keep;            /* HTTP/1.1: after this answer the connection stays */
-	bool was_used;        /* has carried a request */
+	char peer[INET6_ADDRSTRLEN]; /* TLS: who it is, for the log */
+	bool more;                   /* has more to read than its socket shows */
+	bool turned;                 /* to read on it must write first */
+	bool closing;                /* close when `out` is written */
+	bool abuse;                  /* ... and read no more of it */
+	bool at_end;                 /* the client sends no more */
+	bool keep;                   /* HTTP/1.1: after this answer the connection stays */
+	bool was_used;               /* has carried a request */
 	uint8_t sniffed[SNIFF_BYTES];
 	uint8_t n_sniffed;
 	struct h2 *h2;

@@ -15,8 +15,9 @@ enum {
 	HANDSHAKE_BYTE = 0x16
 };
 
-/* Who it is, for those who look for the client that is set up wrong. */
-static void print_peer(const struct conn *c, char out[INET6_ADDRSTRLEN])
+/* For those who look for the client that is set up wrong: early, for one that has hung up has no
+ * address any more. */
+static void note_peer(struct conn *c)
 {
 	struct sockaddr_storage at = {.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof(at);
@@ -25,24 +26,20 @@ static void print_peer(const struct conn *c, char out[INET6_ADDRSTRLEN])
 	if (at.ss_family == AF_INET6)
 		bytes = &((const struct sockaddr_in6 *)&at)->sin6_addr;
 	if (at.ss_family == AF_UNSPEC ||
-	    inet_ntop(at.ss_family, bytes, out, INET6_ADDRSTRLEN) == NULL)
-		memcpy(out, "?", 2);
+	    inet_ntop(at.ss_family, bytes, c->peer, sizeof(c->peer)) == NULL)
+		memcpy(c->peer, "?", 2);
 }
 
 static void refuse(struct conn *c, enum metric why, const char *reason)
 {
-	char peer[INET6_ADDRSTRLEN];
-	print_peer(c, peer);
 	log_limited(LOG_WARN, "TLS handshake failed", "listener=%s client=%s reason=\"%s\"",
-		    PORT_NAMES[c->port], peer, reason);
+		    PORT_NAMES[c->port], c->peer, reason);
 	conn_refuse(c, why, NULL);
 }
 
 static void refuse_plain_text(struct conn *c, uint8_t first)
 {
 	static const char HINT[] = "This port speaks TLS: give the client an https:// endpoint.\n";
-	char peer[INET6_ADDRSTRLEN];
-	print_peer(c, peer);
 	if (first >= 'A' && first <= 'Z')
 		buf_printf(&c->out,
 			   "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
@@ -50,7 +47,7 @@ static void refuse_plain_text(struct conn *c, uint8_t first)
 			   sizeof(HINT) - 1, HINT);
 	log_limited(LOG_WARN, "the client does not speak TLS",
 		    "listener=%s client=%s hint=\"give it an https:// endpoint\"",
-		    PORT_NAMES[c->port], peer);
+		    PORT_NAMES[c->port], c->peer);
 	conn_refuse(c, METRIC_CLOSED_PLAINTEXT_ON_TLS, NULL);
 }
 
@@ -85,6 +82,7 @@ static void begin(struct conn *c)
 		c->closing = c->at_end = true;
 		return;
 	}
+	note_peer(c);
 	if (first != HANDSHAKE_BYTE) {
 		refuse_plain_text(c, first);
 		return;

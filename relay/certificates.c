@@ -117,8 +117,11 @@ void certificates_release(struct certificates *c)
 static void post(struct room *room, unsigned index, struct tls *tls)
 {
 	struct tls_note *note = malloc(sizeof(*note));
-	if (note == NULL)
-		return; /* it goes on with the old one */
+	if (note == NULL) {
+		log_error("certificate not handed on", "room=%s reason=\"no memory\"",
+			  room->rules->name);
+		return; /* it goes on with the old one, until the next change */
+	}
 	*note = (struct tls_note){.mail.kind = MAIL_TLS, .index = index, .tls = tls_ref(tls)};
 	room_answer(room, &note->mail);
 }

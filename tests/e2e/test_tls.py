@@ -115,8 +115,9 @@ def test_handshakes_that_never_end_hold_nobody_up(start, ca):
     idle = [socket.create_connection(("127.0.0.1", relay.http)) for _ in range(300)]
     for sock in idle:
         sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+    relay.wait_until(lambda: relay.metric(GIVEN_UP) == 300 - 256)
     assert peers.post(relay.http, otlp.request(otlp.span()), context=certs.client(ca.cert))[0] == 200
-    relay.wait_until(lambda: relay.metric(GIVEN_UP) == 300 + 1 - 256)
+    assert relay.metric(GIVEN_UP) == 300 - 256 + 1
     relay.wait_until(lambda: relay.metric(TIMED_OUT) == 255, seconds=15)
     assert relay.metric("spanrelay_connections") == 0
 

@@ -44,9 +44,21 @@ class Client {
 	static SpanExporter exporter(String protocol) {
 		String endpoint = System.getenv("OTEL_EXPORTER_OTLP_ENDPOINT");
 		String compression = System.getenv().getOrDefault("OTEL_EXPORTER_OTLP_COMPRESSION", "none");
-		return protocol.equals("grpc")
-			? OtlpGrpcSpanExporter.builder().setEndpoint(endpoint).setCompression(compression).build()
-			: OtlpHttpSpanExporter.builder().setEndpoint(endpoint + "/v1/traces").setCompression(compression).build();
+		var grpc = OtlpGrpcSpanExporter.builder().setEndpoint(endpoint).setCompression(compression);
+		var http = OtlpHttpSpanExporter.builder().setEndpoint(endpoint + "/v1/traces").setCompression(compression);
+		if (endpoint.startsWith("https:")) { // what autoconfiguration would do
+			grpc.setTrustedCertificates(file("CERTIFICATE")).setClientTls(file("CLIENT_KEY"), file("CLIENT_CERTIFICATE"));
+			http.setTrustedCertificates(file("CERTIFICATE")).setClientTls(file("CLIENT_KEY"), file("CLIENT_CERTIFICATE"));
+		}
+		return protocol.equals("grpc") ? grpc.build() : http.build();
+	}
+
+	static byte[] file(String name) {
+		try {
+			return java.nio.file.Files.readAllBytes(java.nio.file.Path.of(System.getenv("OTEL_EXPORTER_OTLP_" + name)));
+		} catch (java.io.IOException e) {
+			throw new java.io.UncheckedIOException(e);
+		}
 	}
 
 	public static void main(String[] args) {
