@@ -72,6 +72,29 @@ def test_a_large_request_passes_in_whole_records_and_in_single_bytes(start, back
     relay.wait_until(lambda: len(backend.spans()) == 3001)
 
 
+def test_records_that_come_in_one_piece_are_all_read(start, backend, ca):
+    """Six of 9,900 bytes are more than one reading takes, and the socket does not tell of what is left."""
+    relay = start(http_tls=files(ca.sign("leaf")))
+    body = otlp.request(otlp.span("x" * 59_000))
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: {len(body)}\r\n\r\n"
+    data, came, goes = head.encode() + body, ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = certs.client(ca.cert).wrap_bio(came, goes, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", relay.http), timeout=5) as sock:
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                sock.sendall(goes.read())
+                came.write(sock.recv(65536))
+        for at in range(0, len(data), 9900):
+            tls.write(data[at : at + 9900])
+        sock.sendall(goes.read())
+        came.write(sock.recv(65536))
+        assert tls.read(100).startswith(b"HTTP/1.1 200")
+    relay.wait_until(lambda: len(backend.spans()) == 1)
+
+
 def test_only_clients_with_a_certificate_are_let_in(start, ca, tmp_path):
     """And where it is optional a wrong one is still refused."""
     leaf, mine = ca.sign("leaf"), ca.sign("client")
