@@ -11,8 +11,8 @@
 #include "base/clock.h"
 
 static const char *const LEVELS[] = {"error", "warn", "info", "debug"};
-static enum log_level threshold = LOG_INFO;
-static bool as_json;
+static _Atomic int threshold = LOG_INFO; /* enum log_level */
+static _Atomic bool as_json;
 
 void log_setup(enum log_level level, bool json)
 {
@@ -83,7 +83,7 @@ static void scrub(char *text)
 
 void log_line(enum log_level level, const char *message, const char *fields, ...)
 {
-	if (level > threshold)
+	if ((int)level > threshold)
 		return;
 	char text[1536];
 	va_list ap;

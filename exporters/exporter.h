@@ -48,6 +48,10 @@ struct exporter_ops {
 	 * borrows conf and counts its connection attempts in *connects. */
 	void *(*create)(const struct conf_exporter *conf, struct ev_loop *loop,
 			_Atomic uint64_t *connects);
+	/* A reload: conf is what it borrows from now on. It differs from the last one in headers,
+	 * timeout and concurrency at most; connections stay, and calls under way go on as they
+	 * began. 0 or -ENOMEM, with nothing changed. */
+	int (*take)(void *exporter, const struct conf_exporter *conf);
 	/* Starts `call`; on_done follows later, never from within, and always, also after a lost
 	 * connection or the timeout. At most conf->concurrency calls are under way. */
 	void (*send)(void *exporter, struct export_call *call);

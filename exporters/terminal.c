@@ -68,6 +68,12 @@ static void *terminal_create(const struct conf_exporter *conf, struct ev_loop *l
 	return t;
 }
 
+static int terminal_take(void *exporter, const struct conf_exporter *conf)
+{
+	(void)exporter, (void)conf;
+	return 0;
+}
+
 static void terminal_send(void *exporter, struct export_call *call)
 {
 	struct terminal *t = exporter;
@@ -87,6 +93,7 @@ static void terminal_destroy(void *exporter)
 const struct exporter_ops EXPORTER_TERMINAL = {
     .name = "terminal",
     .create = terminal_create,
+    .take = terminal_take,
     .send = terminal_send,
     .destroy = terminal_destroy,
     .compresses = false,

@@ -50,6 +50,12 @@ void receivers_destroy(struct receivers *r)
 	free(r);
 }
 
+void receivers_limit(struct receivers *r, size_t request_bytes, uint32_t spans)
+{
+	r->o.request_bytes = request_bytes;
+	r->o.limits.spans = spans;
+}
+
 void receivers_adopt(struct receivers *r, int fd, enum port port)
 {
 	if (conn_create(r, fd, port) == NULL)

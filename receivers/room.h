@@ -25,6 +25,9 @@ struct receivers_options {
 struct receivers *receivers_create(const struct receivers_options *o); /* NULL: no memory */
 void receivers_destroy(struct receivers *r);                           /* closes what is open */
 
+/* Other limits, for requests that begin from now on. */
+void receivers_limit(struct receivers *r, size_t request_bytes, uint32_t spans);
+
 /* Takes a connected, non-blocking socket. */
 void receivers_adopt(struct receivers *r, int fd, enum port port);
 

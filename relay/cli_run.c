@@ -6,11 +6,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "pipeline/policy.h"
-#include "redaction/ruleset.h"
 #include "relay/cli.h"
 #include "relay/load.h"
 #include "relay/worker.h"
+#include "relay/world.h"
 
 static const char HELP[] =
     "Usage: spanrelay run [-c FILE] [--discard]\n"
@@ -23,51 +22,55 @@ static const char HELP[] =
     "      --discard      answer and throw away: for measuring only\n"
     "  -h, --help         this text\n"
     "\n"
-    "Signals: SIGTERM or SIGINT stops in good order, a second one at once; SIGUSR2 upgrades to "
-    "the\n"
-    "program file as it is now. Exit codes: 0 stopped, 64 usage, 69 a port is taken, 73 the data\n"
+    "Signals: SIGTERM or SIGINT stops in good order, a second one at once; SIGHUP reads FILE "
+    "again\n"
+    "(see `spanrelay reload`); SIGUSR2 upgrades to the program file as it is now. Exit codes: 0 "
+    "stopped, 64 usage, 69 a port is taken, 73 the data\n"
     "folder cannot be written, 74 the journal cannot be read, 75 another process uses the data, 77 "
     "no\n"
     "permission, 78 the configuration is wrong.\n";
 
-/* The keeper leaves rules of redaction to its worker, which ends with the same code. */
-static int load(struct conf *conf, struct policy **policy, struct ruleset **rules, const char *file,
-		bool is_worker)
+static int finish(int rc, bool is_worker, struct buf *findings)
 {
-	struct buf findings = {0};
-	int rc = load_configuration(conf, is_worker ? policy : NULL, file, &findings);
-	if (rc == 0 && is_worker) {
-		rc = load_rules(conf, rules, &findings);
-		if (rc != 0) {
-			policy_destroy(*policy);
-			conf_finish(conf);
-		}
-	}
-	if (findings.len != 0 && (!is_worker || rc != 0))
-		fprintf(stderr, "%.*s", (int)findings.len, (char *)findings.data);
-	buf_finish(&findings);
-	if (rc == 0)
-		log_setup((enum log_level)conf->log.level, conf->log.json);
-	else if (!is_worker)
+	if (findings->len != 0 && (!is_worker || rc != 0))
+		fprintf(stderr, "%.*s", (int)findings->len, (char *)findings->data);
+	buf_finish(findings);
+	return rc != 0 ? EX_CONFIG : EX_OK;
+}
+
+static int run_worker(const char *file, const struct worker_birth *birth, bool discard)
+{
+	struct buf findings = {.data = NULL};
+	struct world *world = NULL;
+	int code = finish(world_load(&world, file, &findings), true, &findings);
+	if (code != EX_OK)
+		return code;
+	log_setup((enum log_level)world->conf.log.level, world->conf.log.json);
+	return worker_run(world, file, birth, discard);
+}
+
+/* It leaves rules of redaction to its worker, which ends with the same code. */
+static int run_keeper(char **argv, const char *file)
+{
+	struct buf findings = {.data = NULL};
+	struct conf conf;
+	int code = finish(load_configuration(&conf, NULL, file, &findings), false, &findings);
+	if (code != EX_OK) {
 		fprintf(stderr, "spanrelay: the configuration is wrong; nothing was started\n");
-	return rc;
+		return code;
+	}
+	log_setup((enum log_level)conf.log.level, conf.log.json);
+	code = keeper_run(&conf, argv);
+	conf_finish(&conf);
+	return code;
 }
 
 static int run(char **argv, const char *file, bool discard)
 {
 	struct worker_birth birth;
-	struct conf conf;
-	struct policy *policy = NULL;
-	struct ruleset *rules = NULL;
-	bool is_worker = worker_birth_read(&birth);
-	if (load(&conf, &policy, &rules, file, is_worker) != 0)
-		return EX_CONFIG;
-	int code =
-	    is_worker ? worker_run(&conf, policy, rules, &birth, discard) : keeper_run(&conf, argv);
-	ruleset_release(rules);
-	policy_destroy(policy);
-	conf_finish(&conf);
-	return code;
+	if (worker_birth_read(&birth))
+		return run_worker(file, &birth, discard);
+	return run_keeper(argv, file);
 }
 
 int cli_run(int argc, char **argv)

@@ -35,6 +35,7 @@ struct worker {
 	int report; /* -1: closed */
 	uint64_t born_ms;
 	bool prepared, ready;
+	bool reload_due; /* a SIGHUP came since it began, and it was not told yet */
 };
 
 struct keeper {
@@ -51,12 +52,14 @@ struct keeper {
 	bool was_ready;
 };
 
-static volatile sig_atomic_t stop_signals, upgrade_signals;
+static volatile sig_atomic_t stop_signals, upgrade_signals, reload_signals;
 
 static void on_signal(int number)
 {
 	if (number == SIGUSR2)
 		upgrade_signals++;
+	else if (number == SIGHUP)
+		reload_signals++;
 	else if (number != SIGCHLD)
 		stop_signals++;
 }
@@ -107,6 +110,7 @@ _Noreturn static void become_worker(const struct keeper *k, int program, int rep
 	setpgid(0, 0); /* ^C at a terminal is for the keeper, which passes it on */
 	sigset_t none;
 	sigemptyset(&none);
+	signal(SIGHUP, SIG_IGN); /* until it can tell what that means */
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setenv(BIRTH_VARIABLE, text, 1);
 	fexecve(program, k->argv, environ);
@@ -320,9 +324,21 @@ static void sleep_until_something(struct keeper *k, const sigset_t *unblocked)
 	ppoll(fds, 2, ms < 0 ? NULL : &ts, unblocked);
 }
 
+/* Many that come at once are one. A worker that is not there yet will read the file as it then is;
+ * one that is not ready may have read it before. */
+static void pass_reload(struct worker *w)
+{
+	if (w->pid == 0)
+		w->reload_due = false;
+	if (!w->reload_due || !w->ready)
+		return;
+	w->reload_due = false;
+	kill(w->pid, SIGHUP);
+}
+
 static int keep(struct keeper *k, const sigset_t *unblocked)
 {
-	int seen_stops = 0, seen_upgrades = 0;
+	int seen_stops = 0, seen_upgrades = 0, seen_reloads = 0;
 	spawn_current(k);
 	for (;;) {
 		int code = reap(k);
@@ -336,7 +352,12 @@ static int keep(struct keeper *k, const sigset_t *unblocked)
 			seen_upgrades = upgrade_signals;
 			begin_upgrade(k);
 		}
+		if (seen_reloads != reload_signals) {
+			seen_reloads = reload_signals;
+			k->current.reload_due = k->successor.reload_due = true;
+		}
 		read_report(&k->current);
+		pass_reload(&k->current);
 		k->was_ready = k->was_ready || k->current.ready;
 		if (k->successor.pid != 0)
 			watch_successor(k);
@@ -351,7 +372,7 @@ static int keep(struct keeper *k, const sigset_t *unblocked)
 /* Signals are blocked but for the one moment in which we wait, so none is missed. */
 static void catch_signals(sigset_t *unblocked)
 {
-	static const int CAUGHT[] = {SIGTERM, SIGINT, SIGUSR2, SIGCHLD};
+	static const int CAUGHT[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD};
 	struct sigaction act = {.sa_handler = on_signal};
 	sigset_t blocked;
 	sigemptyset(&blocked);
@@ -361,7 +382,6 @@ static void catch_signals(sigset_t *unblocked)
 		sigaction(CAUGHT[i], &act, NULL);
 	}
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &blocked, unblocked);
 	sigemptyset(unblocked);
 }

@@ -2,8 +2,10 @@
  * relay/keeper.h - the small parent that owns the listening sockets, so that a client which
  * connects while a worker is replaced waits a moment instead of being refused. It knows no
  * telemetry, takes no input but signals and its children's ends, and never writes to the data
- * folder. SIGTERM, SIGINT  stop the worker in good order; a second one at once SIGUSR2 upgrade: a
- * worker of the program file as it is now takes over */
+ * folder.
+ *   SIGTERM, SIGINT  stop the worker in good order; a second one at once
+ *   SIGHUP           is passed on: the worker reads its configuration again
+ *   SIGUSR2          upgrade: a worker of the program file as it is now takes over */
 #ifndef RELAY_KEEPER_H
 #define RELAY_KEEPER_H
 

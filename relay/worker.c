@@ -18,7 +18,9 @@
 #include "receivers/listener.h"
 #include "redaction/redact.h"
 #include "relay/admin.h"
+#include "relay/found.h"
 #include "relay/rooms.h"
+#include "relay/turns.h"
 
 /* The steps of a stop, each with its own reason to go on; every one ends at the deadline too. */
 enum stop_state { SERVING, NOTICED, DRAINING, SENDING, STOPPED };
@@ -41,6 +43,13 @@ struct worker {
 	int signal_fd; /* as room.wake_fd: not libev's pipe */
 	struct ev_io on_signal;
 	struct ev_timer step;
+	const char *file; /* the configuration; NULL: defaults */
+	struct turns turns;
+	struct reload_note *reload; /* under way; NULL: none is */
+	/* What the page shows of other rooms: they change it only by a note that comes here. */
+	const struct sender_stats *stats[CONF_MAX_EXPORTERS]; /* by slot */
+	struct redactor *redactors[MAX_INTAKES];
+	struct found found;
 	enum stop_state state;
 	uint64_t state_ms, stop_ms; /* when this state began; when the stop did */
 	unsigned intakes_open;
@@ -61,7 +70,7 @@ static void refuse_connection(struct relay *relay, int fd)
 {
 	metric_add(&relay->metrics, METRIC_CLOSED_LIMIT, 1);
 	log_limited(LOG_WARN, "connection refused", "reason=\"limits.connections\" limit=%llu",
-		    (unsigned long long)relay->conf->limits.connections);
+		    (unsigned long long)relay->world->conf.limits.connections);
 	close(fd);
 }
 
@@ -70,7 +79,7 @@ static void on_accepted(void *ctx, int fd, enum port port)
 	struct relay *relay = ctx;
 	struct accepted *a = malloc(sizeof(*a));
 	if (a == NULL || metric_get(&relay->metrics, METRIC_CONNECTIONS_OPEN) >=
-			     relay->conf->limits.connections) {
+			     relay->world->conf.limits.connections) {
 		free(a);
 		refuse_connection(relay, fd);
 		return;
@@ -81,6 +90,113 @@ static void on_accepted(void *ctx, int fd, enum port port)
 	struct intake *in = least_loaded(relay);
 	in->load++;
 	room_answer(&in->room, &a->mail);
+}
+
+/* ---- reloads ---- */
+
+static void begin_turn(struct worker *w)
+{
+	enum turn_kind kind;
+	uint64_t turn = w->state == SERVING ? turns_begin(&w->turns, &kind) : 0;
+	if (turn == 0)
+		return;
+	w->reload = reload_begin(&w->relay, w->relay.world, turn, kind == TURN_DRY_RUN);
+	if (w->reload != NULL)
+		return;
+	fail(-ENOMEM, "reload: no memory");
+	turns_end(&w->turns); /* whoever waits for it is told nothing, and gives up */
+}
+
+static uint64_t ask_reload(void *ctx, bool dry_run)
+{
+	struct worker *w = ctx;
+	uint64_t turn = turns_ask(&w->turns, dry_run ? TURN_DRY_RUN : TURN_RELOAD);
+	begin_turn(w);
+	return turn;
+}
+
+static void log_lines(enum log_level level, const char *message, const char *key,
+		      const struct buf *lines)
+{
+	const char *at = (const char *)lines->data, *end = at + lines->len;
+	while (lines->len != 0 && at < end) {
+		const char *stop = memchr(at, '\n', (size_t)(end - at));
+		int len = (int)((stop != NULL ? stop : end) - at);
+		log_line(level, message, "%s=\"%.*s\"", key, len, at);
+		at += len + 1;
+	}
+}
+
+static void log_reload(const struct reload_note *n)
+{
+	bool faulty = n->result == RELOAD_INVALID;
+	unsigned long long built = n->built_ms - n->began_ms, all = clock_mono_ms() - n->began_ms;
+	log_lines(faulty ? LOG_ERROR : LOG_WARN, "configuration", "finding", &n->news.findings);
+	if (n->dry_run)
+		return;
+	log_lines(LOG_WARN, "a change needs a restart", "change", &n->news.restart);
+	if (n->result == RELOAD_APPLIED)
+		log_lines(LOG_INFO, "configuration changed", "change", &n->news.changes);
+	log_line(
+	    n->result == RELOAD_APPLIED || n->result == RELOAD_UNCHANGED ? LOG_INFO : LOG_ERROR,
+	    "reload", "result=%s generation=%llu build_ms=%llu ms=%llu",
+	    RELOAD_RESULT_NAMES[n->result],
+	    (unsigned long long)(n->result == RELOAD_APPLIED ? n->world->number : n->was->number),
+	    built, all);
+}
+
+static void show_world(struct worker *w)
+{
+	const struct world *world = w->relay.world;
+	metric_set(&w->relay.metrics, METRIC_RELOAD_GENERATION, world->number);
+	metric_set(&w->relay.metrics, METRIC_RELOAD_GOOD, world->unix_ms);
+	metric_set(&w->relay.metrics, METRIC_MEMORY_LIMIT_BYTES, world->conf.limits.memory_bytes);
+	w->relay.account.limit = world->conf.limits.memory_bytes;
+	log_setup((enum log_level)world->conf.log.level, world->conf.log.json);
+}
+
+/* All rooms hold the new one. */
+static void take_world(struct worker *w, struct reload_note *n)
+{
+	for (unsigned i = 0; i < n->n_intakes && n->news.redaction; i++) {
+		found_add(&w->found, n->intakes[i].redactor, n->was->rules);
+		w->redactors[i] = n->intakes[i].made;
+	}
+	memcpy(w->stats, n->stats, sizeof(w->stats));
+	w->relay.world = n->world;
+	if (w->admin != NULL)
+		admin_use(w->admin, &n->world->conf, n->world->rules);
+	show_world(w);
+}
+
+static void hide_removed(struct worker *w, struct reload_note *n)
+{
+	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
+		if (n->moves[i] == EXPORTER_REMOVED)
+			w->stats[i] = NULL;
+}
+
+static void on_reload(struct worker *w, struct reload_note *n)
+{
+	static const enum metric COUNTERS[RELOAD_RESULTS] = {
+	    METRIC_RELOADS_APPLIED, METRIC_RELOADS_UNCHANGED, METRIC_RELOADS_INVALID,
+	    METRIC_RELOADS_FAILED};
+	if (n->stop == RELOAD_HIDE) {
+		hide_removed(w, n);
+		reload_next(&w->relay, n);
+		return;
+	}
+	if (n->result == RELOAD_APPLIED && !n->dry_run)
+		take_world(w, n);
+	if (!n->dry_run)
+		metric_add(&w->relay.metrics, COUNTERS[n->result], 1);
+	log_reload(n);
+	if (w->admin != NULL)
+		admin_on_reloaded(w->admin, n);
+	w->reload = NULL;
+	reload_next(&w->relay, n); /* to be buried */
+	turns_end(&w->turns);
+	begin_turn(w);
 }
 
 /* ---- the admin page ---- */
@@ -98,6 +214,10 @@ static void ask_ledger(void *ctx)
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct worker *w = ctx;
+	if (m->kind == MAIL_RELOAD) {
+		on_reload(w, container_of(m, struct reload_note, mail));
+		return;
+	}
 	if (m->kind == MAIL_EXPLAIN) {
 		struct explain_request *e = container_of(m, struct explain_request, mail);
 		if (w->admin != NULL)
@@ -130,13 +250,14 @@ static const char *not_ready(void *ctx)
 static const struct sender_stats *stats_of(void *ctx, unsigned exporter)
 {
 	struct worker *w = ctx;
-	return sender_stats(w->relay.export.senders[exporter]);
+	return w->stats[w->relay.world->slot[exporter]];
 }
 
 static uint64_t bytes_of(void *ctx, unsigned exporter, enum span_place box)
 {
 	struct worker *w = ctx;
-	return atomic_load_explicit(&w->relay.spillway.boxes[exporter][box].bytes,
+	unsigned slot = w->relay.world->slot[exporter];
+	return atomic_load_explicit(&w->relay.spillway.boxes[slot][box].bytes,
 				    memory_order_relaxed);
 }
 
@@ -147,7 +268,7 @@ static void on_quarantine(void *ctx, unsigned exporter, bool send)
 	if (note == NULL)
 		return;
 	note->mail.kind = send ? MAIL_RESEND : MAIL_CLEAR;
-	note->exporter = exporter;
+	note->exporter = w->relay.world->slot[exporter];
 	note->box = PLACE_QUARANTINE;
 	room_answer(&w->relay.export.room, &note->mail);
 }
@@ -155,7 +276,7 @@ static void on_quarantine(void *ctx, unsigned exporter, bool send)
 static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
 {
 	struct worker *w = ctx;
-	struct explain_request *e = w->relay.judge.sampler != NULL ? calloc(1, sizeof(*e)) : NULL;
+	struct explain_request *e = w->relay.judge.has_work ? calloc(1, sizeof(*e)) : NULL;
 	if (e == NULL)
 		return false;
 	e->mail.kind = MAIL_EXPLAIN;
@@ -170,8 +291,9 @@ static uint64_t redacted(void *ctx, uint32_t number, unsigned position)
 	struct worker *w = ctx;
 	uint64_t n = 0;
 	for (unsigned i = 0; i < w->relay.n_intakes; i++)
-		n += redactor_count(w->relay.intakes[i].redactor, number, (enum position)position);
-	return n;
+		n += redactor_count(w->redactors[i], number, (enum position)position);
+	return n + found_of(&w->found, ruleset_id(w->relay.world->rules, number),
+			    (enum position)position);
 }
 
 static const struct room_rules RULES = {"main", 4096, on_mail, NULL};
@@ -202,7 +324,7 @@ static void tell_intakes(struct worker *w, enum stop_step what)
 static void stop_step(struct worker *w)
 {
 	uint64_t now_ms = clock_mono_ms(), in_state_ms = now_ms - w->state_ms;
-	bool late = now_ms - w->stop_ms >= w->relay.conf->shutdown_ms;
+	bool late = now_ms - w->stop_ms >= w->relay.world->conf.shutdown_ms;
 	switch (w->state) {
 	case NOTICED:
 		if (in_state_ms < NOTICE_MS && !late)
@@ -233,21 +355,13 @@ static void on_step(struct ev_loop *loop, struct ev_timer *timer, int events)
 	stop_step(timer->data);
 }
 
-static void on_stop_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
+static void stop(struct worker *w, struct ev_loop *loop)
 {
-	struct worker *w = watcher->data;
-	struct signalfd_siginfo which;
-	if (events & EV_ERROR) {
-		fail(-errno, "the kernel does not watch for signals");
-		_exit(EX_OSERR);
-	}
-	if (read(w->signal_fd, &which, sizeof(which)) < 0) /* a signal all the same */
-		log_warn("a signal cannot be read", "code=%d", errno);
 	if (w->state != SERVING)
 		_exit(EX_OK); /* the second one: every start is a recovery, so this is safe */
 	log_info("stopping", "connections=%llu deadline_ms=%llu",
 		 (unsigned long long)metric_get(&w->relay.metrics, METRIC_CONNECTIONS_OPEN),
-		 (unsigned long long)w->relay.conf->shutdown_ms);
+		 (unsigned long long)w->relay.world->conf.shutdown_ms);
 	for (int i = 0; i < PORTS; i++)
 		listener_stop(&w->listeners[i]);
 	w->stop_ms = clock_mono_ms();
@@ -256,13 +370,29 @@ static void on_stop_signal(struct ev_loop *loop, struct ev_io *watcher, int even
 	ev_timer_start(loop, &w->step);
 }
 
+static void on_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
+{
+	struct worker *w = watcher->data;
+	struct signalfd_siginfo which = {.ssi_signo = SIGTERM};
+	if (events & EV_ERROR) {
+		fail(-errno, "the kernel does not watch for signals");
+		_exit(EX_OSERR);
+	}
+	if (read(w->signal_fd, &which, sizeof(which)) < 0) /* a signal all the same */
+		log_warn("a signal cannot be read", "code=%d", errno);
+	if (which.ssi_signo == SIGHUP)
+		ask_reload(w, false);
+	else
+		stop(w, loop);
+}
+
 /* ---- start ---- */
 
 /* The old worker of an upgrade holds the data until it has drained; anybody else is a mistake. */
 static int take_lock(struct worker *w, bool wait)
 {
-	const char *dir = w->relay.conf->data_dir;
-	uint64_t give_up_ms = clock_mono_ms() + w->relay.conf->shutdown_ms + 30000;
+	const char *dir = w->relay.data_dir;
+	uint64_t give_up_ms = clock_mono_ms() + w->relay.world->conf.shutdown_ms + 30000;
 	for (;;) {
 		int rc = store_lock_open(&w->lock, dir);
 		if (rc == 0)
@@ -291,7 +421,9 @@ static int open_rooms(struct worker *w)
 		judge_record(&relay->judge);
 	if (rc == 0)
 		rc = export_open(&relay->export, relay);
-	relay->n_intakes = (unsigned)relay->conf->intake_threads;
+	if (rc == 0)
+		rc = reloader_open(&relay->reloader, relay, w->file);
+	relay->n_intakes = (unsigned)relay->world->conf.intake_threads;
 	while (rc == 0 && w->intakes_open < relay->n_intakes)
 		rc = intake_open(&relay->intakes[w->intakes_open++], relay);
 	return rc;
@@ -309,6 +441,8 @@ static int start_rooms(struct relay *relay)
 		rc = room_start(&relay->archive.room);
 	for (unsigned i = 0; rc == 0 && i < relay->n_intakes; i++)
 		rc = room_start(&relay->intakes[i].room);
+	if (rc == 0)
+		rc = room_start(&relay->reloader.room);
 	return rc;
 }
 
@@ -318,6 +452,7 @@ static void close_rooms(struct worker *w)
 {
 	struct relay *relay = &w->relay;
 	relay->judge.stopping = true; /* what it would still decide, the next worker does */
+	reloader_close(&relay->reloader);
 	room_stop(&relay->export.room);
 	room_stop(&relay->spillway.room); /* it holds what the senders own */
 	room_stop(&relay->archive.room);
@@ -328,6 +463,11 @@ static void close_rooms(struct worker *w)
 	spillway_close(&relay->spillway);
 	judge_close(&relay->judge);
 	archive_close(&relay->archive);
+	found_finish(&w->found);
+	if (w->reload != NULL) { /* it went no further */
+		world_destroy(w->reload->world, relay->world);
+		reload_free(w->reload);
+	}
 }
 
 static int start_admin(struct worker *w, int fd)
@@ -337,7 +477,7 @@ static int start_admin(struct worker *w, int fd)
 	struct admin_options o = {
 	    .loop = w->room.loop,
 	    .fd = fd,
-	    .conf = w->relay.conf,
+	    .conf = &w->relay.world->conf,
 	    .metrics = &w->relay.metrics,
 	    .account = &w->relay.account,
 	    .ask_ledger = ask_ledger,
@@ -346,7 +486,8 @@ static int start_admin(struct worker *w, int fd)
 	    .box_bytes = bytes_of,
 	    .quarantine = on_quarantine,
 	    .explain = ask_why,
-	    .rules = w->relay.rules,
+	    .rules = w->relay.world->rules,
+	    .reload = ask_reload,
 	    .redacted = redacted,
 	    .ctx = w,
 	};
@@ -373,11 +514,13 @@ static int catch_signals(struct worker *w)
 	sigemptyset(&stops);
 	sigaddset(&stops, SIGTERM);
 	sigaddset(&stops, SIGINT);
+	sigaddset(&stops, SIGHUP);
 	sigprocmask(SIG_BLOCK, &stops, NULL);
+	signal(SIGHUP, SIG_DFL); /* the keeper had us ignore it until now */
 	w->signal_fd = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->signal_fd < 0)
 		return fail(-errno, "no signalfd");
-	ev_io_init(&w->on_signal, on_stop_signal, w->signal_fd, EV_READ);
+	ev_io_init(&w->on_signal, on_signal, w->signal_fd, EV_READ);
 	w->on_signal.data = w;
 	ev_io_start(w->room.loop, &w->on_signal);
 	ev_timer_init(&w->step, on_step, STEP_S, STEP_S);
@@ -439,8 +582,19 @@ static void log_start(const struct conf *conf)
 			 conf->exporters[i].chosen_by);
 }
 
+/* Before their rooms start. */
+static void look_at_rooms(struct worker *w)
+{
+	for (unsigned i = 0; i < w->relay.n_intakes; i++)
+		w->redactors[i] = w->relay.intakes[i].redactor;
+	for (unsigned i = 0; i < w->relay.world->conf.n_exporters; i++)
+		w->stats[i] = sender_stats(w->relay.export.senders[i]);
+	show_world(w);
+}
+
 static int serve(struct worker *w, const struct worker_birth *birth)
 {
+	look_at_rooms(w);
 	int rc = start_rooms(&w->relay);
 	if (rc == 0)
 		rc = start_admin(w, birth->sockets[SOCKET_ADMIN]);
@@ -448,21 +602,23 @@ static int serve(struct worker *w, const struct worker_birth *birth)
 		return EX_OSERR;
 	start_listeners(w, birth->sockets);
 	report(birth, REPORT_READY);
-	log_start(w->relay.conf);
+	log_start(&w->relay.world->conf);
 	log_info("ready", "version=%s pid=%d data_dir=\"%s\"%s", SPANRELAY_VERSION, (int)getpid(),
-		 w->relay.conf->data_dir, w->relay.discard ? " discard=true" : "");
+		 w->relay.data_dir, w->relay.discard ? " discard=true" : "");
 	ev_run(w->room.loop, 0);
 	admin_stop(w->admin);
 	w->admin = NULL;
 	return EX_OK;
 }
 
-int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *rules,
-	       const struct worker_birth *birth, bool discard)
+int worker_run(struct world *world, const char *file, const struct worker_birth *birth,
+	       bool discard)
 {
 	struct worker *w = calloc(1, sizeof(*w));
-	if (w == NULL)
-		return EX_OSERR;
+	char *data_dir = strdup(world->conf.data_dir);
+	int code = EX_OSERR;
+	if (w == NULL || data_dir == NULL)
+		goto undo_world;
 	mallopt(M_MMAP_THRESHOLD, KEEP_HEAP);
 	mallopt(M_TRIM_THRESHOLD, KEEP_HEAP);
 	prctl(PR_SET_NAME, "spanrelay");
@@ -472,18 +628,14 @@ int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *r
 	raise_file_limit();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write(), not of ours */
-	w->relay.conf = conf;
-	w->relay.policy = policy;
-	w->relay.rules = rules;
-	w->relay.judges = policy_judges(conf);
+	w->file = file;
+	w->relay.world = world;
+	w->relay.data_dir = data_dir;
 	w->relay.discard = discard;
-	w->relay.account.limit = conf->limits.memory_bytes;
+	w->relay.account.limit = world->conf.limits.memory_bytes;
 	w->relay.main_room = &w->room;
-	metric_set(&w->relay.metrics, METRIC_MEMORY_LIMIT_BYTES, conf->limits.memory_bytes);
-
-	int code = EX_OSERR;
 	if (room_init(&w->room, &RULES, w) != 0)
-		goto undo_worker;
+		goto undo_world;
 	if (catch_signals(w) != 0)
 		goto undo_room;
 	report(birth, REPORT_PREPARED);
@@ -501,7 +653,9 @@ undo_signals:
 	close(w->signal_fd);
 undo_room:
 	room_finish(&w->room);
-undo_worker:
+undo_world:
+	world_destroy(w != NULL && w->relay.world != NULL ? w->relay.world : world, NULL);
+	free(data_dir);
 	free(w);
 	return code;
 }

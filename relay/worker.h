@@ -6,12 +6,11 @@
 
 #include "relay/keeper.h"
 
-struct policy;
-struct ruleset;
+struct world;
 
-/* Borrows all. `rules` may be NULL: nothing is redacted. discard: answer and throw away, for
- * measuring only. Gives an exit code. */
-int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *rules,
-	       const struct worker_birth *birth, bool discard);
+/* Takes `world`, which came out of `file` (NULL: the defaults), borrowed: a reload reads it again.
+ * discard: answer and throw away, for measuring only. Gives an exit code. */
+int worker_run(struct world *world, const char *file, const struct worker_birth *birth,
+	       bool discard);
 
 #endif

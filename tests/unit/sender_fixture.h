@@ -387,7 +387,17 @@ static void fake_destroy(void *exporter)
 		end_call(0, (struct outcome){.verdict = RETRY, .reason = "shutting down"});
 }
 
-static const struct exporter_ops FAKE = {"fake", fake_create, fake_send, fake_destroy, false};
+static unsigned takes; /* how often it was told of another configuration */
+
+static inline int fake_take(void *exporter, const struct conf_exporter *c)
+{
+	CHECK(exporter == &connects && c != NULL);
+	takes++;
+	return 0;
+}
+
+static const struct exporter_ops FAKE = {"fake",    fake_create,  fake_take,
+					 fake_send, fake_destroy, false};
 
 const struct exporter_ops *exporter_find(enum conf_protocol protocol)
 {
