@@ -35,7 +35,8 @@ struct worker {
 	int report; /* -1: closed */
 	uint64_t born_ms;
 	bool prepared, ready;
-	bool reload_due; /* a SIGHUP came since it began, and it was not told yet */
+	uint64_t shutdown_ms; /* 0: it did not say */
+	bool reload_due;      /* a SIGHUP came since it began, and it was not told yet */
 };
 
 struct keeper {
@@ -150,6 +151,11 @@ static void read_report(struct worker *w)
 		w->prepared = true;
 	if (n == 1 && c == REPORT_READY)
 		w->ready = true;
+	if (n == 1 && c == REPORT_DEADLINE) {
+		uint64_t ms;
+		if (read(w->report, &ms, sizeof(ms)) == (ssize_t)sizeof(ms))
+			w->shutdown_ms = ms;
+	}
 	if (n == 0) {
 		close(w->report);
 		w->report = -1;
@@ -287,7 +293,9 @@ static void on_stop_signal(struct keeper *k)
 	if (k->stops++ == 0)
 		k->stopped_ms = now_ms;
 	k->restart_at_ms = 0;
-	k->kill_at_ms = now_ms + (k->stops == 1 ? k->shutdown_ms + DEAF_MS : DEAF_AT_ONCE_MS);
+	uint64_t deadline_ms =
+	    k->current.shutdown_ms != 0 ? k->current.shutdown_ms : k->shutdown_ms;
+	k->kill_at_ms = now_ms + (k->stops == 1 ? deadline_ms + DEAF_MS : DEAF_AT_ONCE_MS);
 	log_info(k->stops == 1 ? "stopping" : "stopping at once", "pid=%d", (int)k->current.pid);
 	if (k->successor.pid != 0)
 		kill(k->successor.pid, SIGTERM);

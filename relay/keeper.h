@@ -23,7 +23,9 @@ struct worker_birth {
 	int report;
 	bool succeeds;
 };
-enum { REPORT_PREPARED = 'p', REPORT_READY = 'r' };
+/* REPORT_DEADLINE is followed by eight bytes: shutdown.deadline in ms, as the worker has it now. It
+ * comes before REPORT_READY, and whenever a reload changed it. */
+enum { REPORT_PREPARED = 'p', REPORT_READY = 'r', REPORT_DEADLINE = 'd' };
 
 bool worker_birth_read(struct worker_birth *b); /* false: this process is no worker */
 

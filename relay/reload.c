@@ -129,9 +129,11 @@ static void bury(struct reload_note *n)
 	struct world *was = (struct world *)(uintptr_t)n->was;
 	struct world *dead = is_applied ? was : n->world;
 	const struct world *living = is_applied ? n->world : was;
+	bool was_large = n->news.redaction || n->news.judging;
 	reload_free(n);
 	world_destroy(dead, living);
-	malloc_trim(0);
+	if (was_large)
+		malloc_trim(0);
 }
 
 static void on_mail(void *ctx, struct mail *m)

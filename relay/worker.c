@@ -44,6 +44,7 @@ struct worker {
 	struct ev_io on_signal;
 	struct ev_timer step;
 	const char *file; /* the configuration; NULL: defaults */
+	int report;       /* to the keeper */
 	struct turns turns;
 	struct reload_note *reload; /* under way; NULL: none is */
 	/* What the page shows of other rooms: they change it only by a note that comes here. */
@@ -145,6 +146,21 @@ static void log_reload(const struct reload_note *n)
 	    built, all);
 }
 
+static void report(const struct worker *w, char what)
+{
+	if (write(w->report, &what, 1) != 1)
+		log_warn("the keeper does not listen", "pid=%d", (int)getppid());
+}
+
+/* How long its patience with a stop has to last. */
+static void report_deadline(const struct worker *w)
+{
+	char message[1 + sizeof(uint64_t)] = {REPORT_DEADLINE};
+	memcpy(message + 1, &w->relay.world->conf.shutdown_ms, sizeof(uint64_t));
+	if (write(w->report, message, sizeof(message)) != (ssize_t)sizeof(message))
+		log_warn("the keeper does not listen", "pid=%d", (int)getppid());
+}
+
 static void show_world(struct worker *w)
 {
 	const struct world *world = w->relay.world;
@@ -153,6 +169,7 @@ static void show_world(struct worker *w)
 	metric_set(&w->relay.metrics, METRIC_MEMORY_LIMIT_BYTES, world->conf.limits.memory_bytes);
 	w->relay.account.limit = world->conf.limits.memory_bytes;
 	log_setup((enum log_level)world->conf.log.level, world->conf.log.json);
+	report_deadline(w);
 }
 
 /* All rooms hold the new one. */
@@ -559,12 +576,6 @@ static void on_libev_error(const char *message)
 	_exit(EX_OSERR);
 }
 
-static void report(const struct worker_birth *birth, char what)
-{
-	if (write(birth->report, &what, 1) != 1)
-		log_warn("the keeper does not listen", "pid=%d", (int)getppid());
-}
-
 static void raise_file_limit(void)
 {
 	struct rlimit files;
@@ -601,7 +612,7 @@ static int serve(struct worker *w, const struct worker_birth *birth)
 	if (rc != 0)
 		return EX_OSERR;
 	start_listeners(w, birth->sockets);
-	report(birth, REPORT_READY);
+	report(w, REPORT_READY);
 	log_start(&w->relay.world->conf);
 	log_info("ready", "version=%s pid=%d data_dir=\"%s\"%s", SPANRELAY_VERSION, (int)getpid(),
 		 w->relay.data_dir, w->relay.discard ? " discard=true" : "");
@@ -629,6 +640,7 @@ int worker_run(struct world *world, const char *file, const struct worker_birth 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write(), not of ours */
 	w->file = file;
+	w->report = birth->report;
 	w->relay.world = world;
 	w->relay.data_dir = data_dir;
 	w->relay.discard = discard;
@@ -638,7 +650,7 @@ int worker_run(struct world *world, const char *file, const struct worker_birth 
 		goto undo_world;
 	if (catch_signals(w) != 0)
 		goto undo_room;
-	report(birth, REPORT_PREPARED);
+	report(w, REPORT_PREPARED);
 	code = take_lock(w, birth->succeeds);
 	if (code != 0)
 		goto undo_signals;

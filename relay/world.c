@@ -170,6 +170,8 @@ int world_reload(struct world **out, const char *file, const struct world *runni
 			   CONF_MAX_EXPORTERS);
 		rc = CONF_FAULTY;
 	}
+	if (rc == 0 && w->judges && !running->judges && w->conf.sampling.recent_bytes != 0)
+		buf_printf(&news->restart, "sampling.recent: traffic is recorded from then on\n");
 	if (rc == 0 && news->changes.len == 0)
 		rc = WORLD_UNCHANGED;
 	if (rc == 0)

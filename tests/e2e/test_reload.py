@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+import buffer
 import otlp
 import peers
 import pytest
@@ -324,3 +325,66 @@ def test_a_worker_that_starts_takes_the_file_as_it_is_then(start, backend):
     time.sleep(0.3)
     relay.wait_until(lambda: "nothing has changed" in reload(relay))
     assert relay.worker_pid() != worker
+
+
+def test_a_wrong_endpoint_is_mended_and_the_backlog_drains(start, backend):
+    """At three in the morning: what went to the outbox meanwhile comes out of it, each span once."""
+    with peers.socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        nobody = s.getsockname()[1]
+    down = exporter(nobody)
+    relay = start("journal: { limit: 16MiB }\noutbox: { limit: 64MiB }\n", exporters=[down])
+    acked = buffer.send(relay, 40)
+    buffer.wait_spilled(relay)
+    rewrite(relay, (down, exporter(backend.port)))
+    assert f"endpoint: http://127.0.0.1:{nobody} -> http://127.0.0.1:{backend.port}" in reload(relay)
+    buffer.wait_drained(relay)
+    assert buffer.arrived(backend) == sorted(acked)
+    check_ledger(relay.status())
+
+
+def test_an_exporter_that_comes_back_finds_its_outbox(start, backend):
+    away = peers.HttpBackend(answer=lambda n: (503, {}))
+    two = [exporter(away.port), exporter(backend.port, "b")]
+    relay = start("journal: { limit: 16MiB }\noutbox: { limit: 64MiB }\n", exporters=two)
+    acked = buffer.send(relay, 40)
+    buffer.wait_spilled(relay)
+    rewrite(relay, (f"  - {two[0]}\n", ""))
+    reload(relay)
+    boxed = len(relay.files("outbox"))
+    assert boxed and relay.status()["removed_exporters"][0]["dropped"]["exporter_removed"] == len(acked)
+    away.answer = lambda n: (200, {})
+    rewrite(relay, ("exporters:\n", f"exporters:\n  - {two[0]}\n"))
+    reload(relay)
+    settled(relay, 30)
+    assert set(buffer.arrived(away)) <= set(acked) and len(buffer.arrived(away)) > len(acked) // 2
+    assert relay.files("outbox") == [] or relay.exporter()["outbox"] == 0
+    away.close()
+
+
+def test_a_mended_credential_is_tried_at_once(start, backend):
+    backend.answer = lambda n: (401, {})
+    relay = start(exporters=[exporter(backend.port, more=", headers: { x-key: bad }").replace("max: 200ms", "max: 60s")])
+    send(relay, trace("calm")[0])
+    relay.wait_until(lambda: relay.exporter()["state"] == "held_auth")
+    backend.answer = lambda n: (200, {})
+    rewrite(relay, ("x-key: bad", "x-key: good"))
+    begun = time.monotonic()
+    reload(relay)
+    settled(relay, 5)
+    assert time.monotonic() - begun < 3 and backend.headers[-1]["x-key"] == "good"
+
+
+def test_a_new_deadline_binds_the_keeper_too(start, backend):
+    """Else it would kill a worker that only does what the new file allows."""
+    relay = start("shutdown: { deadline: 100ms }\n")
+    rewrite(relay, ("deadline: 100ms", "deadline: 20s"))
+    reload(relay)
+    client = peers.Http2(relay.grpc)
+    body = peers.grpc_message(otlp.request(trace("calm")[0]))
+    client.start(body[:20], end=False, te="trailers")
+    relay.process.send_signal(signal.SIGTERM)
+    time.sleep(5.5)
+    assert relay.process.poll() is None
+    client.close()
+    assert relay.process.wait(20) == 0 and "is killed" not in relay.text()
