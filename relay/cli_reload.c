@@ -40,7 +40,8 @@ static void print_answer(const json_t *answer, const char *result)
 {
 	bool dry_run = json_is_true(json_object_get(answer, "dry_run"));
 	print_lines(answer, "findings", "", stderr);
-	print_lines(answer, "changes", "", stdout);
+	if (strcmp(result, "applied") == 0)
+		print_lines(answer, "changes", "", stdout);
 	print_lines(answer, "needs_restart", "needs a restart: ", stdout);
 	if (strcmp(result, "invalid") == 0)
 		fprintf(stderr, "spanrelay: the configuration is wrong; nothing was changed\n");

@@ -123,7 +123,11 @@ static void log_lines(enum log_level level, const char *message, const char *key
 	while (lines->len != 0 && at < end) {
 		const char *stop = memchr(at, '\n', (size_t)(end - at));
 		int len = (int)((stop != NULL ? stop : end) - at);
-		log_line(level, message, "%s=\"%.*s\"", key, len, at);
+		char text[1024]; /* whose quotes do not end the value */
+		snprintf(text, sizeof(text), "%.*s", len, at);
+		for (char *quote = text; (quote = strchr(quote, '"')) != NULL;)
+			*quote = '\'';
+		log_line(level, message, "%s=\"%s\"", key, text);
 		at += len + 1;
 	}
 }

@@ -388,3 +388,28 @@ def test_a_new_deadline_binds_the_keeper_too(start, backend):
     assert relay.process.poll() is None
     client.close()
     assert relay.process.wait(20) == 0 and "is killed" not in relay.text()
+
+
+def test_a_stop_in_mid_reload_is_a_stop(start, backend):
+    relay = start("redaction: { packs: [] }\n")
+    send(relay, trace("calm")[0])
+    rewrite(relay, ("packs: []", "packs: [secrets, secrets-context]"))
+    relay.process.send_signal(signal.SIGHUP)
+    time.sleep(0.1)
+    assert relay.stop() == 0
+    assert names(backend) == ["calm"]
+
+
+def test_a_kill_in_mid_reload_loses_nothing(start, backend):
+    relay = start(rules(wait="5s"))
+    traces = [trace("loud") for _ in range(20)]
+    for i in range(5):
+        send(relay, *[s for root, children in traces[4 * i : 4 * i + 4] for s in children])
+        rewrite(relay, (re.search("rest, keep: [0-9]+%", open(relay.config).read())[0], f"rest, keep: {90 - i}%"))
+        relay.process.send_signal(signal.SIGHUP)
+        time.sleep(0.003 * i)
+        os.kill(relay.worker_pid(), signal.SIGKILL)
+        relay.wait_ready(i + 2)
+    send(relay, *[root for root, _ in traces])
+    settled(relay, 20)
+    assert names(backend) == ["child"] * 40 + ["loud"] * 20
