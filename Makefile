@@ -34,7 +34,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact crash judged reload outage torture model powercut corrupt budget-truth plan-truth sampler-truth redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact tls-matrix crash judged reload rotation outage torture model powercut corrupt budget-truth plan-truth sampler-truth redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -209,6 +209,9 @@ interop: $(BUILD)/spanrelay ## against programs we did not write (INTEROP=local:
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) tests/run-e2e $(PYTHON) $(SCRATCH)-interop \
 		tests/interop/$(if $(filter local,$(INTEROP)),test_local.py) interop
 
+tls-matrix: $(BUILD)/spanrelay ## what the listeners agree to, by `openssl s_client` (TLS_MATRIX=--write: docs/tls.md)
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/tls/matrix.py $(TLS_MATRIX)
+
 crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (CRASH="--worker 20 ...")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/crash.py $(CRASH)
 
@@ -218,6 +221,10 @@ judged: $(BUILD)/spanrelay ## kills of a relay with rules and a budget: 100 of t
 RELOADS ?= 200
 reload: $(BUILD)/spanrelay ## RELOADS (200) reloads under load, one in three of a faulty file
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/reload/reload.py --reloads $(RELOADS)
+
+ROTATIONS ?= 1000
+rotation: $(BUILD)/spanrelay ## tokens that change under load, with kills between: ROTATIONS (1000) of them
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/rotation.py --rotations $(ROTATIONS)
 
 budget-live: $(BUILD)/spanrelay ## two shapes of budget-truth through the running relay, 6 minutes (LIVE="--windows 8")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/truth/live.py $(LIVE)

@@ -4,59 +4,18 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/log.h"
-
-struct tls {
-	SSL_CTX *ctx;
-};
+#include "base/tls_state.h"
 
 struct tls_conn {
+	struct tls *tls;
 	SSL *ssl;
 	bool failed;
 	const char *reason;
 };
-
-static int trust(SSL_CTX *ctx, const char *ca_file)
-{
-	return *ca_file != '\0' ? SSL_CTX_load_verify_file(ctx, ca_file)
-				: SSL_CTX_set_default_verify_paths(ctx);
-}
-
-struct tls *tls_create(const char *ca_file)
-{
-	struct tls *t = calloc(1, sizeof(*t));
-	if (t == NULL)
-		return NULL;
-	t->ctx = SSL_CTX_new(TLS_client_method());
-	if (t->ctx == NULL || SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION) != 1 ||
-	    trust(t->ctx, ca_file) != 1) {
-		fail(-EINVAL, "tls: cannot load the certificates to trust: %s",
-		     *ca_file != '\0' ? ca_file : "the system's");
-		ERR_clear_error();
-		tls_destroy(t);
-		return NULL;
-	}
-	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
-	/* A write takes what the socket takes, and the caller's buffer may move in between. */
-	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-				     SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_options(t->ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-	return t;
-}
-
-void tls_destroy(struct tls *t)
-{
-	if (t == NULL)
-		return;
-	SSL_CTX_free(t->ctx);
-	free(t);
-}
 
 static bool is_address(const char *name)
 {
@@ -75,18 +34,38 @@ static int expect_name(SSL *ssl, const char *name)
 	return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, sni) == 1;
 }
 
-struct tls_conn *tls_open(struct tls *t, int fd, const char *name, struct slice alpn)
+static struct tls_conn *conn_open(struct tls *t, int fd)
 {
 	struct tls_conn *c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return NULL;
+	c->tls = tls_ref(t);
 	c->ssl = SSL_new(t->ctx);
-	if (c->ssl == NULL || SSL_set_fd(c->ssl, fd) != 1 || expect_name(c->ssl, name) != 1 ||
+	if (c->ssl != NULL && SSL_set_fd(c->ssl, fd) == 1)
+		return c;
+	tls_close(c);
+	return NULL;
+}
+
+struct tls_conn *tls_connect(struct tls *t, int fd, const char *name, struct slice alpn)
+{
+	struct tls_conn *c = conn_open(t, fd);
+	if (c == NULL)
+		return NULL;
+	if (expect_name(c->ssl, name) != 1 ||
 	    SSL_set_alpn_protos(c->ssl, alpn.data, (unsigned)alpn.len) != 0) {
 		tls_close(c);
 		return NULL;
 	}
 	SSL_set_connect_state(c->ssl);
+	return c;
+}
+
+struct tls_conn *tls_accept(struct tls *t, int fd)
+{
+	struct tls_conn *c = conn_open(t, fd);
+	if (c != NULL)
+		SSL_set_accept_state(c->ssl);
 	return c;
 }
 
@@ -98,36 +77,64 @@ void tls_close(struct tls_conn *c)
 		(void)SSL_shutdown(c->ssl);
 	SSL_free(c->ssl);
 	ERR_clear_error();
+	tls_unref(c->tls);
 	free(c);
 }
 
-static const char *why(const SSL *ssl)
+/* What verification found, in whichever direction it went. */
+static const char *distrust(const SSL *ssl)
 {
+	if (SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE)
+		return NULL;
 	switch (SSL_get_verify_result(ssl)) {
 	case X509_V_OK:
-		break;
+		return NULL;
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 		return "the certificate is out of date";
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
 		return "the certificate is for another name";
+	case X509_V_ERR_INVALID_PURPOSE:
+		return "the certificate is for another purpose";
 	default:
 		return "the certificate is not trusted";
 	}
+}
+
+static const char *why(const SSL *ssl)
+{
+	static const struct {
+		int code;
+		const char *reason;
+	} ROWS[] = {
+	    {SSL_R_WRONG_VERSION_NUMBER, "the peer does not speak TLS"},
+	    {SSL_R_HTTP_REQUEST, "the peer does not speak TLS"},
+	    {SSL_R_UNEXPECTED_EOF_WHILE_READING, "the peer closed the connection"},
+	    {SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL,
+	     "the peer takes none of our ALPN protocols"},
+	    {SSL_R_NO_APPLICATION_PROTOCOL, "the peer offers none of our ALPN protocols"},
+	    {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "the client shows no certificate"},
+	    {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, "the peer wants a client certificate"},
+	    {SSL_R_NO_SHARED_CIPHER, "no cipher that both sides take"},
+	    {SSL_R_UNSUPPORTED_PROTOCOL, "the peer's TLS version is too old"},
+	    {SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, "the peer takes none of our TLS versions"},
+	    {SSL_R_TLSV1_ALERT_UNKNOWN_CA, "the peer does not trust our certificate"},
+	    {SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "the peer refuses our certificate"},
+	    {SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, "the peer refuses our certificate"},
+	    {SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "the peer says our certificate has expired"},
+	    {SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, "the peer refuses the handshake"},
+	};
+	const char *distrusted = distrust(ssl);
 	unsigned long code = ERR_peek_error();
+	if (distrusted != NULL)
+		return distrusted;
 	if (code == 0)
 		return "the connection broke";
-	switch (ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0) {
-	case SSL_R_WRONG_VERSION_NUMBER:
-		return "the peer does not speak TLS";
-	case SSL_R_UNEXPECTED_EOF_WHILE_READING:
-		return "the peer closed the connection";
-	case SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL:
-		return "the peer takes none of our ALPN protocols";
-	default:
-		return "TLS failed";
-	}
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++)
+		if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == ROWS[i].code)
+			return ROWS[i].reason;
+	return "TLS failed";
 }
 
 static ssize_t result(struct tls_conn *c, int rc)
@@ -181,4 +188,9 @@ ssize_t tls_write(struct tls_conn *c, struct slice bytes)
 	size_t n = 0;
 	int rc = SSL_write_ex(c->ssl, bytes.data, bytes.len, &n);
 	return rc == 1 ? (ssize_t)n : result(c, rc);
+}
+
+bool tls_has_more(const struct tls_conn *c)
+{
+	return SSL_has_pending(c->ssl) == 1;
 }

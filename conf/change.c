@@ -43,12 +43,22 @@ static bool names_differ(const struct conf_names *a, const struct conf_names *b)
 	return differ;
 }
 
+static bool secrets_differ(const struct secret *a, const struct secret *b)
+{
+	if (a == NULL || b == NULL)
+		return a != b;
+	return strcmp(secret_fingerprint(a), secret_fingerprint(b)) != 0;
+}
+
 static bool headers_differ(const struct conf_exporter *a, const struct conf_exporter *b)
 {
 	bool differ = a->n_headers != b->n_headers;
-	for (size_t i = 0; i < a->n_headers && !differ; i++)
-		differ = strcmp(a->headers[i].name, b->headers[i].name) != 0 ||
-			 strcmp(a->headers[i].value, b->headers[i].value) != 0;
+	for (size_t i = 0; i < a->n_headers && !differ; i++) {
+		const struct conf_header *x = &a->headers[i], *y = &b->headers[i];
+		differ = x->source != y->source || texts_differ(x->name, y->name) ||
+			 texts_differ(x->value, y->value) || texts_differ(x->path, y->path) ||
+			 texts_differ(x->prefix, y->prefix) || secrets_differ(x->secret, y->secret);
+	}
 	return differ;
 }
 
@@ -325,7 +335,7 @@ void change_keep(struct conf *c, const struct conf *running, struct buf *restart
 {
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		const struct option *o = &OPTIONS[i];
-		if (o->reload != RESTART || !differs(o, running, c))
+		if (o->reload != RESTART || !option_is_of(o, "") || !differs(o, running, c))
 			continue;
 		char *field = (char *)c + o->offset;
 		if (put_change(o->key, o, running, c, restart) != 0)

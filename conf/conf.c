@@ -17,6 +17,7 @@
 #include "conf/report.h"
 #include "conf/sampling.h"
 #include "conf/section.h"
+#include "conf/tls.h"
 #include "conf/yaml.h"
 
 enum { KEY_MAX = 160 };
@@ -117,6 +118,7 @@ static void read_all(struct conf *c, struct slice text, const struct reload *rel
 	if (whole && !r->no_memory) {
 		check_listeners(c, d.root, r);
 		check_limits(c, d.root, r);
+		conf_tls_of_receivers(c, d.root, r);
 		exporters_check(c, list, r);
 		exporters_inherit(c);
 		sampling_read(c, d.root, r);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/secret.h"
 
 enum {
 	CONF_RECENT_LEAST = 8 << 20, /* of sampling.recent: eight files */
@@ -38,10 +39,62 @@ struct conf_outbox {
 	enum conf_when_full when_full;
 };
 
-struct conf_header {
-	char *name;  /* lower case */
-	char *value; /* a secret: never logged, never shown */
+enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
+enum conf_client_auth { CLIENT_AUTH_REQUIRE, CLIENT_AUTH_OPTIONAL };
+
+/* Of a receiver or an exporter; files are PEM, "" for none. */
+struct conf_tls {
+	char *cert_file, *key_file; /* our certificate with its chain, and its key */
+	char *ca_file;              /* whom to trust; an exporter's "": the system's roots */
+	enum conf_tls_version min_version;
+
+	enum conf_client_auth client_auth; /* a receiver that has a ca_file */
+
+	char *server_name; /* an exporter's; "": the endpoint's host; SNI, check and :authority */
+	bool insecure;     /* ... whose headers may go in plain text */
+	bool skip_verify;  /* ... who believes any certificate */
 };
+
+/* Where the value of a header comes from. All but plain text is a credential: it may change while
+ * the relay runs, or be missing (exporters/credential.h). */
+enum conf_value_source {
+	SOURCE_TEXT,     /* it stands in the file; sent as it is, and never shown all the same */
+	SOURCE_ENV,      /* the environment, for the life of the process */
+	SOURCE_FILE,     /* the first line of a file, with a second one as an alternative */
+	SOURCE_ENV_FILE, /* a line NAME=VALUE of a file */
+	SOURCE_OAUTH2,   /* fetched with the exporter's oauth2 settings */
+	SOURCE_MISSING   /* nowhere: nothing is sent, all is kept */
+};
+
+struct conf_header {
+	char *name; /* lower case */
+	enum conf_value_source source;
+	char *value;           /* SOURCE_TEXT */
+	struct secret *secret; /* SOURCE_ENV: with what stands around it */
+	char *path;            /* SOURCE_FILE, SOURCE_ENV_FILE */
+	char *prefix; /* what goes before a file's token, such as "Bearer "; NULL: nothing */
+	char *from;   /* who named the source, for people: variables, or NULL: the file does */
+};
+
+/* A token that is fetched: OAuth 2.0 client credentials, RFC 6749, 4.4. */
+enum conf_oauth2_auth { OAUTH2_BASIC, OAUTH2_POST };
+struct conf_oauth2 {
+	char *token_url; /* "": none of this */
+	char *client_id_file, *client_secret_file;
+	char *scopes;  /* parted by blanks; "": not sent */
+	char *ca_file; /* "": the exporter's */
+	enum conf_oauth2_auth auth;
+};
+
+/* How tokens that change are treated; see docs/credentials.md. */
+struct conf_credentials {
+	uint64_t overlap_ms;     /* the previous one lives so long after a change */
+	uint64_t retry_ms;       /* a new one that is refused is tried so often */
+	uint64_t give_up_ms;     /* and no more after this */
+	uint64_t poll_ms;        /* files are read so often, events or not */
+	unsigned world_readable; /* enum conf_world_readable */
+};
+enum conf_world_readable { WORLD_READABLE_REFUSE, WORLD_READABLE_ALLOW };
 
 struct conf_exporter {
 	char *name; /* letters, digits, - and _; unique; at most 63 */
@@ -52,8 +105,7 @@ struct conf_exporter {
 	enum conf_compression compression;
 	struct conf_header *headers;
 	size_t n_headers;
-	char *ca_file;          /* "": the system's roots */
-	char *server_name;      /* "": the endpoint's host; for SNI, verification and :authority */
+	struct conf_tls tls;    /* for https:// endpoints */
 	uint64_t timeout_ms;    /* one request, from sending to its answer */
 	uint64_t linger_ms;     /* waits this long for a fuller request */
 	uint64_t batch_bytes;   /* sends at once when this much waits */
@@ -61,6 +113,8 @@ struct conf_exporter {
 	uint64_t concurrency;   /* requests in flight */
 	uint64_t retry_initial_ms, retry_max_ms;
 	struct conf_outbox outbox; /* the general one where it says nothing */
+	struct conf_oauth2 oauth2;
+	struct conf_credentials credentials; /* a copy of the general ones */
 	/* why this exporter exists, for the log: "configuration", "OTEL_..." */
 	const char *chosen_by;
 };
@@ -187,7 +241,8 @@ struct conf_sampling {
 struct conf {
 	char *data_dir;
 	struct {
-		char *listen; /* host:port, [v6]:port; "off" for none */
+		char *listen;        /* host:port, [v6]:port; "off" for none */
+		struct conf_tls tls; /* with a cert_file TLS, else plain text; admin: never */
 	} grpc, http, admin;
 	struct {
 		/* one request, before and after decompression; at most 16 MiB */
@@ -209,6 +264,7 @@ struct conf {
 	uint64_t shutdown_ms; /* deadline of a graceful stop */
 	struct conf_exporter *exporters;
 	size_t n_exporters;
+	struct conf_credentials credentials;
 	struct conf_sampling sampling;
 	struct conf_budget *budgets; /* no way of parents is a circle */
 	size_t n_budgets;

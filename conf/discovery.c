@@ -4,12 +4,15 @@
 #include "conf/discovery.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "conf/address.h"
 #include "conf/environment.h"
 #include "conf/header.h"
 #include "conf/option.h"
+#include "conf/token.h"
 #include "conf/unit.h"
 
 /* A setting of the OTLP exporter: the variable for traces goes before the one for all signals. */
@@ -64,16 +67,20 @@ static void set_path(struct conf_exporter *e, const char *path, bool as_it_is, s
 	buf_finish(&out);
 }
 
+/* Chooses plain text only where there is no scheme; and says that headers may go so. */
+static bool is_insecure(void)
+{
+	struct setting s = setting_get("INSECURE");
+	return s.value != NULL && strcasecmp(s.value, "true") == 0;
+}
+
 static void set_endpoint(struct conf_exporter *e, const struct setting *s, struct report *r)
 {
 	struct endpoint url;
 	char text[ADDRESS_HOST + 64];
 	const char *value = s->value;
 	if (e->protocol == PROTOCOL_GRPC && strstr(value, "://") == NULL) {
-		struct setting insecure =
-		    setting_get("INSECURE"); /* counts only where there is no scheme */
-		bool plain = insecure.value != NULL && strcasecmp(insecure.value, "true") == 0;
-		snprintf(text, sizeof(text), "%s://%s", plain ? "http" : "https", value);
+		snprintf(text, sizeof(text), "%s://%s", is_insecure() ? "http" : "https", value);
 		value = text;
 	}
 	const char *wanted = endpoint_read(&url, value);
@@ -119,22 +126,28 @@ static void set_timeout(struct conf_exporter *e, struct report *r)
 static void set_headers(struct conf_exporter *e, struct report *r)
 {
 	struct setting s = setting_get("HEADERS");
-	const char *wrong = s.value != NULL ? header_add_list(e, s.value) : NULL;
+	const char *list = s.value != NULL ? environment_get_secret(s.variable) : NULL;
+	const char *wrong = list != NULL ? header_add_list(e, list, s.variable) : NULL;
 	if (wrong == HEADER_OUT_OF_MEMORY)
 		r->no_memory = true;
 	else if (wrong != NULL)
 		report_environment(r, false, "%s: an entry %s", s.variable, wrong);
 }
 
-static void warn_of_unused(struct report *r)
+static void set_tls(struct conf_exporter *e, struct report *r)
 {
-	static const char *const NAMES[] = {"CLIENT_KEY", "CLIENT_CERTIFICATE"};
-	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-		struct setting s = setting_get(NAMES[i]);
+	const struct {
+		const char *name;
+		char **field;
+	} rows[] = {{"CERTIFICATE", &e->tls.ca_file},
+		    {"CLIENT_CERTIFICATE", &e->tls.cert_file},
+		    {"CLIENT_KEY", &e->tls.key_file}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct setting s = setting_get(rows[i].name);
 		if (s.value != NULL)
-			report_environment(r, true, "%s: client certificates are not supported yet",
-					   s.variable);
+			text_set(rows[i].field, s.value, r);
 	}
+	e->tls.insecure = is_insecure();
 }
 
 static bool discover_otlp(struct conf_exporter *e, struct report *r)
@@ -150,116 +163,179 @@ static bool discover_otlp(struct conf_exporter *e, struct report *r)
 	set_compression(e, r);
 	set_timeout(e, r);
 	set_headers(e, r);
-	struct setting ca = setting_get("CERTIFICATE");
-	if (ca.value != NULL)
-		text_set(&e->ca_file, ca.value, r);
-	warn_of_unused(r);
+	set_tls(e, r);
 	return true;
 }
 
-static const char *const TOKEN_VARIABLES[] = {"LS_ACCESS_TOKEN", "LIGHTSTEP_ACCESS_TOKEN",
-					      "LS_TOKEN"};
-enum { N_TOKEN_VARIABLES = sizeof(TOKEN_VARIABLES) / sizeof(TOKEN_VARIABLES[0]) };
+/* ---- Lightstep ---- */
+
+enum { FILE_VARIABLES = 2 };
+static const char *const FILE_VARIABLE_NAMES[FILE_VARIABLES] = {"LS_ACCESS_TOKEN_FILE",
+								"LIGHTSTEP_ACCESS_TOKEN_FILE"};
+static const char ENV_FILE[] = "SPANRELAY_ENV_FILE", SYSTEMD[] = "CREDENTIALS_DIRECTORY";
+
+static const char *first_set(const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (environment_get(names[i]) != NULL)
+			return names[i];
+	return NULL;
+}
+
+/* What systemd's LoadCredential= left for us: NULL, or the path, on the heap. */
+static char *systemd_path(struct report *r)
+{
+	const char *folder = environment_get(SYSTEMD);
+	struct buf path = {.data = NULL};
+	if (folder == NULL)
+		return NULL;
+	if (buf_printf(&path, "%s/ls_access_token", folder) != 0 || buf_append(&path, "", 1) != 0) {
+		r->no_memory = true;
+		buf_finish(&path);
+		return NULL;
+	}
+	if (access((const char *)path.data, F_OK) == 0)
+		return (char *)path.data;
+	buf_finish(&path);
+	return NULL;
+}
 
 void discover_exporter(struct conf_exporter *e, struct report *r)
 {
 	if (discover_otlp(e, r))
 		return;
-	for (size_t i = 0; i < N_TOKEN_VARIABLES; i++)
-		if (environment_get(TOKEN_VARIABLES[i]) != NULL) {
-			e->chosen_by = TOKEN_VARIABLES[i];
-			e->preset = PRESET_LIGHTSTEP;
-			text_set(&e->name, "lightstep", r);
-			return;
-		}
+	const char *why = first_set(FILE_VARIABLE_NAMES, FILE_VARIABLES);
+	char *systemd = why == NULL ? systemd_path(r) : NULL;
+	if (systemd != NULL)
+		why = SYSTEMD;
+	free(systemd);
+	if (why == NULL && environment_get(ENV_FILE) != NULL)
+		why = ENV_FILE;
+	if (why == NULL)
+		why = first_set(TOKEN_VARIABLE_NAMES, TOKEN_VARIABLES);
+	if (why != NULL) {
+		e->chosen_by = why;
+		e->preset = PRESET_LIGHTSTEP;
+		text_set(&e->name, "lightstep", r);
+		return;
+	}
 	e->chosen_by = "default: no OTLP endpoint and no Lightstep token in the environment";
 	e->protocol = PROTOCOL_TERMINAL;
 	text_set(&e->name, "terminal", r);
 }
 
-/* Blanks and line ends behind it come from files and are no part of it. */
-static char *copy_trimmed(const char *token, struct report *r)
-{
-	size_t len = strlen(token);
-	while (len > 0 && strchr("\r\n ", token[len - 1]) != NULL)
-		len--;
-	char *copy = strndup(token, len);
-	if (copy == NULL)
-		r->no_memory = true;
-	return copy;
-}
-
-/* What can be no token, whoever issued it: NULL, or what is wrong. */
-static const char *token_fault(const char *token)
-{
-	size_t len = strlen(token);
-	for (const char *c = token; *c != '\0'; c++)
-		if (*c < 0x21 || *c > 0x7e)
-			return "holds a blank, a control character or a byte above ASCII";
-	if (len == 0 || len > 4096)
-		return "is empty or longer than 4096 bytes";
-	if (strstr(token, "${") != NULL || strstr(token, "{{") != NULL || *token == '<')
-		return "is a template that nobody filled in";
-	return NULL;
-}
-
+/* The name of the variable in OTEL_EXPORTER_OTLP_..._HEADERS, and its token, to be freed. */
 static char *token_of_headers(struct report *r, const char **variable)
 {
 	static const char *const VARIABLES[] = {"OTEL_EXPORTER_OTLP_TRACES_HEADERS",
 						"OTEL_EXPORTER_OTLP_HEADERS"};
 	char *token = NULL;
 	for (size_t i = 0; i < 2 && token == NULL; i++) {
-		const char *list = environment_get(VARIABLES[i]);
+		const char *list = environment_get_secret(VARIABLES[i]);
 		struct conf_exporter scratch = {.headers = NULL};
-		if (list == NULL || header_add_list(&scratch, list) == HEADER_OUT_OF_MEMORY)
+		if (list == NULL || header_add_list(&scratch, list, NULL) == HEADER_OUT_OF_MEMORY)
 			r->no_memory |= list != NULL;
-		const char *value = header_find(&scratch, LIGHTSTEP_HEADER);
-		if (value != NULL)
-			token = copy_trimmed(value, r);
+		const struct conf_header *h = header_find(&scratch, LIGHTSTEP_HEADER);
+		if (h != NULL) {
+			token = strdup((const char *)secret_reveal(h->secret).data);
+			r->no_memory |= token == NULL;
+		}
 		*variable = VARIABLES[i];
 		headers_finish(&scratch);
 	}
 	return token;
 }
 
-/* The first variable wins, but two with different values are somebody's mistake. */
-static char *token_of_variables(struct report *r, const char **variable)
+static struct slice trimmed(const char *text)
 {
-	char *token = NULL;
-	for (size_t i = 0; i < N_TOKEN_VARIABLES; i++) {
-		const char *value = environment_get(TOKEN_VARIABLES[i]);
-		char *other = value != NULL ? copy_trimmed(value, r) : NULL;
-		if (other == NULL)
-			continue;
-		if (token == NULL) {
-			token = other;
-			*variable = TOKEN_VARIABLES[i];
-			continue;
-		}
-		if (strcmp(token, other) != 0)
+	return token_trim(slice_str(text));
+}
+
+/* The first variable wins, but two with different values are somebody's mistake. */
+static const char *token_of_variables(struct report *r, const char **variable)
+{
+	const char *token = NULL;
+	for (size_t i = 0; i < TOKEN_VARIABLES; i++) {
+		const char *value = environment_get_secret(TOKEN_VARIABLE_NAMES[i]);
+		if (value != NULL && token != NULL && !slice_equal(trimmed(value), trimmed(token)))
 			report_environment(r, false,
 					   "%s and %s are both set and differ: wanted one of them",
-					   *variable, TOKEN_VARIABLES[i]);
-		secret_free(other);
+					   *variable, TOKEN_VARIABLE_NAMES[i]);
+		if (value == NULL || token != NULL)
+			continue;
+		token = value;
+		*variable = TOKEN_VARIABLE_NAMES[i];
 	}
 	return token;
 }
 
-char *discover_token(struct report *r, const char **variable)
+/* The token of variables, for the life of the process. */
+static void add_literal(struct conf_exporter *e, struct report *r, const char *text,
+			const char *variable)
 {
-	char *token = token_of_variables(r, variable);
-	if (token == NULL)
-		token = token_of_headers(r, variable);
-	const char *wrong = token != NULL ? token_fault(token) : NULL;
+	struct endpoint url;
+	bool has_host = endpoint_read(&url, e->endpoint) == NULL;
+	struct slice token = trimmed(text);
+	const char *wrong = token_fault(token, has_host ? url.to.host : NULL);
 	if (wrong != NULL) {
-		report_environment(r, true, "%s: what it holds %s", *variable, wrong);
-		secret_free(token);
-		return NULL;
+		report_environment(r, true, "%s: what it holds %s", variable, wrong);
+		return;
 	}
-	size_t len = token != NULL ? strlen(token) : 32;
-	if (len != 32 && len != 84 && len != 104)
+	if (token.len != 32 && token.len != 84 && token.len != 104)
 		report_environment(r, true,
 				   "%s: Lightstep tokens have 32, 84 or 104 characters, not %zu",
-				   *variable, len);
-	return token;
+				   variable, token.len);
+	char *copy = strndup(text, token.len);
+	r->no_memory |=
+	    copy == NULL || header_add_secret(e, LIGHTSTEP_HEADER, copy, variable) != NULL;
+	secret_free(copy);
+}
+
+static void add_file(struct conf_exporter *e, struct report *r, enum conf_value_source source,
+		     const char *path, const char *variable)
+{
+	r->no_memory |=
+	    header_add_source(e, LIGHTSTEP_HEADER, source, path, NULL, variable) != NULL;
+}
+
+/* A file and a literal of the same thing: nobody can tell which one was meant. */
+static void check_file_variables(const char *file, const char *literal, struct report *r)
+{
+	if (file != NULL && literal != NULL)
+		report_environment(r, false, "%s and %s are both set: wanted one of them", literal,
+				   file);
+	const char *const *names = FILE_VARIABLE_NAMES;
+	const char *a = environment_get(names[0]), *b = environment_get(names[1]);
+	if (a != NULL && b != NULL && strcmp(a, b) != 0)
+		report_environment(r, false,
+				   "%s and %s are both set and differ: wanted one of them",
+				   names[0], names[1]);
+}
+
+void discover_token(struct conf_exporter *e, struct report *r)
+{
+	const char *variable = NULL, *file = first_set(FILE_VARIABLE_NAMES, FILE_VARIABLES);
+	const char *literal = token_of_variables(r, &variable);
+	char *in_headers = NULL, *systemd = file == NULL ? systemd_path(r) : NULL;
+	check_file_variables(file, literal != NULL ? variable : NULL, r);
+	if (file != NULL)
+		add_file(e, r, SOURCE_FILE, environment_get(file), file);
+	else if (systemd != NULL)
+		add_file(e, r, SOURCE_FILE, systemd, SYSTEMD);
+	else if (environment_get(ENV_FILE) != NULL)
+		add_file(e, r, SOURCE_ENV_FILE, environment_get(ENV_FILE), ENV_FILE);
+	else if (literal != NULL)
+		add_literal(e, r, literal, variable);
+	else if ((in_headers = token_of_headers(r, &variable)) != NULL)
+		add_literal(e, r, in_headers, variable);
+	free(systemd);
+	secret_free(in_headers);
+	if (r->no_memory || header_find(e, LIGHTSTEP_HEADER) != NULL)
+		return;
+	report_environment(
+	    r, true,
+	    "LS_ACCESS_TOKEN: no access token for exporter %s: what comes in is kept "
+	    "until the relay is started with one",
+	    e->name);
+	add_file(e, r, SOURCE_MISSING, NULL, NULL);
 }

@@ -11,9 +11,15 @@
  * variables, else Lightstep where there is a token, else the terminal. */
 void discover_exporter(struct conf_exporter *e, struct report *r);
 
-/* The Lightstep token: LS_ACCESS_TOKEN, LIGHTSTEP_ACCESS_TOKEN, LS_TOKEN, else
- * lightstep-access-token in the OTLP header variables; gives it, to be freed by secret_free().
- * NULL: there is none, or no usable one (a warning), or there are two that differ (a fault). */
-char *discover_token(struct report *r, const char **variable);
+/* Gives `e` the header with its Lightstep token, from the first of these that is configured; no
+ * weaker one is asked when that one holds nothing:
+ *   1. LS_ACCESS_TOKEN_FILE, LIGHTSTEP_ACCESS_TOKEN_FILE: a file, read while the relay runs
+ *   2. $CREDENTIALS_DIRECTORY/ls_access_token, where there is one: likewise
+ *   3. SPANRELAY_ENV_FILE: a file with a line LS_ACCESS_TOKEN=..., likewise
+ *   4. LS_ACCESS_TOKEN, LIGHTSTEP_ACCESS_TOKEN, LS_TOKEN, else lightstep-access-token in the OTLP
+ *      header variables
+ * Two that contradict each other are a fault; none at all, or one that can be no token, a warning,
+ * and the header says that it is missing. */
+void discover_token(struct conf_exporter *e, struct report *r);
 
 #endif

@@ -2,14 +2,140 @@
 #include "conf/environment.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "conf/conf.h"
+
+enum { MAX_SECRETS = 256, MAX_NAME = 128, MAX_HANDED = 1 << 20 };
+
+/* Of the process, as the environment is whose part it takes. Rooms do not read the environment;
+ * whoever reads a configuration does, one at a time. */
+static struct wiped {
+	char name[MAX_NAME];
+	struct secret *value; /* NULL: on the list, but not moved here (yet) */
+} wiped[MAX_SECRETS];
+static size_t n_wiped;
+
+static struct wiped *find(const char *name)
+{
+	for (size_t i = 0; i < n_wiped; i++)
+		if (strcmp(wiped[i].name, name) == 0)
+			return &wiped[i];
+	return NULL;
+}
+
+static struct wiped *find_or_add(const char *name)
+{
+	struct wiped *w = find(name);
+	if (w != NULL || n_wiped == MAX_SECRETS || strlen(name) >= MAX_NAME)
+		return w;
+	w = &wiped[n_wiped++];
+	*w = (struct wiped){.value = NULL};
+	memcpy(w->name, name, strlen(name) + 1);
+	return w;
+}
 
 const char *environment_get(const char *name)
 {
+	const struct wiped *w = find(name);
+	if (w != NULL && w->value != NULL)
+		return (const char *)secret_reveal(w->value).data;
 	const char *value = getenv(name);
 	return value != NULL && *value != '\0' ? value : NULL;
+}
+
+const char *environment_get_secret(const char *name)
+{
+	(void)find_or_add(name);
+	return environment_get(name);
+}
+
+/* The bytes are those that the kernel shows in /proc/PID/environ. */
+static int wipe(struct wiped *w)
+{
+	char *value = getenv(w->name);
+	if (value == NULL)
+		return 0;
+	if (*value != '\0' && w->value == NULL)
+		w->value = secret_create(slice_str(value));
+	if (*value != '\0' && w->value == NULL)
+		return -ENOMEM;
+	explicit_bzero(value, strlen(value));
+	unsetenv(w->name);
+	return 0;
+}
+
+int environment_wipe(void)
+{
+	int rc = 0;
+	for (size_t i = 0; i < n_wiped; i++)
+		rc |= wipe(&wiped[i]);
+	return rc == 0 ? 0 : fail(-ENOMEM, "no memory for what the environment holds");
+}
+
+static int write_all(int pipe, struct slice bytes)
+{
+	while (bytes.len != 0) {
+		ssize_t n = write(pipe, bytes.data, bytes.len);
+		if (n < 0)
+			return fail(-errno, "the environment's secrets cannot be handed over");
+		bytes = slice_of(bytes.data + n, bytes.len - (size_t)n);
+	}
+	return 0;
+}
+
+/* NAME, 0, VALUE, 0. */
+int environment_hand_over(int pipe)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < n_wiped; i++) {
+		const struct wiped *w = &wiped[i];
+		if (w->value == NULL)
+			continue;
+		rc = write_all(pipe, slice_of(w->name, strlen(w->name) + 1));
+		struct slice value = secret_reveal(w->value);
+		if (rc == 0)
+			rc = write_all(pipe, slice_of(value.data, value.len + 1));
+	}
+	return rc;
+}
+
+static int take(struct slice all)
+{
+	while (all.len != 0) {
+		size_t name = strnlen((const char *)all.data, all.len) + 1;
+		size_t value =
+		    name < all.len ? strnlen((const char *)all.data + name, all.len - name) : 0;
+		if (name + value >= all.len)
+			return -EINVAL;
+		struct wiped *w = find_or_add((const char *)all.data);
+		if (w != NULL && w->value == NULL)
+			w->value = secret_create(slice_of(all.data + name, value));
+		if (w == NULL || w->value == NULL)
+			return -ENOMEM;
+		all = slice_of(all.data + name + value + 1, all.len - name - value - 1);
+	}
+	return 0;
+}
+
+int environment_take_over(int pipe)
+{
+	uint8_t *all = malloc(MAX_HANDED);
+	size_t len = 0;
+	ssize_t n = 1;
+	if (all == NULL)
+		return fail(-ENOMEM, "no memory for what the keeper hands over");
+	while (n > 0 && len < MAX_HANDED) {
+		n = read(pipe, all + len, MAX_HANDED - len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	int rc = n < 0 ? -errno : take(slice_of(all, len));
+	explicit_bzero(all, len);
+	free(all);
+	return rc == 0 ? 0 : fail(rc, "the environment's secrets cannot be taken over");
 }
 
 static bool is_name(const char *name, size_t len)
@@ -49,7 +175,7 @@ static int put_variable(struct target *t, const char *text, size_t len)
 	}
 	memcpy(name, text, name_len);
 	name[name_len] = '\0';
-	const char *value = environment_get(name);
+	const char *value = environment_get_secret(name);
 	if (value != NULL) {
 		t->kind->from_env = true;
 		return put(t, value, strlen(value));

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf/exporter.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #include "conf/address.h"
 #include "conf/discovery.h"
 #include "conf/header.h"
 #include "conf/option.h"
+#include "conf/tls.h"
 
 /* What a preset says, as it would stand in a file. */
 static const struct {
@@ -84,21 +82,34 @@ static void complete_endpoint(struct conf_exporter *e, const struct node *item, 
 	text_set(&e->endpoint, text, r);
 }
 
-static void complete_token(struct conf_exporter *e, struct report *r)
+/* What is fetched goes into the header that OAuth 2.0 has for it (RFC 6750, 2.1). */
+static void complete_oauth2(struct conf_exporter *e, const struct node *item, struct report *r)
 {
-	const char *variable;
-	if (e->preset != PRESET_LIGHTSTEP || header_find(e, LIGHTSTEP_HEADER) != NULL)
+	const struct conf_oauth2 *o = &e->oauth2;
+	bool all = *o->client_id_file != '\0' && *o->client_secret_file != '\0';
+	if (*o->token_url == '\0') {
+		if (node_child(item, "oauth2") != NULL)
+			report_fault(r, place_of(item, "oauth2"),
+				     "exporters[].oauth2.token_url is missing");
 		return;
-	char *token = discover_token(r, &variable);
-	if (token == NULL)
-		report_environment(
-		    r, true,
-		    "LS_ACCESS_TOKEN: no access token for exporter %s: what comes in is kept "
-		    "until the relay is started with one",
-		    e->name);
-	else if (header_add(e, LIGHTSTEP_HEADER, token) != NULL)
+	}
+	if (!all)
+		report_fault(r, place_of(item, "oauth2"),
+			     "exporters[].oauth2: wanted client_id_file and client_secret_file");
+	struct endpoint url;
+	if (endpoint_read(&url, o->token_url) == NULL && !url.tls && !url.to.loopback &&
+	    !e->tls.insecure)
+		report_fault(
+		    r, place_of(item, "oauth2"),
+		    "exporters[].oauth2.token_url: the client's secret would go to another "
+		    "host in plain text: wanted https://, or tls: { insecure: true }");
+	const char *wrong =
+	    header_add_source(e, "authorization", SOURCE_OAUTH2, NULL, "Bearer ", NULL);
+	if (wrong == HEADER_OUT_OF_MEMORY)
 		r->no_memory = true;
-	secret_free(token);
+	else if (wrong != NULL)
+		report_fault(r, place_of(item, "oauth2"), "exporters[].oauth2: authorization %s",
+			     wrong);
 }
 
 void exporter_complete(struct conf_exporter *e, const struct node *item, struct report *r)
@@ -107,7 +118,9 @@ void exporter_complete(struct conf_exporter *e, const struct node *item, struct 
 		report_fault(r, place_of(item, "name"), "exporters[].name is missing");
 	if (!is_bad(item, "endpoint") && !is_bad(item, "protocol"))
 		complete_endpoint(e, item, r);
-	complete_token(e, r);
+	if (e->preset == PRESET_LIGHTSTEP && header_find(e, LIGHTSTEP_HEADER) == NULL)
+		discover_token(e, r);
+	complete_oauth2(e, item, r);
 	if (e->outbox.limit_bytes != 0 && e->outbox.limit_bytes < 16 << 20)
 		report_fault(r, place_of(item, "outbox"),
 			     "exporters[].outbox.limit: wanted at least 16MiB, or 0");
@@ -117,9 +130,7 @@ void exporter_complete(struct conf_exporter *e, const struct node *item, struct 
 	if (e->batch_bytes > e->request_bytes)
 		e->batch_bytes =
 		    e->request_bytes; /* as the option says: never more than a request */
-	if (*e->ca_file != '\0' && access(e->ca_file, R_OK) != 0)
-		report_fault(r, place_of(item, "ca_file"),
-			     "exporters[].ca_file: cannot be read: %s", strerrordesc_np(errno));
+	conf_tls_of_exporter(e, item, r);
 	for (size_t i = 0; i < e->n_headers && e->protocol == PROTOCOL_TERMINAL; i++)
 		if (i == 0)
 			report_fault(r, place_of(item, "headers"),
@@ -181,6 +192,7 @@ void exporters_inherit(struct conf *c)
 {
 	for (size_t i = 0; i < c->n_exporters; i++) {
 		struct conf_outbox *o = &c->exporters[i].outbox;
+		c->exporters[i].credentials = c->credentials;
 		if (o->limit_bytes == 0)
 			o->limit_bytes = c->outbox.limit_bytes;
 		if (o->max_age_ms == 0)

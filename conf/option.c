@@ -33,6 +33,8 @@ static const char *const COMPRESSIONS[] = {"gzip", "zstd", "none", NULL};
 static const char *const WHEN_FULL[] = {"refuse", "drop_oldest", NULL};
 static const char *const WHEN_FULL_HERE[] = {"refuse", "drop_oldest", "inherit", NULL};
 static const char *const PRESETS[] = {"none", "lightstep", NULL};
+static const char *const TLS_VERSIONS[] = {"1.2", "1.3", NULL};
+static const char *const CLIENT_AUTH[] = {"require", "optional", NULL};
 static const char *const NO_YES[] = {"false", "true", NULL};
 static const char *const RANDOMNESS[] = {"id", "hash", NULL};
 static const char *const MASKS[] = {"keep_length", "replace", "typed", "hmac",
@@ -40,6 +42,8 @@ static const char *const MASKS[] = {"keep_length", "replace", "typed", "hmac",
 static const char *const MARKS[] = {"silent", "count", NULL};
 static const char *const MONTH_POLICIES[] = {"pace", "cap", "report", NULL};
 
+static const char *const OAUTH2_AUTH[] = {"basic", "post", NULL};
+static const char *const WORLD_READABLE[] = {"refuse", "allow", NULL};
 #define MAX_RATE    ((uint64_t)1000000000000)
 #define MAX_MONTHLY ((uint64_t)1000000000000000)
 
@@ -49,8 +53,38 @@ const struct option OPTIONS[] = {
      RESTART},
     {"receivers.otlp_grpc.listen", OPTION_LISTEN, AT(grpc.listen), "127.0.0.1:4317", 0, 0, NULL,
      "Where OTLP/gRPC comes in, or `off`.", RESTART},
+    {"receivers.otlp_grpc.tls.cert_file", OPTION_TEXT, AT(grpc.tls.cert_file), "", 0, 1024, NULL,
+     "The certificate of this port, PEM, its chain behind it. With one the port speaks TLS, and "
+     "nothing else (docs/tls.md).",
+     RESTART},
+    {"receivers.otlp_grpc.tls.key_file", OPTION_TEXT, AT(grpc.tls.key_file), "", 0, 1024, NULL,
+     "Its private key, PEM, without a passphrase. Not one that everybody can read.", RESTART},
+    {"receivers.otlp_grpc.tls.client_ca_file", OPTION_TEXT, AT(grpc.tls.ca_file), "", 0, 1024, NULL,
+     "Clients must show a certificate that one of these, PEM, has signed. Empty: none is asked "
+     "for.",
+     RESTART},
+    {"receivers.otlp_grpc.tls.client_auth", OPTION_CHOICE, AT(grpc.tls.client_auth), "require", 0,
+     0, CLIENT_AUTH,
+     "`optional`: clients without a certificate are let in too; a bad one never is.", RESTART},
+    {"receivers.otlp_grpc.tls.min_version", OPTION_CHOICE, AT(grpc.tls.min_version), "1.2", 0, 0,
+     TLS_VERSIONS, "The oldest version of TLS that is spoken.", RESTART},
     {"receivers.otlp_http.listen", OPTION_LISTEN, AT(http.listen), "127.0.0.1:4318", 0, 0, NULL,
      "Where OTLP/HTTP comes in, on HTTP/1.1 and HTTP/2, or `off`.", RESTART},
+    {"receivers.otlp_http.tls.cert_file", OPTION_TEXT, AT(http.tls.cert_file), "", 0, 1024, NULL,
+     "The certificate of this port, PEM, its chain behind it. With one the port speaks TLS, and "
+     "nothing else (docs/tls.md).",
+     RESTART},
+    {"receivers.otlp_http.tls.key_file", OPTION_TEXT, AT(http.tls.key_file), "", 0, 1024, NULL,
+     "Its private key, PEM, without a passphrase. Not one that everybody can read.", RESTART},
+    {"receivers.otlp_http.tls.client_ca_file", OPTION_TEXT, AT(http.tls.ca_file), "", 0, 1024, NULL,
+     "Clients must show a certificate that one of these, PEM, has signed. Empty: none is asked "
+     "for.",
+     RESTART},
+    {"receivers.otlp_http.tls.client_auth", OPTION_CHOICE, AT(http.tls.client_auth), "require", 0,
+     0, CLIENT_AUTH,
+     "`optional`: clients without a certificate are let in too; a bad one never is.", RESTART},
+    {"receivers.otlp_http.tls.min_version", OPTION_CHOICE, AT(http.tls.min_version), "1.2", 0, 0,
+     TLS_VERSIONS, "The oldest version of TLS that is spoken.", RESTART},
     {"admin.listen", OPTION_LISTEN, AT(admin.listen), "127.0.0.1:4320", 0, 0, NULL,
      "Metrics, health and status, or `off`. Knows no passwords: keep it on a private address.",
      RESTART},
@@ -105,6 +139,18 @@ const struct option OPTIONS[] = {
     {"shutdown.deadline", OPTION_TIME, AT(shutdown_ms), "10s", 100, 10 * MINUTE, NULL,
      "A graceful stop takes no longer; what is in the journal then goes out after the next start.",
      HOT},
+
+    {"credentials.overlap", OPTION_TIME, AT(credentials.overlap_ms), "15m", 0, DAY, NULL,
+     "The previous token stays in reserve so long after a new one.", RESTART},
+    {"credentials.retry", OPTION_TIME, AT(credentials.retry_ms), "30s", 10, 60 * MINUTE, NULL,
+     "A new token that is refused is tried so often, while the previous one is used.", RESTART},
+    {"credentials.give_up", OPTION_TIME, AT(credentials.give_up_ms), "10m", 10, DAY, NULL,
+     "After this it is tried no more, until it changes.", RESTART},
+    {"credentials.poll", OPTION_TIME, AT(credentials.poll_ms), "30s", 50, 60 * MINUTE, NULL,
+     "Files are read so often for mounts that tell of no changes (NFS, FUSE).", RESTART},
+    {"credentials.world_readable", OPTION_CHOICE, AT(credentials.world_readable), "refuse", 0, 0,
+     WORLD_READABLE,
+     "What becomes of a file with a token or a private key that everybody may read.", RESTART},
 
     {"redaction.packs", OPTION_NAMES, AT(redaction.packs),
      "secrets secrets-context url headers keys", 0, 64, NULL,
@@ -250,14 +296,46 @@ const struct option OPTIONS[] = {
      "gzip is what every OTLP backend takes; zstd only where the backend is known to.", HOT},
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): the size of the pointer is not used */
     {"exporters[].headers", OPTION_HEADERS, IN_EXPORTER(headers), "", 0, 0, NULL,
-     "Extra headers, a map. Secrets belong into the environment: `authorization: \"Bearer "
-     "${env:TOKEN}\"`.",
+     "Extra headers, a map. Secrets belong into files or the environment: `authorization: { "
+     "file_env: MY_TOKEN_FILE, prefix: \"Bearer \" }`, or `file: PATH`, or `env: NAME`; files are "
+     "read again when they change (docs/credentials.md).",
      HOT},
-    {"exporters[].ca_file", OPTION_TEXT, IN_EXPORTER(ca_file), "", 0, 1024, NULL,
-     "Certificates (PEM) to trust in place of the system's.", HOT},
-    {"exporters[].server_name", OPTION_HOST, IN_EXPORTER(server_name), "", 0, 255, NULL,
+    {"exporters[].oauth2.token_url", OPTION_ENDPOINT, IN_EXPORTER(oauth2.token_url), "", 0, 512,
+     NULL,
+     "Where a token for `authorization: Bearer` is fetched (OAuth 2.0 client credentials), and "
+     "again "
+     "before it expires (docs/credentials.md).",
+     RESTART},
+    {"exporters[].oauth2.client_id_file", OPTION_TEXT, IN_EXPORTER(oauth2.client_id_file), "", 0,
+     1024, NULL, "A file with the client's id.", RESTART},
+    {"exporters[].oauth2.client_secret_file", OPTION_TEXT, IN_EXPORTER(oauth2.client_secret_file),
+     "", 0, 1024, NULL, "A file with its secret. Both are read again when they change.", RESTART},
+    {"exporters[].oauth2.scopes", OPTION_TEXT, IN_EXPORTER(oauth2.scopes), "", 0, 1024, NULL,
+     "Asked for, parted by blanks.", RESTART},
+    {"exporters[].oauth2.auth", OPTION_CHOICE, IN_EXPORTER(oauth2.auth), "basic", 0, 0, OAUTH2_AUTH,
+     "Where id and secret stand: in the header (`basic`) or in the body (`post`).", RESTART},
+    {"exporters[].oauth2.ca_file", OPTION_TEXT, IN_EXPORTER(oauth2.ca_file), "", 0, 1024, NULL,
+     "Certificates (PEM) to trust there; the default is the exporter's.", RESTART},
+    {"exporters[].tls.ca_file", OPTION_TEXT, IN_EXPORTER(tls.ca_file), "", 0, 1024, NULL,
+     "Certificates (PEM) to trust in place of the system's.", RESTART},
+    {"exporters[].tls.server_name", OPTION_HOST, IN_EXPORTER(tls.server_name), "", 0, 255, NULL,
      "The name that the backend's certificate must have, where it is not the endpoint's host.",
-     HOT},
+     RESTART},
+    {"exporters[].tls.cert_file", OPTION_TEXT, IN_EXPORTER(tls.cert_file), "", 0, 1024, NULL,
+     "A certificate to show to the backend, PEM, its chain behind it.", RESTART},
+    {"exporters[].tls.key_file", OPTION_TEXT, IN_EXPORTER(tls.key_file), "", 0, 1024, NULL,
+     "Its private key, PEM, without a passphrase. Not one that everybody can read.", RESTART},
+    {"exporters[].tls.min_version", OPTION_CHOICE, IN_EXPORTER(tls.min_version), "1.2", 0, 0,
+     TLS_VERSIONS, "The oldest version of TLS that is spoken.", RESTART},
+    {"exporters[].tls.insecure", OPTION_CHOICE, IN_EXPORTER(tls.insecure), "false", 0, 0, NO_YES,
+     "`true`: headers may go to an http:// endpoint on another host, where everybody on the way "
+     "can read them. Each start warns of it.",
+     RESTART},
+    {"exporters[].tls.skip_verify", OPTION_CHOICE, IN_EXPORTER(tls.skip_verify), "false", 0, 0,
+     NO_YES,
+     "`true`: whoever answers is believed, with any certificate. For trying out only; each start "
+     "warns of it.",
+     RESTART},
     {"exporters[].timeout", OPTION_TIME, IN_EXPORTER(timeout_ms), "10s", 100, 10 * MINUTE, NULL,
      "One request, from sending to its answer.", HOT},
     {"exporters[].linger", OPTION_TIME, IN_EXPORTER(linger_ms), "100ms", 0, MINUTE, NULL,

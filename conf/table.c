@@ -107,19 +107,21 @@ static const char MARKDOWN_TAIL[] =
     "   `_TIMEOUT` (ms), `_CERTIFICATE` and `_INSECURE`; the name with `TRACES_` wins. Over HTTP "
     "the endpoint\n"
     "   for all signals gets `/v1/traces` behind its path, the one for traces is used as it is.\n"
-    "2. Lightstep, when `LS_ACCESS_TOKEN`, `LIGHTSTEP_ACCESS_TOKEN` or `LS_TOKEN` is set.\n"
+    "2. Lightstep, when there is a source of its token (docs/credentials.md): "
+    "`LS_ACCESS_TOKEN_FILE`,\n"
+    "   `LS_ACCESS_TOKEN` and so on.\n"
     "3. `terminal`, which prints each trace as a tree.\n"
     "\n"
     "## Lightstep\n"
     "\n"
-    "`preset: lightstep` stands for gRPC to `https://ingest.lightstep.com:443` and reads the "
-    "access token from\n"
-    "the variables above, or from `lightstep-access-token` in "
-    "`OTEL_EXPORTER_OTLP_[TRACES_]HEADERS`. Two that are\n"
-    "set and differ stop the start. A token written into the file is refused. Without any token "
-    "the relay\n"
-    "receives and keeps spans until it is started with one. For Europe set\n"
-    "`endpoint: https://ingest.eu.lightstep.com:443`.\n";
+    "`preset: lightstep` stands for gRPC to `https://ingest.lightstep.com:443` "
+    "(docs/lightstep.md). Its token comes\n"
+    "from the file that `LS_ACCESS_TOKEN_FILE` names, from systemd, from an environment file or "
+    "from the variables\n"
+    "above: docs/credentials.md has the order. Sources that contradict each other stop the start. "
+    "A token written\n"
+    "into the file is refused. Without any token the relay receives and keeps spans until there "
+    "is one.\n";
 
 static int put_row(struct buf *out, const struct option *o)
 {

@@ -277,12 +277,58 @@ static void set_value(const struct value *v, void *base)
 	}
 }
 
+static void header_fault(const struct node *n, const char *wrong, struct report *r)
+{
+	if (wrong == HEADER_OUT_OF_MEMORY)
+		r->no_memory = true;
+	else if (wrong != NULL)
+		report_fault(r, n->key_at, "header %.64s %s", n->key, wrong);
+}
+
+/* One key of { file_env: NAME, prefix: "Bearer " }. */
+static void read_source_key(struct header_source *h, const struct node *n, struct report *r)
+{
+	static const struct {
+		const char *key;
+		size_t at;
+	} KEYS[] = {{"file", offsetof(struct header_source, file)},
+		    {"file_env", offsetof(struct header_source, file_env)},
+		    {"env", offsetof(struct header_source, env)},
+		    {"prefix", offsetof(struct header_source, prefix)}};
+	for (size_t i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]); i++) {
+		if (strcmp(KEYS[i].key, n->key) != 0)
+			continue;
+		if (n->kind != NODE_SCALAR || n->empty || *n->text == '\0')
+			report_fault(r, n->at, "%s: wanted a text", n->key);
+		else
+			*(const char **)(void *)((char *)h + KEYS[i].at) = n->text;
+		return;
+	}
+	report_fault(r, n->key_at, "unknown key \"%.64s\": wanted file, file_env, env or prefix",
+		     n->key);
+}
+
+static void set_sourced_header(struct conf_exporter *e, const struct node *map, struct report *r)
+{
+	struct header_source h = {.at = {map->at.line, map->at.column}};
+	uint32_t faults = r->faults;
+	for (const struct node *n = map->first; n != NULL; n = n->next)
+		if (!n->bad)
+			read_source_key(&h, n, r);
+	if (r->faults == faults)
+		header_fault(map, header_add_sourced(e, map->key, &h, r), r);
+}
+
 static void set_header(struct conf_exporter *e, const struct node *n, struct report *r)
 {
 	if (n->bad)
 		return;
+	if (n->kind == NODE_MAP && !n->empty) {
+		set_sourced_header(e, n, r);
+		return;
+	}
 	if (n->kind != NODE_SCALAR || n->empty) {
-		report_fault(r, n->at, "header %.64s: wanted one value", n->key);
+		report_fault(r, n->at, "header %.64s: wanted one value, or { file: PATH }", n->key);
 		return;
 	}
 	if (strcasecmp(n->key, LIGHTSTEP_HEADER) == 0 && (n->literal || !n->from_env)) {
@@ -293,11 +339,18 @@ static void set_header(struct conf_exporter *e, const struct node *n, struct rep
 			     LIGHTSTEP_HEADER);
 		return;
 	}
-	const char *wrong = header_add(e, n->key, n->text);
-	if (wrong == HEADER_OUT_OF_MEMORY)
-		r->no_memory = true;
-	else if (wrong != NULL)
-		report_fault(r, n->key_at, "header %.64s %s", n->key, wrong);
+	if (!n->from_env && header_is_credential(n->key)) {
+		report_fault(
+		    r, n->at,
+		    "header %.64s: a token in this file is refused: write { file: PATH } or "
+		    "{ env: NAME }",
+		    n->key);
+		return;
+	}
+	header_fault(n,
+		     n->from_env ? header_add_secret(e, n->key, n->text, NULL)
+				 : header_add(e, n->key, n->text),
+		     r);
 }
 
 static void set_headers(struct conf_exporter *e, const struct node *map, struct report *r)

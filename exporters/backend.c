@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "exporters/carrier.h"
+#include "exporters/credential.h"
 
 static const char USER_AGENT[] =
     "spanrelay/" SPANRELAY_VERSION " OTel-OTLP-Exporter-C/" SPANRELAY_VERSION;
@@ -45,6 +46,9 @@ struct backend {
 	char authority[ADDRESS_HOST + 16];
 	struct tls *tls;
 	struct carrier_form form;
+	/* The fields of its secret headers are the last ones; they hold something only while a head
+	 * is being written. */
+	size_t n_plain, n_secret;
 	_Atomic uint64_t *connects;
 	struct list unused;  /* (exchange.link) as many as calls may be under way */
 	struct list waiting; /* (exchange.link) */
@@ -64,6 +68,8 @@ static void exchange_end(struct exchange *x)
 	struct backend *b = x->backend;
 	struct export_call *call = x->call;
 	struct outcome outcome = b->protocol.judge(&x->http.response, clock_wall_ms());
+	if (call->on_response != NULL)
+		call->on_response(call, &x->http.response);
 	http_response_finish(&x->http.response);
 	ev_timer_stop(b->loop, &x->timeout);
 	x->call = NULL;
@@ -103,9 +109,23 @@ static struct line *line_with_room(struct backend *b)
 	return NULL;
 }
 
+static void show_key(struct backend *b, const struct key *k)
+{
+	for (size_t i = 0; i < b->n_secret; i++)
+		b->form.fields[b->n_plain + i].value =
+		    k != NULL ? secret_reveal(k->values[i]) : slice_of(NULL, 0);
+	b->form.n_fields = b->n_plain + (k != NULL ? b->n_secret : 0);
+}
+
+/* All secret headers of a request are of one generation. */
 static bool put_on_line(struct exchange *x, struct line *l)
 {
-	if (carrier_send(&l->carrier, &x->http) != 0)
+	if (x->call->on_going != NULL)
+		x->call->on_going(x->call);
+	show_key(x->backend, x->call->key);
+	int rc = carrier_send(&l->carrier, &x->http);
+	show_key(x->backend, NULL);
+	if (rc != 0)
 		return false;
 	x->line = l;
 	x->reads = l->carrier.reads;
@@ -227,10 +247,11 @@ static void fill_target(struct backend *b)
 	struct link_target *t = &b->form.target;
 	t->to = *to;
 	t->tls = b->tls;
-	t->name = *conf->server_name != '\0' ? conf->server_name : to->host;
+	const char *name = conf->tls.server_name;
+	t->name = *name != '\0' ? name : to->host;
 	t->alpn = slice_str(b->protocol.http2_only ? ALPN_H2 : ALPN_BOTH);
-	if (*conf->server_name != '\0')
-		snprintf(b->authority, sizeof(b->authority), "%s", conf->server_name);
+	if (*name != '\0')
+		snprintf(b->authority, sizeof(b->authority), "%s", name);
 	else if (to->port == (b->endpoint.tls ? 443 : 80))
 		snprintf(b->authority, sizeof(b->authority), to->v6 ? "[%s]" : "%s", to->host);
 	else
@@ -266,7 +287,15 @@ static int fill_fields(struct backend *b)
 		b->form.fields[b->form.n_fields++] = p->fields[i];
 	add_field(b, "user-agent", slice_str(USER_AGENT), false);
 	for (size_t i = 0; i < conf->n_headers; i++)
-		add_field(b, conf->headers[i].name, slice_str(conf->headers[i].value), true);
+		if (conf->headers[i].source == SOURCE_TEXT)
+			add_field(b, conf->headers[i].name, slice_str(conf->headers[i].value),
+				  true);
+	b->n_plain = b->form.n_fields;
+	for (size_t i = 0; i < conf->n_headers; i++)
+		if (conf->headers[i].source != SOURCE_TEXT)
+			add_field(b, conf->headers[i].name, slice_of(NULL, 0), true);
+	b->n_secret = b->form.n_fields - b->n_plain;
+	show_key(b, NULL);
 	return 0;
 }
 
@@ -285,8 +314,9 @@ static int make_exchanges(struct backend *b)
 	return 0;
 }
 
-struct backend *backend_create(const struct conf_exporter *conf, struct ev_loop *loop,
-			       const struct backend_protocol *protocol, _Atomic uint64_t *connects)
+struct backend *backend_create(const struct conf_exporter *conf, struct tls *tls,
+			       struct ev_loop *loop, const struct backend_protocol *protocol,
+			       _Atomic uint64_t *connects)
 {
 	struct backend *b = calloc(1, sizeof(*b));
 	if (b == NULL)
@@ -304,8 +334,9 @@ struct backend *backend_create(const struct conf_exporter *conf, struct ev_loop 
 		fail(-EINVAL, "exporter %s: endpoint is not %s", conf->name, wanted);
 		goto undo;
 	}
-	if (b->endpoint.tls && (b->tls = tls_create(conf->ca_file)) == NULL)
-		goto undo;
+	assert(!b->endpoint.tls || tls != NULL);
+	if (b->endpoint.tls)
+		b->tls = tls_ref(tls);
 	fill_target(b);
 	if (fill_fields(b) != 0 || make_exchanges(b) != 0)
 		goto undo;
@@ -331,6 +362,18 @@ int backend_take(struct backend *b, const struct conf_exporter *conf,
 	free(before.form.fields);
 	fill_target(b);
 	return 0;
+}
+
+void backend_renew(struct backend *b, struct tls *tls)
+{
+	if (b->tls == NULL) { /* plain text */
+		tls_unref(tls);
+		return;
+	}
+	tls_unref(b->tls);
+	b->tls = b->form.target.tls = tls;
+	list_for_each_safe(pos, tmp, &b->lines)
+	    carrier_retire(&container_of(pos, struct line, link)->carrier);
 }
 
 /* gRPC's message frame: a flag, then the length in four bytes, big endian. */
@@ -384,6 +427,6 @@ void backend_destroy(struct backend *b)
 	end_all(&b->waiting);
 	free(b->exchanges);
 	free(b->form.fields);
-	tls_destroy(b->tls);
+	tls_unref(b->tls);
 	free(b);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * exporters/backend.h - what OTLP/gRPC and OTLP/HTTP have in common: the connections to one
  * backend, opened when a call needs one, and the calls on them, each with its time limit. A
- * protocol brings its header fields and its way of reading answers. Export room only. */
+ * protocol brings its header fields and its way of reading answers. On one loop: that of the export
+ * room, and, for tokens that are fetched, that of the keys room (exporters/oauth2.h). */
 #ifndef EXPORTERS_BACKEND_H
 #define EXPORTERS_BACKEND_H
 
@@ -24,14 +25,17 @@ struct backend_protocol {
 /* Adds a field; borrows both texts. */
 void backend_add_field(struct backend_protocol *p, const char *name, const char *value);
 
-/* Borrows conf and counts its connection attempts in *connects. Copies `protocol`, but what its
- * slices point at must live as long. Gives NULL when conf cannot be used (logged). */
-struct backend *backend_create(const struct conf_exporter *conf, struct ev_loop *loop,
-			       const struct backend_protocol *protocol, _Atomic uint64_t *connects);
+/* Borrows conf and counts its connection attempts in *connects. Takes a reference of its own of
+ * `tls`, which an https:// endpoint needs. Copies `protocol`, but what its slices point at must
+ * live as long. Gives NULL when conf cannot be used (logged). */
+struct backend *backend_create(const struct conf_exporter *conf, struct tls *tls,
+			       struct ev_loop *loop, const struct backend_protocol *protocol,
+			       _Atomic uint64_t *connects);
 /* As exporter_ops.take; `protocol` as above. */
 int backend_take(struct backend *b, const struct conf_exporter *conf,
 		 const struct backend_protocol *protocol);
-/* As exporter_ops.send and .destroy say. */
+/* As exporter_ops.renew, .send and .destroy say. */
+void backend_renew(struct backend *b, struct tls *tls);
 void backend_send(struct backend *b, struct export_call *call);
 void backend_destroy(struct backend *b);
 

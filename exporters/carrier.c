@@ -32,10 +32,19 @@ static int flush(struct carrier *c)
 				return 0; /* on_writable follows */
 		}
 		int rc = c->client->ops->pull(c->client, &c->out);
-		if (rc < 0 || c->out.len == 0)
+		if (rc < 0 || c->out.len == 0) {
+			link_flush(c->link);
 			return rc;
+		}
 	}
 	return 0;
+}
+
+/* It will carry nothing more. */
+static bool is_over(struct carrier *c)
+{
+	return (c->retired || c->client->ops->is_spent(c->client)) &&
+	       http_client_is_idle(c->client);
 }
 
 static void deliver(struct carrier *c)
@@ -69,6 +78,8 @@ static void on_open(void *ctx, struct slice alpn)
 		return;
 	}
 	c->events->on_room(c->ctx);
+	if (c->retired)
+		ev_timer_start(c->loop, &c->close);
 	if (flush(c) < 0)
 		finish(c, HTTP_LOST, "the connection broke");
 }
@@ -85,8 +96,7 @@ static void on_bytes(void *ctx, struct slice bytes)
 		return;
 	}
 	deliver(c);
-	bool spent = c->client->ops->is_spent(c->client) && http_client_is_idle(c->client);
-	if (flush(c) < 0 || spent)
+	if (flush(c) < 0 || is_over(c))
 		finish(c, HTTP_LOST, "the backend ended the connection");
 }
 
@@ -128,6 +138,14 @@ void carrier_close(struct carrier *c)
 	c->link = NULL;
 }
 
+/* One that is opening has begun with what is no longer right: it opens, and ends. */
+void carrier_retire(struct carrier *c)
+{
+	c->retired = true;
+	if (c->client != NULL && http_client_is_idle(c->client))
+		ev_timer_start(c->loop, &c->close);
+}
+
 bool carrier_is_opening(const struct carrier *c)
 {
 	return c->client == NULL;
@@ -135,7 +153,8 @@ bool carrier_is_opening(const struct carrier *c)
 
 bool carrier_has_room(const struct carrier *c)
 {
-	return c->client != NULL && !c->ending && c->client->ops->has_room(c->client);
+	return c->client != NULL && !c->ending && !c->retired &&
+	       c->client->ops->has_room(c->client);
 }
 
 bool carrier_speaks_http1(const struct carrier *c)
@@ -154,8 +173,7 @@ int carrier_send(struct carrier *c, struct http_call *call)
 void carrier_cancel(struct carrier *c, struct http_call *call, uint64_t reads)
 {
 	c->client->ops->cancel(c->client, call);
-	bool spent = c->client->ops->is_spent(c->client) && http_client_is_idle(c->client);
-	if (spent || reads == c->reads) {
+	if (is_over(c) || reads == c->reads) {
 		c->ending = true; /* and writes no more of the body that goes back */
 		ev_timer_start(c->loop, &c->close);
 	} else {

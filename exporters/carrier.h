@@ -32,6 +32,7 @@ struct carrier {
 	struct slice out;           /* pulled, but not yet taken by the link */
 	struct ev_timer close;      /* ends it off the caller's stack */
 	bool ending;                /* takes no call and sends nothing more */
+	bool retired;               /* takes no call, and ends when those it has do */
 	uint64_t reads;             /* that brought something: a sign of life */
 	uint64_t answers;
 };
@@ -39,6 +40,8 @@ struct carrier {
 int carrier_open(struct carrier *c, struct ev_loop *loop, const struct carrier_form *form,
 		 const struct carrier_events *events, void *ctx); /* 0, or -1: no memory */
 void carrier_close(struct carrier *c); /* forgets calls under way; says nothing */
+
+void carrier_retire(struct carrier *c); /* for one that is made otherwise; on_closed follows */
 
 bool carrier_is_opening(const struct carrier *c);
 bool carrier_has_room(const struct carrier *c);

@@ -12,8 +12,12 @@
 
 #include "base/list.h"
 #include "base/slice.h"
+#include "base/tls.h"
 #include "conf/conf.h"
 #include "wire/codec.h"
+
+struct key; /* exporters/credential.h */
+struct http_response;
 
 /* What a backend made of one request, by the classes of docs/architecture.md ("Answers"). */
 enum verdict {
@@ -38,20 +42,31 @@ struct export_call {
 	struct slice body; /* as it goes on the wire but for framing; compressed already; borrowed
 			      until on_done */
 	uint32_t spans;
+	/* What the secret headers of the configuration hold; NULL: they are not sent. */
+	struct key *key;
+	/* Just before its head goes out, once for each connection it is tried on: the last moment
+	 * to put another key there. NULL: nothing to do. */
+	void (*on_going)(struct export_call *call);
 	struct list link; /* for the exporter's use, from send to on_done */
 	void (*on_done)(struct export_call *call, struct outcome outcome);
+	/* Just before on_done, for who wants to read more of a response than the protocol's
+	 * judgement; it is the backend's and ends after this. NULL: nobody does. */
+	void (*on_response)(struct export_call *call, struct http_response *r);
 };
 
 struct exporter_ops {
 	const char *name;
 	/* Export room. create gives a connection-less exporter or NULL (logged); nothing blocks. It
-	 * borrows conf and counts its connection attempts in *connects. */
-	void *(*create)(const struct conf_exporter *conf, struct ev_loop *loop,
+	 * borrows conf and counts its connection attempts in *connects. `tls`, of which it takes a
+	 * reference of its own, is for https:// endpoints. */
+	void *(*create)(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
 			_Atomic uint64_t *connects);
 	/* A reload: conf is what it borrows from now on. It differs from the last one in headers,
 	 * timeout and concurrency at most; connections stay, and calls under way go on as they
 	 * began. 0 or -ENOMEM, with nothing changed. */
 	int (*take)(void *exporter, const struct conf_exporter *conf);
+	/* Takes a reference: new connections use this one, old ones end when their calls have. */
+	void (*renew)(void *exporter, struct tls *tls);
 	/* Starts `call`; on_done follows later, never from within, and always, also after a lost
 	 * connection or the timeout. At most conf->concurrency calls are under way. */
 	void (*send)(void *exporter, struct export_call *call);

@@ -3,11 +3,13 @@
  *   sender.c   the contract; who goes next
  *   verdict.c  what an answer means for a request and for the backend's state
  *   move.c     into the boxes: spilling, the quarantine; age; what an operator gives up
+ *   rotation.c credentials that change
  *   measure.c  the statistics
  * Everything here belongs to the export room. */
 #ifndef EXPORTERS_INTERNAL_H
 #define EXPORTERS_INTERNAL_H
 
+#include "exporters/credential.h"
 #include "exporters/lane.h"
 #include "exporters/sender.h"
 
@@ -20,6 +22,7 @@ struct sender {
 	void *exporter;
 	struct gather gather;
 	struct lane lane[PLACES]; /* [PLACE_QUARANTINE]: the second hearing */
+	struct credential credential;
 	size_t under_way;
 	bool backlog_turn;     /* whose turn it is where only one request may be in flight */
 	uint64_t taken;        /* requests the backend accepted */
@@ -84,6 +87,15 @@ void sender_later(struct sender *s, bool was_probe); /* no memory, or the journa
 void move_what_must(struct sender *s);
 bool move_holds_fresh(const struct sender *s); /* fresh requests go to the outbox, not out */
 void sender_drop_expired(struct sender *s);
+
+/* rotation.c */
+void rotation_start(struct sender *s);
+void rotation_begin(struct request *r); /* it gets its key */
+/* Its answer came: the key is released. `was_probe` as in verdict.c. True: the credential was
+ * refused, which has been dealt with; *hold where no other one is left. */
+bool rotation_end(struct request *r, const struct outcome *o, bool was_probe, bool *hold);
+void rotation_tick(struct sender *s, uint64_t now_ms);
+bool rotation_is_at_rest(const struct sender *s);
 
 /* measure.c */
 void measure_waiting(struct sender *s);

@@ -9,7 +9,7 @@
 
 #include "base/dns.h"
 
-enum { READ_SIZE = 32 << 10 }; /* more than a TLS record, so nothing stays inside OpenSSL unseen */
+enum { READ_SIZE = 32 << 10, RECORD = 16 << 10 /* of TLS, at most */ };
 
 enum link_state { RESOLVING, CONNECTING, SHAKING_HANDS, OPEN, FAILED };
 
@@ -25,8 +25,11 @@ struct link {
 	int fd; /* -1: none */
 	struct tls_conn *tls;
 	struct ev_io io;
-	struct ev_timer timer; /* the deadline of what is going on; at once when FAILED */
+	struct ev_timer timer; /* the deadline of what is going on; at once when FAILED, and when
+				  OPEN, with more to read than the socket shows */
 	const char *reason;
+	size_t out_len; /* TLS: what waits for the rest of its record, or for the socket */
+	uint8_t out[RECORD];
 	uint8_t in[READ_SIZE];
 };
 
@@ -54,6 +57,7 @@ static void close_socket(struct link *l)
 	if (l->fd >= 0)
 		close(l->fd);
 	l->fd = -1;
+	l->out_len = 0;
 }
 
 /* The owner hears of it from the loop. */
@@ -129,6 +133,8 @@ static void opened(struct link *l)
 {
 	l->state = OPEN;
 	ev_timer_stop(l->loop, &l->timer);
+	if (l->tls != NULL && tls_has_more(l->tls)) /* the peer said something at once */
+		set_deadline(l, 0);
 	watch(l, EV_READ);
 	l->events->on_open(l->ctx, l->tls != NULL ? tls_alpn(l->tls) : slice_of("", 0));
 }
@@ -159,11 +165,25 @@ static void connected(struct link *l)
 		return;
 	}
 	l->state = SHAKING_HANDS;
-	l->tls = tls_open(l->target->tls, l->fd, l->target->name, l->target->alpn);
+	l->tls = tls_connect(l->target->tls, l->fd, l->target->name, l->target->alpn);
 	if (l->tls == NULL)
 		link_fail(l, "no memory");
 	else
 		shake_hands(l);
+}
+
+/* As many records as fit as a whole. What waits inside OpenSSL then, or the end behind them, has
+ * its turn in the next round: no event of the socket tells of it. */
+static ssize_t read_records(struct link *l)
+{
+	size_t got = 0;
+	ssize_t n = 0;
+	while (sizeof(l->in) - got >= RECORD &&
+	       (n = tls_read(l->tls, l->in + got, sizeof(l->in) - got)) > 0)
+		got += (size_t)n;
+	if (got != 0 && n != TLS_WANT_READ && n != TLS_WANT_WRITE)
+		set_deadline(l, 0);
+	return got != 0 ? (ssize_t)got : n;
 }
 
 /* One read an event: what is left makes the socket readable again at once. */
@@ -171,7 +191,7 @@ static void read_some(struct link *l)
 {
 	ssize_t n;
 	if (l->tls != NULL)
-		n = tls_read(l->tls, l->in, sizeof(l->in));
+		n = read_records(l);
 	else
 		n = recv(l->fd, l->in, sizeof(l->in), 0);
 	if (n > 0) {
@@ -203,6 +223,7 @@ static void on_io(struct ev_loop *loop, struct ev_io *w, int revents)
 			read_some(l); /* writable will be told again */
 		} else {
 			watch(l, EV_READ);
+			link_flush(l);
 			l->events->on_writable(l->ctx);
 		}
 		break;
@@ -232,6 +253,8 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *w, int revents)
 	struct link *l = w->data;
 	if (l->state == FAILED)
 		l->events->on_closed(l->ctx, l->reason);
+	else if (l->state == OPEN)
+		read_some(l);
 	else if (l->state == RESOLVING && l->dns == NULL)
 		start(l);
 	else if (l->state == RESOLVING)
@@ -269,22 +292,57 @@ void link_destroy(struct link *l)
 	free(l);
 }
 
-size_t link_write(struct link *l, struct slice bytes)
+/* Of what was to be written: bytes written, or 0, and then on_writable or on_closed follows. */
+static size_t wrote(struct link *l, ssize_t n, size_t wanted)
 {
-	if (l->state != OPEN || bytes.len == 0)
-		return 0;
-	ssize_t n;
-	if (l->tls != NULL)
-		n = tls_write(l->tls, bytes);
-	else
-		n = send(l->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
 	bool later = l->tls != NULL ? n == TLS_WANT_READ || n == TLS_WANT_WRITE
 				    : n < 0 && (errno == EAGAIN || errno == EINTR);
 	if (n < 0 && !later) {
 		link_fail(l, l->tls != NULL ? tls_reason(l->tls) : "the connection broke");
 		return 0;
 	}
-	if (n < (ssize_t)bytes.len)
+	if (n < (ssize_t)wanted)
 		watch(l, EV_READ | EV_WRITE);
 	return n < 0 ? 0 : (size_t)n;
+}
+
+static void write_record(struct link *l)
+{
+	size_t n = wrote(l, tls_write(l->tls, slice_of(l->out, l->out_len)), l->out_len);
+	l->out_len -= n;
+	memmove(l->out, l->out + n, l->out_len);
+}
+
+/* Frames of HTTP/2 are a little larger than records, and their heads much smaller: each by itself
+ * would be two records and two system calls. */
+static size_t write_records(struct link *l, struct slice bytes)
+{
+	size_t taken = 0;
+	while (taken < bytes.len && l->state == OPEN) {
+		size_t n = bytes.len - taken, room = RECORD - l->out_len;
+		n = n < room ? n : room;
+		memcpy(l->out + l->out_len, bytes.data + taken, n);
+		l->out_len += n;
+		taken += n;
+		if (l->out_len == RECORD)
+			write_record(l);
+		if (l->out_len == RECORD)
+			break;
+	}
+	return taken;
+}
+
+size_t link_write(struct link *l, struct slice bytes)
+{
+	if (l->state != OPEN || bytes.len == 0)
+		return 0;
+	if (l->tls != NULL)
+		return write_records(l, bytes);
+	return wrote(l, send(l->fd, bytes.data, bytes.len, MSG_NOSIGNAL), bytes.len);
+}
+
+void link_flush(struct link *l)
+{
+	if (l->state == OPEN && l->out_len != 0)
+		write_record(l);
 }

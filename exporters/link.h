@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * exporters/link.h - one connection to a backend: look-up, connect, TLS, bytes both ways.
- * A link keeps no bytes: link_write() takes what the socket takes. Each event is the last thing the
- * link does before it returns to the loop, so its owner may destroy it in any of them; no event
- * comes from within a call. Export room only. */
+ * link_write() takes what the socket takes, but under TLS bytes wait for a full record to be made
+ * of them, or for link_flush(). Each event is the last thing the link does before it returns to the
+ * loop, so its owner may destroy it in any of them; no event comes from within a call. Export room
+ * only. */
 #ifndef EXPORTERS_LINK_H
 #define EXPORTERS_LINK_H
 
@@ -37,5 +38,7 @@ void link_destroy(struct link *l); /* NULL is fine */
 /* Gives how many of the bytes were taken; if not all, on_writable follows. A fault shows as 0 and
  * then on_closed. Only while open. */
 size_t link_write(struct link *l, struct slice bytes);
+/* Nothing more comes for now: out with what waits. */
+void link_flush(struct link *l);
 
 #endif

@@ -46,14 +46,14 @@ static struct backend_protocol protocol_of(struct grpc *g, const struct conf_exp
 	return p;
 }
 
-static void *grpc_create(const struct conf_exporter *conf, struct ev_loop *loop,
+static void *grpc_create(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
 			 _Atomic uint64_t *connects)
 {
 	struct grpc *g = calloc(1, sizeof(*g));
 	if (g == NULL)
 		return NULL;
 	struct backend_protocol p = protocol_of(g, conf);
-	g->backend = backend_create(conf, loop, &p, connects);
+	g->backend = backend_create(conf, tls, loop, &p, connects);
 	if (g->backend == NULL) {
 		grpc_destroy(g);
 		return NULL;
@@ -68,6 +68,11 @@ static int grpc_take(void *exporter, const struct conf_exporter *conf)
 	return backend_take(g->backend, conf, &p);
 }
 
+static void grpc_renew(void *exporter, struct tls *tls)
+{
+	backend_renew(((struct grpc *)exporter)->backend, tls);
+}
+
 static void grpc_send(void *exporter, struct export_call *call)
 {
 	backend_send(((struct grpc *)exporter)->backend, call);
@@ -77,6 +82,7 @@ const struct exporter_ops EXPORTER_GRPC = {
     .name = "otlp_grpc",
     .create = grpc_create,
     .take = grpc_take,
+    .renew = grpc_renew,
     .send = grpc_send,
     .destroy = grpc_destroy,
     .compresses = true,

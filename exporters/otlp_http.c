@@ -15,11 +15,16 @@ static struct backend_protocol protocol_of(const struct conf_exporter *conf)
 	return p;
 }
 
-static void *http_create(const struct conf_exporter *conf, struct ev_loop *loop,
+static void *http_create(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
 			 _Atomic uint64_t *connects)
 {
 	struct backend_protocol p = protocol_of(conf);
-	return backend_create(conf, loop, &p, connects);
+	return backend_create(conf, tls, loop, &p, connects);
+}
+
+static void http_renew(void *exporter, struct tls *tls)
+{
+	backend_renew(exporter, tls);
 }
 
 static int http_take(void *exporter, const struct conf_exporter *conf)
@@ -42,6 +47,7 @@ const struct exporter_ops EXPORTER_HTTP = {
     .name = "otlp_http",
     .create = http_create,
     .take = http_take,
+    .renew = http_renew,
     .send = http_send,
     .destroy = http_destroy,
     .compresses = true,

@@ -18,7 +18,8 @@ enum {
 static const double TICK_S = 1.;
 static const double PROBING_S = 0.02; /* looking for what can be sent may hold the room so long */
 
-const char *const SENDER_STATE_NAMES[] = {"ok", "retrying", "held_auth", "held_upstream"};
+const char *const SENDER_STATE_NAMES[] = {"ok", "retrying", "held_auth", "held_upstream",
+					  "no_credential"};
 
 uint64_t sender_unix_ms(const struct sender *s)
 {
@@ -60,6 +61,7 @@ static void start(struct request *r)
 	r->call.body = r->wire;
 	r->call.spans = portion_readable(&r->portion);
 	r->call.on_done = sender_on_done;
+	rotation_begin(r);
 	s->ops->send(s->exporter, &r->call);
 }
 
@@ -213,7 +215,8 @@ void sender_pump(struct sender *s)
 		return;
 	keep_ticking(s);
 	move_what_must(s);
-	while (state_of(s) == SENDER_OK && s->under_way < s->conf->concurrency && send_one(s))
+	while (state_of(s) == SENDER_OK && s->under_way < s->conf->concurrency &&
+	       credential_ready(&s->credential) && send_one(s))
 		;
 	if (state_of(s) != SENDER_OK)
 		return;
@@ -286,7 +289,7 @@ static bool send_probe(struct sender *s)
 static bool wants_probe(const struct sender *s)
 {
 	return state_of(s) != SENDER_OK && s->probe == NULL && !ev_is_active(&s->timer) &&
-	       s->under_way < s->conf->concurrency;
+	       s->under_way < s->conf->concurrency && credential_ready(&s->credential);
 }
 
 static void on_timer(struct ev_loop *loop, struct ev_timer *w, int revents)
@@ -297,7 +300,8 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *w, int revents)
 	while (wants_probe(s) && send_probe(s) && ev_time() < until)
 		; /* what had expired, or was damaged, was settled instead */
 	/* no room for it, or it had nothing to send */
-	if (state_of(s) != SENDER_OK && s->probe == NULL && !ev_is_active(&s->timer))
+	if (state_of(s) != SENDER_OK && state_of(s) != SENDER_NO_CREDENTIAL && s->probe == NULL &&
+	    !ev_is_active(&s->timer))
 		sender_set_timer(s, s->conf->retry_initial_ms);
 	sender_pump(s);
 }
@@ -314,6 +318,7 @@ static bool is_at_rest(const struct sender *s)
 	    s->under_way == 0 && s->n_moving == 0 && s->fresh_rate < 1. && s->drain_rate < 1.;
 	for (int i = 0; i < PLACES; i++)
 		rest = rest && list_empty(&s->lane[i].window) && !lane_has_new(&s->lane[i]);
+	rest = rest && rotation_is_at_rest(s);
 	return rest && !backlog_wants_seal(&s->lane[PLACE_OUTBOX].backlog);
 }
 
@@ -322,6 +327,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *w, int revents)
 	(void)revents;
 	struct sender *s = w->data;
 	sender_drop_expired(s);
+	rotation_tick(s, clock_mono_ms());
 	sender_pump(s);
 	measure_tick(s, clock_mono_ms());
 	if (is_at_rest(s))
@@ -371,9 +377,10 @@ struct sender *sender_create(const struct conf_exporter *conf, unsigned index,
 	init_lanes(s, begin);
 	init_timers(s);
 	atomic_store(&s->stats.last_status, -1);
+	rotation_start(s);
 	if (gather_init(&s->gather, room, begin->from[PLACE_JOURNAL], exporter_coding(conf)) != 0)
 		goto undo_alloc;
-	s->exporter = s->ops->create(conf, loop, &s->stats.connects);
+	s->exporter = s->ops->create(conf, begin->tls, loop, &s->stats.connects);
 	if (s->exporter == NULL)
 		goto undo_gather;
 	return s;
@@ -393,6 +400,7 @@ void sender_destroy(struct sender *s)
 	for (int i = 0; i < PLACES; i++)
 		lane_finish(&s->lane[i]);
 	gather_finish(&s->gather);
+	credential_finish(&s->credential);
 	free(s);
 }
 
@@ -409,6 +417,13 @@ void sender_on_sealed(struct sender *s, enum span_place box, struct box_segment 
 	sender_pump(s);
 }
 
+void sender_renew(struct sender *s, struct tls *tls)
+{
+	s->ops->renew(s->exporter, tls);
+	if (state_of(s) != SENDER_OK && s->probe == NULL && !s->draining)
+		sender_set_timer(s, 0);
+}
+
 void sender_drain(struct sender *s)
 {
 	s->draining = true;
@@ -422,11 +437,11 @@ bool sender_is_idle(const struct sender *s)
 	return s->under_way == 0 && s->n_moving == 0;
 }
 
-int sender_try(const struct conf_exporter *conf, struct ev_loop *loop)
+int sender_try(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop)
 {
 	_Atomic uint64_t connects = 0;
 	const struct exporter_ops *ops = exporter_find(conf->protocol);
-	void *exporter = ops->create(conf, loop, &connects);
+	void *exporter = ops->create(conf, tls, loop, &connects);
 	if (exporter == NULL)
 		return fail(-EINVAL, "exporter %s: cannot be made", conf->name);
 	ops->destroy(exporter);
@@ -452,22 +467,25 @@ int sender_take(struct sender *s, const struct conf_exporter *conf, uint64_t seg
 	if (rc != 0)
 		return rc;
 	s->conf = conf;
+	s->credential.times = &conf->credentials;
 	s->segment_bytes = segment_bytes;
 	look_again(s);
 	return 0;
 }
 
-int sender_replace(struct sender *s, const struct conf_exporter *conf, uint64_t segment_bytes)
+int sender_replace(struct sender *s, const struct conf_exporter *conf, struct tls *tls,
+		   uint64_t segment_bytes)
 {
 	const struct exporter_ops *ops = exporter_find(conf->protocol);
 	assert(s->draining && s->under_way == 0);
-	void *exporter = ops->create(conf, s->loop, &s->stats.connects);
+	void *exporter = ops->create(conf, tls, s->loop, &s->stats.connects);
 	if (exporter == NULL)
 		return fail(-EINVAL, "exporter %s: cannot go another way", conf->name);
 	s->ops->destroy(s->exporter);
 	s->ops = ops;
 	s->exporter = exporter;
 	s->conf = conf;
+	s->credential.times = &conf->credentials;
 	s->gather.coding = exporter_coding(conf);
 	s->segment_bytes = segment_bytes;
 	s->draining = false;

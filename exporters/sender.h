@@ -14,10 +14,19 @@
 #include "wire/parcel.h"
 
 struct export;
+struct key; /* exporters/credential.h */
 struct sender;
 
-enum sender_state { SENDER_OK, SENDER_RETRYING, SENDER_HELD_AUTH, SENDER_HELD_UPSTREAM };
+enum sender_state {
+	SENDER_OK,
+	SENDER_RETRYING,
+	SENDER_HELD_AUTH,
+	SENDER_HELD_UPSTREAM,
+	SENDER_NO_CREDENTIAL /* none was found yet: all is kept */
+};
 extern const char *const SENDER_STATE_NAMES[];
+
+enum credential_place { SLOT_CURRENT, SLOT_PREVIOUS, SLOTS };
 
 /* Written by the export room, read by any room. "Fresh" is what goes out straight from the journal,
  * "drained" what comes out of the outbox; rates are in spans a second, over the last seconds. */
@@ -33,6 +42,13 @@ struct sender_stats {
 	_Atomic uint64_t oldest_unix_ms; /* of all that waits, wherever; 0: nothing does */
 	_Atomic uint64_t waiting_bytes;  /* in the journal, behind the cursor */
 	_Atomic bool spilling;           /* the outbox takes what the backend does not */
+	_Atomic int credential_state;    /* enum credential_state */
+	struct credential_slot {
+		_Atomic uint64_t generation;  /* 0: nothing is in it */
+		_Atomic uint64_t fingerprint; /* twelve hex digits as a number */
+		_Atomic uint64_t since_unix_ms;
+		_Atomic uint64_t refusals; /* of requests that went with it */
+	} credential[SLOTS];
 };
 
 /* What the store and the boxes had when the worker began. */
@@ -42,6 +58,7 @@ struct sender_begin {
 	/* Above this much that waits in the journal, the outbox takes it. */
 	uint64_t spill_bytes;
 	uint64_t segment_bytes; /* what a segment of the outbox needs on the disk */
+	struct tls *tls;        /* for an https:// endpoint; borrowed */
 };
 
 /* `room` is for the doors of relay/path.h, `index` names this exporter there. Borrows conf. Gives
@@ -61,9 +78,17 @@ void sender_on_spilled(struct sender *s, struct spill *spill);
  * They ascend. */
 void sender_on_sealed(struct sender *s, enum span_place box, struct box_segment g);
 
+/* What the source of its credential holds now; takes both, `second` may be NULL. */
+void sender_on_key(struct sender *s, struct key *first, struct key *second);
+/* An operator's word: the previous credential is not used any more. */
+void sender_drop_previous(struct sender *s);
+
 /* An operator's word: sends what is in the quarantine once more, or gives it up. */
 void sender_resend_quarantine(struct sender *s);
 void sender_clear_quarantine(struct sender *s);
+
+/* Takes a reference: certificates have changed. A backend that is not well gets a try at once. */
+void sender_renew(struct sender *s, struct tls *tls);
 
 /* Sends nothing new and no retry; what is in flight may still end. */
 void sender_drain(struct sender *s);
@@ -71,7 +96,7 @@ bool sender_is_idle(const struct sender *s); /* nothing in flight */
 
 /* Whether a way to the backend can be made of `conf`: 0 or negative. Any room; `loop` is its own.
  */
-int sender_try(const struct conf_exporter *conf, struct ev_loop *loop);
+int sender_try(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop);
 
 /* ---- a reload; conf is what it borrows from now on ---- */
 
@@ -79,7 +104,8 @@ int sender_try(const struct conf_exporter *conf, struct ev_loop *loop);
 int sender_take(struct sender *s, const struct conf_exporter *conf, uint64_t segment_bytes);
 /* Another way, for everything that waits. Only when it was drained and sender_is_quiet(); it sends
  * again then. 0, or negative: the old one goes on as it was, drained. */
-int sender_replace(struct sender *s, const struct conf_exporter *conf, uint64_t segment_bytes);
+int sender_replace(struct sender *s, const struct conf_exporter *conf, struct tls *tls,
+		   uint64_t segment_bytes);
 bool sender_is_quiet(const struct sender *s); /* no request waits for an answer */
 
 const struct sender_stats *sender_stats(const struct sender *s);

@@ -54,10 +54,10 @@ static void on_writable(struct ev_loop *loop, struct ev_io *w, int revents)
 		end_calls(t, SENT, "printed");
 }
 
-static void *terminal_create(const struct conf_exporter *conf, struct ev_loop *loop,
-			     _Atomic uint64_t *connects)
+static void *terminal_create(const struct conf_exporter *conf, struct tls *tls,
+			     struct ev_loop *loop, _Atomic uint64_t *connects)
 {
-	(void)conf, (void)connects;
+	(void)conf, (void)tls, (void)connects;
 	struct terminal *t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return NULL;
@@ -72,6 +72,12 @@ static int terminal_take(void *exporter, const struct conf_exporter *conf)
 {
 	(void)exporter, (void)conf;
 	return 0;
+}
+
+static void terminal_renew(void *exporter, struct tls *tls)
+{
+	(void)exporter;
+	tls_unref(tls);
 }
 
 static void terminal_send(void *exporter, struct export_call *call)
@@ -94,6 +100,7 @@ const struct exporter_ops EXPORTER_TERMINAL = {
     .name = "terminal",
     .create = terminal_create,
     .take = terminal_take,
+    .renew = terminal_renew,
     .send = terminal_send,
     .destroy = terminal_destroy,
     .compresses = false,

@@ -283,6 +283,7 @@ void sender_on_done(struct export_call *call, struct outcome outcome)
 	r->state = WAITING;
 	l->under_way--;
 	set_stat(&s->stats.inflight, --s->under_way);
+	bool hold = false, refused = rotation_end(r, &outcome, was_probe, &hold);
 	switch (outcome.verdict) {
 	case SENT:
 		on_sent(r, &outcome);
@@ -293,7 +294,8 @@ void sender_on_done(struct export_call *call, struct outcome outcome)
 		on_retry(r, &outcome, was_probe);
 		break;
 	case HOLD_AUTH:
-		trouble(s, SENDER_HELD_AUTH, &outcome, was_probe);
+		if (!refused || hold)
+			trouble(s, SENDER_HELD_AUTH, &outcome, was_probe);
 		break;
 	case HOLD_UPSTREAM:
 		trouble(s, SENDER_HELD_UPSTREAM, &outcome, was_probe);

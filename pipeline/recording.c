@@ -162,7 +162,7 @@ static const double AVERAGE_S = 10, RISE = 1.2; /* in that time */
 static const double AGE_MOST_S = 3600, AGE_LEAST_S = 60;
 static const double FULL = 7.0 / 8; /* one of the ring's files is always being emptied */
 /* On disk, while a young ring is filled: each of them costs some ten times as much of reading. */
-static const double MOST_PER_S = 192 << 10;
+static const double MOST_PER_S = 64 << 10;
 static const double LEAST_SHARE = 1e-6, FIRST_RATIO = 0.15;
 
 void recording_rate_init(struct recording_rate *r, double limit_bytes, uint64_t now_ms)

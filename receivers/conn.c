@@ -47,10 +47,13 @@ struct conn *conn_create(struct receivers *r, int fd, enum port port)
 	c->room = r;
 	c->fd = fd;
 	c->port = port;
+	c->state = r->tls[port] != NULL ? CONN_HELLO : CONN_SNIFF;
 	c->active_ms = r->now_ms;
 	c->pending.limit = PENDING_MAX;
 	list_init(&c->exchanges);
 	list_init(&c->touched_link);
+	list_init(&c->shaking_link);
+	list_init(&c->unread_link);
 	list_add_tail(&r->conns, &c->link);
 	r->n_conns++;
 	ev_io_init(&c->io, on_ready, fd, EV_READ);
@@ -69,9 +72,11 @@ void conn_destroy(struct conn *c)
 	exchange_free(c->current);
 	buf_finish(&c->pending);
 	buf_finish(&c->out);
+	conn_tls_close(c);
 	close(c->fd);
 	list_del(&c->link);
 	list_del(&c->touched_link);
+	list_del(&c->unread_link);
 	r->n_conns--;
 	atomic_fetch_sub_explicit(&r->o.metrics->value[METRIC_CONNECTIONS_OPEN], 1,
 				  memory_order_relaxed);
@@ -99,6 +104,10 @@ static void watch(struct conn *c)
 	bool waits = c->current != NULL && c->http1.idle && c->pending.len != 0;
 	bool reads = !c->at_end && !waits && c->out.len < OUT_HIGH;
 	int events = (reads ? EV_READ : 0) | (c->out.len != 0 ? EV_WRITE : 0);
+	if (c->turned)
+		events = EV_WRITE;
+	if (reads && c->more)
+		conn_tls_again(c);
 	if (events == (c->io.events & (EV_READ | EV_WRITE)) && ev_is_active(&c->io))
 		return;
 	ev_io_stop(c->room->o.loop, &c->io);
@@ -109,15 +118,23 @@ static void watch(struct conn *c)
 
 /* ---- writing ---- */
 
+static ssize_t give(struct conn *c)
+{
+	if (c->tls != NULL)
+		return conn_tls_write(c, buf_slice(&c->out));
+	ssize_t n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EINTR ? CONN_LATER : CONN_BROKEN;
+}
+
 /* 0, or -1 when the connection is broken. */
 static int write_out(struct conn *c)
 {
 	while (c->out.len != 0) {
-		ssize_t n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
+		ssize_t n = give(c);
 		if (n < 0)
-			return errno == EAGAIN ? 0 : -1;
+			return n == CONN_LATER ? 0 : -1;
 		buf_consume(&c->out, (size_t)n);
 		c->active_ms = c->room->now_ms;
 		c->stalled_ms = 0;
@@ -129,6 +146,7 @@ static int write_out(struct conn *c)
  * under the answer. */
 static void linger(struct conn *c)
 {
+	conn_tls_close(c);
 	shutdown(c->fd, SHUT_WR);
 	if (c->state == CONN_HTTP1)
 		http1_finish(&c->http1);
@@ -257,27 +275,51 @@ static void on_bytes(struct conn *c, struct slice bytes)
 		feed(c, bytes);
 }
 
+static ssize_t take(struct conn *c)
+{
+	struct receivers *r = c->room;
+	if (c->tls != NULL)
+		return conn_tls_read(c, r->input, sizeof(r->input));
+	ssize_t n = recv(c->fd, r->input, sizeof(r->input), 0);
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EINTR ? CONN_LATER : CONN_BROKEN;
+}
+
+/* False: the connection is broken. */
+static bool read_some(struct conn *c)
+{
+	struct receivers *r = c->room;
+	ssize_t n = take(c);
+	if (n == CONN_BROKEN)
+		return false;
+	if (n == 0)
+		give_up_the_unfinished(c);
+	if (n > 0) {
+		if (c->state != CONN_LINGER)
+			c->active_ms = r->now_ms;
+		on_bytes(c, slice_of(r->input, (size_t)n));
+	}
+	return true;
+}
+
+void conn_ready(struct conn *c, int events)
+{
+	c->room->now_ms = clock_mono_ms();
+	if (c->state <= CONN_SHAKING && !c->closing)
+		conn_tls_shake(c);
+	bool reads = (events & EV_READ) != 0 || c->turned;
+	bool shaking = c->state <= CONN_SHAKING && !c->closing;
+	if (reads && !shaking && !read_some(c))
+		conn_destroy(c);
+	else
+		conn_flush(c);
+}
+
 static void on_ready(struct ev_loop *loop, struct ev_io *io, int events)
 {
-	struct conn *c = io->data;
-	struct receivers *r = c->room;
 	(void)loop;
-	r->now_ms = clock_mono_ms();
-	if (events & EV_READ) {
-		ssize_t n = recv(c->fd, r->input, sizeof(r->input), 0);
-		if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			conn_destroy(c);
-			return;
-		}
-		if (n == 0)
-			give_up_the_unfinished(c);
-		if (n > 0) {
-			if (c->state != CONN_LINGER)
-				c->active_ms = r->now_ms;
-			on_bytes(c, slice_of(r->input, (size_t)n));
-		}
-	}
-	conn_flush(c);
+	conn_ready(io->data, events);
 }
 
 /* ---- deadlines ---- */
@@ -298,7 +340,7 @@ void conn_sweep(struct conn *c, uint64_t now_ms)
 		conn_h2_sweep(c);
 	uint64_t quiet = now_ms - c->active_ms;
 	bool in_head =
-	    c->state == CONN_SNIFF || (c->state == CONN_HTTP1 && !c->http1.idle && !c->current);
+	    c->state <= CONN_SNIFF || (c->state == CONN_HTTP1 && !c->http1.idle && !c->current);
 	const char *reason = NULL;
 	if (c->state == CONN_LINGER && quiet > LINGER_MS) {
 		conn_destroy(c);
@@ -324,7 +366,8 @@ void conn_sweep(struct conn *c, uint64_t now_ms)
 	}
 	if (reason == NULL)
 		return;
-	metric_add(c->room->o.metrics, METRIC_CLOSED_TIMEOUT, 1);
+	metric_add(c->room->o.metrics,
+		   c->state <= CONN_SHAKING ? METRIC_CLOSED_TLS_TIMEOUT : METRIC_CLOSED_TIMEOUT, 1);
 	log_debug("connection closed", "listener=%s reason=\"%s\"", PORT_NAMES[c->port], reason);
 	conn_destroy(c);
 }

@@ -32,6 +32,10 @@ struct receivers *receivers_create(const struct receivers_options *o)
 	}
 	list_init(&r->conns);
 	list_init(&r->touched);
+	list_init(&r->shaking);
+	list_init(&r->unread);
+	ev_timer_init(&r->again, on_conn_again, 0., 0.);
+	r->again.data = r;
 	r->now_ms = clock_mono_ms();
 	ev_timer_init(&r->sweep, on_sweep, SWEEP_S, SWEEP_S);
 	r->sweep.data = r;
@@ -45,6 +49,9 @@ void receivers_destroy(struct receivers *r)
 		return;
 	list_for_each_safe(pos, tmp, &r->conns) conn_destroy(container_of(pos, struct conn, link));
 	ev_timer_stop(r->o.loop, &r->sweep);
+	ev_timer_stop(r->o.loop, &r->again);
+	for (int i = 0; i < PORTS; i++)
+		tls_unref(r->tls[i]);
 	codec_destroy(r->codec);
 	buf_finish(&r->scratch);
 	free(r);
@@ -54,6 +61,12 @@ void receivers_limit(struct receivers *r, size_t request_bytes, uint32_t spans)
 {
 	r->o.request_bytes = request_bytes;
 	r->o.limits.spans = spans;
+}
+
+void receivers_set_tls(struct receivers *r, enum port port, struct tls *tls)
+{
+	tls_unref(r->tls[port]);
+	r->tls[port] = tls;
 }
 
 void receivers_adopt(struct receivers *r, int fd, enum port port)

@@ -8,6 +8,7 @@
 
 #include "base/charge.h"
 #include "base/metric.h"
+#include "base/tls.h"
 #include "receivers/receiver.h"
 
 struct intake;
@@ -27,6 +28,9 @@ void receivers_destroy(struct receivers *r);                           /* closes
 
 /* Other limits, for requests that begin from now on. */
 void receivers_limit(struct receivers *r, size_t request_bytes, uint32_t spans);
+/* Takes a reference. Connections that come from now on use it; those that are there stay as they
+ * are. NULL: plain text. */
+void receivers_set_tls(struct receivers *r, enum port port, struct tls *tls);
 
 /* Takes a connected, non-blocking socket. */
 void receivers_adopt(struct receivers *r, int fd, enum port port);

@@ -46,6 +46,7 @@ enum page_kind {
 	PAGE_SEND, /* from here on: POST */
 	PAGE_CLEAR,
 	PAGE_RELOAD,
+	PAGE_DROP_PREVIOUS,
 	PAGE_NONE
 };
 enum { EXPLAIN_LEN = sizeof("/explain/") - 1 };
@@ -63,7 +64,7 @@ struct client {
 	uint64_t ticket;      /* while it is in admin.asking */
 	uint8_t trace_id[16]; /* for PAGE_EXPLAIN */
 	bool wrong_id;
-	int exporter; /* its index in conf, for PAGE_SEND and PAGE_CLEAR */
+	int exporter; /* its index in conf, for commands */
 	bool dry_run; /* for PAGE_RELOAD */
 	bool wrong_type;
 	bool wrong_method, head_only, keep_alive;
@@ -160,10 +161,12 @@ static void respond_page(struct client *c, const struct ledger *ledger,
 			    .uptime_ms = clock_mono_ms() - a->started_mono_ms,
 			    .not_ready = a->o.not_ready(a->o.ctx),
 			    .rules = a->o.rules,
+			    .certificates = a->o.certificates,
 			    .redacted = a->o.redacted,
 			    .ctx = a->o.ctx};
 	for (unsigned i = 0; i < a->o.conf->n_exporters; i++) {
 		page.senders[i] = a->o.stats(a->o.ctx, i);
+		page.rings[i] = a->o.keyring != NULL ? a->o.keyring(a->o.ctx, i) : NULL;
 		for (int box = PLACE_OUTBOX; box < PLACES; box++)
 			page.box_bytes[i][box] = a->o.box_bytes(a->o.ctx, i, (enum span_place)box);
 	}
@@ -195,6 +198,14 @@ static void wait_for_ledger(struct client *c)
 	}
 }
 
+static void command_one(const struct admin_options *o, unsigned exporter, enum page_kind what)
+{
+	if (what == PAGE_DROP_PREVIOUS)
+		o->drop_previous(o->ctx, exporter);
+	else
+		o->quarantine(o->ctx, exporter, what == PAGE_SEND);
+}
+
 static void command(struct client *c)
 {
 	const struct admin_options *o = &c->admin->o;
@@ -205,7 +216,7 @@ static void command(struct client *c)
 	} else {
 		for (unsigned i = 0; i < o->conf->n_exporters; i++)
 			if (c->exporter == EXPORTER_ALL || c->exporter == (int)i)
-				o->quarantine(o->ctx, i, c->page == PAGE_SEND);
+				command_one(o, i, c->page);
 		respond_line(c, 200, "ok");
 	}
 }
@@ -365,9 +376,15 @@ static int exporter_of(const struct admin *a, struct slice query)
 
 static enum page_kind page_of(struct slice target)
 {
-	static const char *const PATHS[] = {
-	    "/_live",    "/_ready",          "/metrics",          "/status",
-	    "/explain/", "/quarantine/send", "/quarantine/clear", "/reload"};
+	static const char *const PATHS[] = {"/_live",
+					    "/_ready",
+					    "/metrics",
+					    "/status",
+					    "/explain/",
+					    "/quarantine/send",
+					    "/quarantine/clear",
+					    "/reload",
+					    "/credentials/drop-previous"};
 	if (target.len > EXPLAIN_LEN && memcmp(target.data, "/explain/", EXPLAIN_LEN) == 0)
 		return PAGE_EXPLAIN;
 	target.len -= query_of(target).len;
@@ -397,7 +414,7 @@ static int on_head(void *ctx, const struct http1_head *head)
 	struct client *c = ctx;
 	c->head_only = slice_is(head->method, "HEAD");
 	c->page = page_of(head->target);
-	if (c->page == PAGE_SEND || c->page == PAGE_CLEAR || c->page == PAGE_RELOAD)
+	if (c->page >= PAGE_SEND && c->page < PAGE_NONE)
 		c->wrong_method = !slice_is(head->method, "POST");
 	else
 		c->wrong_method = !c->head_only && !slice_is(head->method, "GET");

@@ -6,10 +6,12 @@
  *   /status   JSON, what `spanrelay status` renders
  *   /explain/TRACE_ID  JSON, what `spanrelay explain` renders
  *   /reload   POST, with ?dry_run to be told what would change; JSON, what `spanrelay reload`
- * renders /quarantine/send, /quarantine/clear   POST, with ?exporter=NAME for one of them only. The
- * content type has to be application/json: a web page cannot send that here without asking. It
- * never shows the value of a header. All of this runs in the main room and waits for nobody: what
- * the store room knows it is asked for, and the clients wait meanwhile. */
+ *             renders
+ *   /quarantine/send, /quarantine/clear, /credentials/drop-previous
+ *             POST, with ?exporter=NAME for one of them only. The content type has to be
+ * application/json: a web page cannot send that here without asking. It never shows the value of a
+ * header. All of this runs in the main room and waits for nobody: what the store room knows it is
+ * asked for, and the clients wait meanwhile. */
 #ifndef RELAY_ADMIN_H
 #define RELAY_ADMIN_H
 
@@ -22,6 +24,8 @@
 #include "storage/store.h"
 
 /* What is pointed to is borrowed until admin_stop(). */
+struct certificates;
+struct keyring;
 struct ruleset;
 struct admin_options {
 	struct ev_loop *loop;
@@ -41,6 +45,9 @@ struct admin_options {
 	uint64_t (*box_bytes)(void *ctx, unsigned exporter, enum span_place box);
 	/* What an operator wants of an exporter's quarantine: sent once more, or given up. */
 	void (*quarantine)(void *ctx, unsigned exporter, bool send);
+	/* The same, of an exporter's previous credential: it ends. */
+	void (*drop_previous)(void *ctx, unsigned exporter);
+	const struct keyring *(*keyring)(void *ctx, unsigned exporter); /* NULL: none is shown */
 	/* What became of a trace: see that admin_on_explained() is called with the ticket, not from
 	 * within. false: nothing is judged here. */
 	bool (*explain)(void *ctx, uint64_t ticket, const uint8_t *trace_id);
@@ -48,6 +55,7 @@ struct admin_options {
 	 * that admin_on_reloaded() is called when it is over, not from within. */
 	uint64_t (*reload)(void *ctx, bool dry_run);
 	const struct ruleset *rules; /* of redaction, or NULL */
+	const struct certificates *certificates;
 	/* How often what was found at a place (redaction/redact.h). */
 	uint64_t (*redacted)(void *ctx, uint32_t number, unsigned position);
 	void *ctx;

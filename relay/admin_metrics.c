@@ -106,7 +106,7 @@ static int put_states(const struct page *p, struct buf *out)
 	int full =
 	    page_family(out, STATE, "gauge", "1 for the state that the exporter is in, else 0.");
 	for (unsigned i = 0; i < p->conf->n_exporters; i++)
-		for (int s = 0; s <= SENDER_HELD_UPSTREAM && p->senders[i] != NULL; s++)
+		for (int s = 0; s <= SENDER_NO_CREDENTIAL && p->senders[i] != NULL; s++)
 			full |= open_labels(out, STATE, p->conf->exporters[i].name) |
 				buf_printf(out, ",state=\"%s\"} %d\n", SENDER_STATE_NAMES[s],
 					   atomic_load_explicit(&p->senders[i]->state,
@@ -198,5 +198,5 @@ int page_metrics(const struct page *p, struct buf *out)
 	return metrics_render(p->metrics, out) | put_ledger(p->ledger, out) |
 	       page_redaction_metrics(p, out) | page_sampling_metrics(p, out) |
 	       put_delivery(p->ledger, out) | put_boxes(p, out) | put_senders(p, out) |
-	       put_process(p, out);
+	       page_tls_metrics(p, out) | page_credential_metrics(p, out) | put_process(p, out);
 }

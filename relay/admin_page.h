@@ -19,11 +19,13 @@ struct page {
 	const struct judge_view *judge;                         /* NULL: nothing is judged */
 	const struct sender_stats *senders[CONF_MAX_EXPORTERS]; /* by the index in conf; or NULL */
 	uint64_t box_bytes[CONF_MAX_EXPORTERS][PLACES];         /* likewise */
+	const struct keyring *rings[CONF_MAX_EXPORTERS];        /* likewise; or NULL */
 	uint64_t charged_bytes;
 	uint64_t started_unix_ms, uptime_ms;
 	const char *not_ready;       /* NULL: it is */
 	const struct ruleset *rules; /* and so on: as in struct admin_options */
 	uint64_t (*redacted)(void *ctx, uint32_t number, unsigned position);
+	const struct certificates *certificates;
 	void *ctx;
 };
 
@@ -44,6 +46,15 @@ int page_family(struct buf *out, const char *name, const char *kind, const char 
 /* relay/admin_sampling.c: their parts about rules and budgets. */
 int page_sampling_metrics(const struct page *p, struct buf *out);
 json_t *page_sampling(const struct page *p);
+
+/* relay/admin_tls.c */
+int page_tls_metrics(const struct page *p, struct buf *out);
+json_t *page_listener_tls(const struct page *p);
+json_t *page_exporter_tls(const struct page *p, unsigned exporter);
+
+/* relay/admin_credentials.c */
+int page_credential_metrics(const struct page *p, struct buf *out);
+json_t *page_credential(const struct page *p, unsigned exporter);
 
 /* relay/admin_redaction.c */
 int page_redaction_metrics(const struct page *p, struct buf *out);

@@ -135,8 +135,10 @@ static json_t *exporters(const struct page *p)
 		json_object_set_new(o, "protocol", text(PROTOCOLS[e->protocol]));
 		json_object_set_new(o, "endpoint", text(e->endpoint));
 		json_object_set_new(o, "chosen_by", text(e->chosen_by));
+		json_object_set_new(o, "tls", page_exporter_tls(p, i));
 		if (p->senders[i] != NULL)
 			add_sender(o, p->senders[i]);
+		json_object_set_new(o, "credential", page_credential(p, i));
 		json_object_set_new(o, "outbox_bytes", number(p->box_bytes[i][PLACE_OUTBOX]));
 		json_object_set_new(o, "outbox_limit_bytes", number(e->outbox.limit_bytes));
 		json_object_set_new(o, "quarantine_bytes",
@@ -178,6 +180,7 @@ int page_status(const struct page *p, struct buf *out)
 	json_object_set_new(o, "reason", text(p->not_ready));
 	json_object_set_new(o, "configuration", page_configuration(p));
 	json_object_set_new(o, "listeners", listeners(p->conf));
+	json_object_set_new(o, "listener_tls", page_listener_tls(p));
 	json_object_set_new(o, "journal", journal(p));
 	json_object_set_new(o, "ledger", account(p->ledger));
 	json_object_set_new(o, "sampling", page_sampling(p));

@@ -8,6 +8,7 @@ int cli_quarantine(int argc, char **argv);
 int cli_redact(int argc, char **argv);
 int cli_rules(int argc, char **argv);
 int cli_run(int argc, char **argv);
+int cli_credentials(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_options(int argc, char **argv);
 int cli_plan(int argc, char **argv);

@@ -5,6 +5,7 @@
 #include <sysexits.h>
 
 #include "redaction/ruleset.h"
+#include "relay/certificates.h"
 #include "relay/cli.h"
 #include "relay/load.h"
 
@@ -21,14 +22,24 @@ static const char HELP[] = "Usage: spanrelay check [-c FILE]\n"
 			   "\n"
 			   "Exit codes: 0 fine (there may be warnings), 64 usage, 78 wrong.\n";
 
+static const char *name_of(const char *file)
+{
+	return file != NULL ? file : "defaults";
+}
+
 static int check(const char *file)
 {
 	struct conf conf;
 	struct buf findings = {.data = NULL};
 	struct ruleset *rules = NULL;
+	struct certificates certificates = {.conf = NULL};
 	int rc = load_configuration(&conf, NULL, file, &findings);
-	if (rc == 0 && (rc = load_rules(&conf, &rules, &findings)) != 0)
+	if (rc == 0 &&
+	    ((rc = certificates_load(&certificates, &conf, name_of(file), &findings)) != 0 ||
+	     (rc = load_rules(&conf, &rules, &findings)) != 0)) {
+		certificates_release(&certificates);
 		conf_finish(&conf);
+	}
 	if (findings.len != 0)
 		fprintf(stderr, "%.*s", (int)findings.len, (const char *)findings.data);
 	buf_finish(&findings);
@@ -49,8 +60,9 @@ static int check(const char *file)
 			   : conf.budgets[conf.sampling.rules[i].budget_index].name);
 	if (rules != NULL)
 		printf("redaction: %u rules\n", ruleset_rules(rules));
-	printf("%s: fine\n", file != NULL ? file : "defaults");
+	printf("%s: fine\n", name_of(file));
 	ruleset_release(rules);
+	certificates_release(&certificates);
 	conf_finish(&conf);
 	return EX_OK;
 }

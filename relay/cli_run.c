@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "conf/environment.h"
+#include "relay/certificates.h"
 #include "relay/cli.h"
 #include "relay/load.h"
 #include "relay/worker.h"
@@ -30,9 +32,9 @@ static const char HELP[] =
     "no\n"
     "permission, 78 the configuration is wrong.\n";
 
-static int finish(int rc, bool is_worker, struct buf *findings)
+static int finish(int rc, bool say, struct buf *findings)
 {
-	if (findings->len != 0 && (!is_worker || rc != 0))
+	if (findings->len != 0 && (say || rc != 0))
 		fprintf(stderr, "%.*s", (int)findings->len, (char *)findings->data);
 	buf_finish(findings);
 	return rc != 0 ? EX_CONFIG : EX_OK;
@@ -41,26 +43,37 @@ static int finish(int rc, bool is_worker, struct buf *findings)
 static int run_worker(const char *file, const struct worker_birth *birth, bool discard)
 {
 	struct buf findings = {.data = NULL};
+	struct certificates certificates = {.conf = NULL};
 	struct world *world = NULL;
-	int code = finish(world_load(&world, file, &findings), true, &findings);
+	int code = finish(world_load(&world, file, &findings), false, &findings); /* said before */
 	if (code != EX_OK)
 		return code;
+	findings = (struct buf){.data = NULL};
+	code = finish(certificates_load(&certificates, &world->conf,
+					file != NULL ? file : "defaults", &findings),
+		      true, &findings);
 	log_setup((enum log_level)world->conf.log.level, world->conf.log.json);
-	return worker_run(world, file, birth, discard);
+	if (code == EX_OK && environment_wipe() != 0)
+		code = EX_OSERR;
+	if (code == EX_OK)
+		code = worker_run(world, &certificates, file, birth, discard);
+	certificates_release(&certificates);
+	world_destroy(world, NULL);
+	return code;
 }
 
-/* It leaves rules of redaction to its worker, which ends with the same code. */
+/* It leaves certificates and rules of redaction to its worker, which ends with the same code. */
 static int run_keeper(char **argv, const char *file)
 {
 	struct buf findings = {.data = NULL};
 	struct conf conf;
-	int code = finish(load_configuration(&conf, NULL, file, &findings), false, &findings);
+	int code = finish(load_configuration(&conf, NULL, file, &findings), true, &findings);
 	if (code != EX_OK) {
 		fprintf(stderr, "spanrelay: the configuration is wrong; nothing was started\n");
 		return code;
 	}
 	log_setup((enum log_level)conf.log.level, conf.log.json);
-	code = keeper_run(&conf, argv);
+	code = environment_wipe() == 0 ? keeper_run(&conf, argv) : EX_OSERR;
 	conf_finish(&conf);
 	return code;
 }

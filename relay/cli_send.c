@@ -13,11 +13,12 @@
 #include "base/log.h"
 #include "conf/header.h"
 #include "exporters/exporter.h"
+#include "relay/certificates.h"
 #include "relay/cli.h"
 #include "relay/sample.h"
 #include "wire/codec.h"
 
-enum { MAX_TRACES = 100000, MAX_HEADERS = 32, FIXED_SETTINGS = 8 };
+enum { MAX_TRACES = 100000, MAX_HEADERS = 32, FIXED_SETTINGS = 9 };
 
 static const char HELP[] =
     "Usage: spanrelay send [--protocol grpc|http] [--endpoint URL] [--traces N] ...\n"
@@ -33,6 +34,7 @@ static const char HELP[] =
     "                           token, `--header authorization=\"$TOKEN\"` is for trying out only\n"
     "      --compression NAME   none (the default), gzip or zstd\n"
     "      --ca-file FILE       certificates to trust in place of the system's\n"
+    "      --cert-file FILE     a certificate to show, with --key-file FILE, its key\n"
     "      --traces N           one after the other; 1 is the default\n"
     "  -h, --help               this text\n"
     "\n"
@@ -41,7 +43,7 @@ static const char HELP[] =
     "again), 76 no OTLP there, 77 the credential was refused.\n";
 
 struct sending {
-	const char *protocol, *endpoint, *compression, *ca_file;
+	const char *protocol, *endpoint, *compression, *ca_file, *cert_file, *key_file;
 	const char *headers[MAX_HEADERS];
 	size_t n_headers;
 	uint64_t traces;
@@ -73,6 +75,12 @@ static bool take(struct sending *s, int option)
 	case 'C':
 		s->ca_file = optarg;
 		return true;
+	case 'c':
+		s->cert_file = optarg;
+		return true;
+	case 'k':
+		s->key_file = optarg;
+		return true;
 	case 'n':
 		s->traces = strtoull(optarg, &end, 10);
 		if (*end == '\0' && s->traces >= 1 && s->traces <= MAX_TRACES)
@@ -95,7 +103,11 @@ static int configure(struct sending *s)
 				  {"protocol", s->protocol},
 				  {"endpoint", s->endpoint != NULL ? s->endpoint : nearby},
 				  {"compression", s->compression},
-				  {"ca_file", s->ca_file}};
+				  /* who names both in one breath knows where headers go */
+				  {"tls.insecure", "true"},
+				  {"tls.ca_file", s->ca_file},
+				  {"tls.cert_file", s->cert_file},
+				  {"tls.key_file", s->key_file}};
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
 		settings[n++] = fixed[i][0];
 		settings[n++] = fixed[i][1];
@@ -197,7 +209,14 @@ static int send_all(struct sending *s)
 	const struct exporter_ops *ops = exporter_find(s->conf.protocol);
 	struct codec *codec = codec_create();
 	s->loop = ev_loop_new(EVFLAG_AUTO);
-	void *exporter = s->loop != NULL ? ops->create(&s->conf, s->loop, &connects) : NULL;
+	struct tls_notes notes;
+	struct tls *tls = certificates_client(&s->conf, &notes);
+	bool faulty = *notes.fault != '\0';
+	if (faulty)
+		fprintf(stderr, "spanrelay send: %s\n", notes.fault);
+	void *exporter =
+	    s->loop != NULL && !faulty ? ops->create(&s->conf, tls, s->loop, &connects) : NULL;
+	tls_unref(tls);
 	int code = codec != NULL && exporter != NULL ? EX_OK : EX_OSERR;
 	for (uint64_t i = 0; i < s->traces && code == EX_OK; i++)
 		code = send_one(s, ops, exporter, codec);
@@ -216,11 +235,17 @@ int cli_send(int argc, char **argv)
 					     {"header", required_argument, NULL, 'H'},
 					     {"compression", required_argument, NULL, 'z'},
 					     {"ca-file", required_argument, NULL, 'C'},
+					     {"cert-file", required_argument, NULL, 'c'},
+					     {"key-file", required_argument, NULL, 'k'},
 					     {"traces", required_argument, NULL, 'n'},
 					     {"help", no_argument, NULL, 'h'},
 					     {NULL, 0, NULL, 0}};
-	struct sending s = {
-	    .protocol = "http/protobuf", .compression = "none", .ca_file = "", .traces = 1};
+	struct sending s = {.protocol = "http/protobuf",
+			    .compression = "none",
+			    .ca_file = "",
+			    .cert_file = "",
+			    .key_file = "",
+			    .traces = 1};
 	int option;
 	while ((option = getopt_long(argc, argv, "h", LONG, NULL)) != -1) {
 		if (option == 'h') {

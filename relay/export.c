@@ -6,6 +6,7 @@
 #include <sysexits.h>
 
 #include "base/log.h"
+#include "exporters/credential.h"
 #include "relay/path.h"
 #include "relay/rooms.h"
 
@@ -70,6 +71,11 @@ void path_parcel_done(struct export *room, unsigned exporter, int box, uint64_t 
 	box_reader_forget(room->boxes[exporter][box], id);
 }
 
+void path_refused(struct export *room, unsigned exporter)
+{
+	keys_refused(&room->relay->keys, exporter);
+}
+
 static void on_filed(struct export *e, struct filed *f)
 {
 	for (size_t i = 0; i < CONF_MAX_EXPORTERS; i++)
@@ -93,12 +99,13 @@ static int open_boxes(struct export *e, unsigned slot, const char *name)
 	return rc;
 }
 
-static int open_sender(struct export *e, const struct world *w, unsigned slot,
+static int open_sender(struct export *e, const struct world *w, unsigned slot, struct tls *tls,
 		       const struct cursor *from, const uint64_t *box_end)
 {
 	const struct conf_exporter *conf = world_exporter(w, slot);
 	struct sender_begin begin = {.spill_bytes = w->conf.journal.limit_bytes / SPILL_PART,
-				     .segment_bytes = box_segment_bytes(conf->outbox.limit_bytes)};
+				     .segment_bytes = box_segment_bytes(conf->outbox.limit_bytes),
+				     .tls = tls};
 	memcpy(begin.from, from, sizeof(begin.from));
 	memcpy(begin.box_end, box_end, sizeof(begin.box_end));
 	int rc = open_boxes(e, slot, conf->name);
@@ -131,7 +138,8 @@ static void must(int rc)
 static void add_exporter(struct export *e, struct reload_note *n, unsigned slot)
 {
 	const struct cursor *from = n->accounts[slot].cursor;
-	must(open_sender(e, n->world, slot, from, n->box_end[slot]));
+	e->is_new[slot] = true;
+	must(open_sender(e, n->world, slot, n->tls[slot], from, n->box_end[slot]));
 	for (size_t i = 0; i < n->n_blocks; i++) {
 		struct store_block b = n->blocks[i];
 		sender_filed(e->senders[slot], b.id, b.spans, b.bytes, b.unix_ms);
@@ -156,7 +164,7 @@ static bool settle(struct export *e, struct reload_note *n, unsigned slot)
 	}
 	if (n->moves[slot] != EXPORTER_REPLACED || !sender_is_quiet(s))
 		return false;
-	must(sender_replace(s, conf, segment_of(conf)));
+	must(sender_replace(s, conf, n->tls[slot], segment_of(conf)));
 	log_info("exporter goes another way", "exporter=%s endpoint=\"%s\"", conf->name,
 		 conf->endpoint);
 	n->moves[slot] = EXPORTER_STAYS;
@@ -251,6 +259,35 @@ static void on_note(struct export *e, struct box_note *note)
 	free(note);
 }
 
+/* What the keys room knows is what was there at the start: not one that came by a reload. */
+static bool is_original(const struct export *e, unsigned slot)
+{
+	return e->senders[slot] != NULL && !e->is_new[slot];
+}
+
+static void on_tls(struct export *e, struct tls_note *note)
+{
+	if (is_original(e, note->index))
+		sender_renew(e->senders[note->index], note->tls);
+	else
+		tls_unref(note->tls);
+	free(note);
+}
+
+static void on_key(struct export *e, struct key_note *note)
+{
+	struct sender *s = is_original(e, note->exporter) ? e->senders[note->exporter] : NULL;
+	if (note->mail.kind == MAIL_KEY && s != NULL) {
+		sender_on_key(s, note->first, note->second);
+	} else if (note->mail.kind == MAIL_KEY) {
+		key_release(note->first);
+		key_release(note->second);
+	} else if (s != NULL) {
+		sender_drop_previous(s);
+	}
+	free(note);
+}
+
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct export *e = ctx;
@@ -263,6 +300,13 @@ static void on_mail(void *ctx, struct mail *m)
 		break;
 	case MAIL_STEP:
 		on_step(e, container_of(m, struct step, mail));
+		break;
+	case MAIL_TLS:
+		on_tls(e, container_of(m, struct tls_note, mail));
+		break;
+	case MAIL_KEY:
+	case MAIL_DROP_KEY:
+		on_key(e, container_of(m, struct key_note, mail));
 		break;
 	case MAIL_RELOAD:
 		on_reload(e, container_of(m, struct reload_note, mail));
@@ -281,7 +325,8 @@ static int open_exporter(struct export *e, unsigned slot, const struct ledger_ex
 	struct box_segment g;
 	for (int box = PLACE_OUTBOX; box < PLACES; box++)
 		box_end_of[box] = box_end(boxes[box].box);
-	int rc = open_sender(e, e->relay->world, slot, account->cursor, box_end_of);
+	int rc = open_sender(e, e->relay->world, slot, e->relay->certificates->exporters[slot].tls,
+			     account->cursor, box_end_of);
 	for (int box = PLACE_OUTBOX; rc == 0 && box < PLACES; box++)
 		while (box_sealed(boxes[box].box, &g))
 			add_segment(e, slot, (enum span_place)box, g);

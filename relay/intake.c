@@ -52,6 +52,7 @@ static void on_mail(void *ctx, struct mail *m)
 {
 	struct intake *in = ctx;
 	struct accepted *a;
+	struct tls_note *note;
 	switch (m->kind) {
 	case MAIL_ACCEPTED:
 		a = container_of(m, struct accepted, mail);
@@ -63,6 +64,11 @@ static void on_mail(void *ctx, struct mail *m)
 		break;
 	case MAIL_BATCH:
 		answer(in, container_of(m, struct batch, mail));
+		break;
+	case MAIL_TLS:
+		note = container_of(m, struct tls_note, mail);
+		receivers_set_tls(in->receivers, (enum port)note->index, note->tls);
+		free(note);
 		break;
 	default:
 		step(in, container_of(m, struct step, mail));
@@ -106,7 +112,12 @@ int intake_open(struct intake *in, struct relay *relay)
 			return fail(-ENOMEM, "intake: no memory");
 	}
 	in->receivers = receivers_create(&o);
-	return in->receivers != NULL ? 0 : fail(-ENOMEM, "intake: no memory");
+	if (in->receivers == NULL)
+		return fail(-ENOMEM, "intake: no memory");
+	for (int i = 0; i < PORTS; i++)
+		receivers_set_tls(in->receivers, (enum port)i,
+				  tls_ref(relay->certificates->receivers[i].tls));
+	return 0;
 }
 
 void intake_close(struct intake *in)

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "conf/environment.h"
 #include "relay/sockets.h"
 
 #define BIRTH_VARIABLE "SPANRELAY_WORKER"
@@ -27,7 +28,8 @@ enum {
 	BACKOFF_MAX_MS = 5000,
 	SUCCESSOR_MS = 30000, /* for a new binary to read its configuration */
 	DEAF_MS = 5000,       /* beyond the deadline of a stop; what is acknowledged is on disk */
-	DEAF_AT_ONCE_MS = 1000
+	DEAF_AT_ONCE_MS = 1000,
+	SECRETS_BYTES = 1 << 20
 };
 
 struct worker {
@@ -68,10 +70,10 @@ static void on_signal(int number)
 bool worker_birth_read(struct worker_birth *b)
 {
 	const char *text = getenv(BIRTH_VARIABLE);
-	long numbers[SOCKETS + 2];
+	long numbers[SOCKETS + 3];
 	if (text == NULL)
 		return false;
-	for (int i = 0; i < SOCKETS + 2; i++) {
+	for (int i = 0; i < SOCKETS + 3; i++) {
 		char *end;
 		numbers[i] = strtol(text, &end, 10);
 		if (end == text || numbers[i] < -1 || numbers[i] > INT_MAX)
@@ -81,34 +83,41 @@ bool worker_birth_read(struct worker_birth *b)
 	for (int i = 0; i < SOCKETS; i++)
 		b->sockets[i] = (int)numbers[i];
 	b->report = (int)numbers[SOCKETS];
-	b->succeeds = numbers[SOCKETS + 1] != 0;
+	int secrets = (int)numbers[SOCKETS + 1];
+	b->succeeds = numbers[SOCKETS + 2] != 0;
 	unsetenv(BIRTH_VARIABLE);
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* a worker without its keeper drains and ends */
 	for (int fd = FIRST_FD; fd <= b->report; fd++)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	if (environment_take_over(secrets) != 0)
+		_exit(EX_OSERR);
+	close(secrets);
 	return true;
 }
 
 /* ---- a worker's birth ---- */
 
 /* In the child: descriptors go to known places, above which everything closes on exec. */
-_Noreturn static void become_worker(const struct keeper *k, int program, int report, bool succeeds)
+_Noreturn static void become_worker(const struct keeper *k, int program, int report, int secrets,
+				    bool succeeds)
 {
-	int moved[SOCKETS + 1], next = FIRST_FD, numbers[SOCKETS + 1];
-	for (int i = 0; i <= SOCKETS; i++) { /* first out of the way, then into place */
-		int fd = i < SOCKETS ? k->sockets[i] : report;
+	enum { GIVEN = SOCKETS + 2 };
+	int moved[GIVEN], next = FIRST_FD, numbers[GIVEN];
+	for (int i = 0; i < GIVEN; i++) { /* first out of the way, then into place */
+		int fd = i < SOCKETS ? k->sockets[i] : i == SOCKETS ? report : secrets;
 		moved[i] = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 64);
 	}
 	program = fcntl(program, F_DUPFD_CLOEXEC, 64);
-	for (int i = 0; i <= SOCKETS; i++) {
+	for (int i = 0; i < GIVEN; i++) {
 		numbers[i] = moved[i] < 0 ? -1 : next++;
 		if (moved[i] >= 0 && dup2(moved[i], numbers[i]) < 0)
 			_exit(EX_OSERR);
 	}
 	char text[64];
-	snprintf(text, sizeof(text), "%d,%d,%d,%d,%d", numbers[0], numbers[1], numbers[2],
-		 numbers[3], succeeds);
-	setpgid(0, 0); /* ^C at a terminal is for the keeper, which passes it on */
+	snprintf(text, sizeof(text), "%d,%d,%d,%d,%d,%d", numbers[0], numbers[1], numbers[2],
+		 numbers[3], numbers[4], succeeds);
+	signal(SIGHUP, SIG_IGN); /* until it reads its signals; it reads its files after that */
+	setpgid(0, 0);           /* ^C at a terminal is for the keeper, which passes it on */
 	sigset_t none;
 	sigemptyset(&none);
 	signal(SIGHUP, SIG_IGN); /* until it can tell what that means */
@@ -119,15 +128,36 @@ _Noreturn static void become_worker(const struct keeper *k, int program, int rep
 	_exit(EX_OSERR);
 }
 
+/* A pipe with what was taken out of the environment: gives its end to be read, or negative. Nobody
+ * but the worker reads it, and what was read is not there any more. */
+static int open_secrets(void)
+{
+	int pipe[2];
+	if (pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+		return fail(-errno, "keeper: no pipe");
+	(void)fcntl(pipe[0], F_SETPIPE_SZ, SECRETS_BYTES); /* or 64 KiB, which will do as a rule */
+	int rc = environment_hand_over(pipe[1]);
+	close(pipe[1]);
+	if (rc == 0)
+		return pipe[0];
+	close(pipe[0]);
+	return rc;
+}
+
 static int spawn(struct keeper *k, struct worker *w, int program, bool succeeds)
 {
-	int report[2];
-	if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0)
+	int report[2], secrets = open_secrets();
+	if (secrets < 0)
+		return secrets;
+	if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0) {
+		close(secrets);
 		return fail(-errno, "keeper: no pipe");
+	}
 	pid_t pid = fork();
 	if (pid == 0)
-		become_worker(k, program, report[1], succeeds);
+		become_worker(k, program, report[1], secrets, succeeds);
 	close(report[1]);
+	close(secrets);
 	if (pid < 0) {
 		close(report[0]);
 		return fail(-errno, "keeper: cannot fork");

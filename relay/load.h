@@ -6,6 +6,7 @@
 
 #include "conf/conf.h"
 
+struct certificates;
 struct policy;
 struct ruleset;
 

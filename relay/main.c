@@ -26,6 +26,7 @@ static const struct command {
     {"explain", cli_explain, "tell why a trace was kept or dropped"},
     {"buffer", cli_buffer, "list, export or verify what waits on disk"},
     {"quarantine", cli_quarantine, "list, export, send again or clear what a backend calls bad"},
+    {"credentials", cli_credentials, "show the tokens of exporters by fingerprint, age and state"},
     {"upgrade", cli_upgrade, "let a running relay go on with the program file as it is now"},
     {"version", cli_version, "show the versions of spanrelay and of its libraries"},
 };
@@ -35,7 +36,7 @@ static void print_help(FILE *out)
 {
 	fputs("Usage: spanrelay COMMAND [OPTIONS]\n\nCommands:\n", out);
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-10s  %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+		fprintf(out, "  %-11s  %s\n", COMMANDS[i].name, COMMANDS[i].summary);
 	fputs("\n`spanrelay COMMAND --help` tells more. To begin with: `spanrelay run`, and in a "
 	      "second\n"
 	      "terminal `spanrelay send`.\n",

@@ -15,6 +15,10 @@
  *
  *   export --path_spill, path_seal--> spill --sender_on_spilled, sender_on_sealed--> export
  *
+ * What an exporter's credential is, the keys room reads and tells:
+ *
+ *   export --path_refused--> keys --sender_on_key--> export
+ *
  * One door can refuse: path_received() (the client keeps its spans and is told when to come back)
  * and none of the others, for each of their mails was paid for by a request that is on disk. */
 #ifndef RELAY_PATH_H
@@ -52,6 +56,10 @@ void path_spill(struct export *room, struct spill *s);
 /* Export room: closes the box's segment in the making, so that it can be read: sender_on_sealed()
  * follows if it held anything. `box` is an enum span_place. */
 void path_seal(struct export *room, unsigned exporter, int box);
+
+/* Export room: a backend refused an exporter's credential: its source is read again, if that was
+ * not done in the last five seconds. What is new comes as sender_on_key(). */
+void path_refused(struct export *room, unsigned exporter);
 
 /* Export room: the first whole parcel of a box that ends after span `id`. Its body stays valid
  * until path_parcel_done(). What is missing before it was damaged. 0, BOX_NONE (no sealed segment

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/change.h"
+#include "conf/header.h"
 #include "pipeline/notice.h"
 #include "relay/rooms.h"
 
@@ -89,14 +90,67 @@ static enum exporter_move move_of(const struct reload_note *n, unsigned slot)
 	return change_of_exporter(was, is, is_taken_over) ? EXPORTER_REPLACED : EXPORTER_STAYS;
 }
 
-/* Certificates and addresses are read here once, where a fault still stops the reload. */
+/* What the keys room reads and watches it was told of at the start. */
+static bool is_credential(const char *key)
+{
+	return strncmp(key, "exporters[].tls.", 16) == 0 ||
+	       strncmp(key, "exporters[].oauth2.", 19) == 0;
+}
+
+static bool is_no_credential(const char *key)
+{
+	return !is_credential(key);
+}
+
+static bool is_not_headers(const char *key)
+{
+	return strcmp(key, "exporters[].headers") != 0;
+}
+
+/* NULL, or what of it a reload cannot do. */
+static const char *wants_restart(const struct reload_note *n, unsigned slot)
+{
+	const struct conf_exporter *was = world_exporter(n->was, slot);
+	const struct conf_exporter *is = world_exporter(n->world, slot);
+	if (is == NULL)
+		return NULL;
+	if (was == NULL && headers_secret(is) != 0)
+		return "a new exporter with a credential";
+	if (was == NULL && (*is->tls.cert_file != '\0' || *is->tls.ca_file != '\0'))
+		return "a new exporter with certificates of its own";
+	if (was != NULL && change_of_exporter(was, is, is_no_credential))
+		return "another tls or oauth2";
+	if (was != NULL && headers_secret(was) + headers_secret(is) != 0 &&
+	    change_of_exporter(was, is, is_not_headers))
+		return "other headers where one is a credential (its value may change in its file)";
+	return NULL;
+}
+
+/* Certificates and addresses are read here, where a fault still stops the reload. */
+static int make_tls(struct reload_note *n, unsigned slot, struct ev_loop *loop)
+{
+	const struct conf_exporter *e = world_exporter(n->world, slot);
+	struct tls_notes notes;
+	n->tls[slot] = certificates_client(e, &notes);
+	if (*notes.fault == '\0')
+		return sender_try(e, n->tls[slot], loop);
+	return buf_printf(&n->news.findings, "%s\n", notes.fault) != 0 ? -ENOMEM : CONF_FAULTY;
+}
+
 static int plan_exporters(struct reload_note *n, struct ev_loop *loop)
 {
 	int rc = 0;
 	for (unsigned i = 0; i < CONF_MAX_EXPORTERS && rc == 0; i++) {
+		const char *wish = wants_restart(n, i);
 		n->moves[i] = move_of(n, i);
-		if (n->moves[i] == EXPORTER_ADDED || n->moves[i] == EXPORTER_REPLACED)
-			rc = sender_try(world_exporter(n->world, i), loop);
+		if (wish != NULL)
+			rc = buf_printf(&n->news.findings,
+					"exporters[%s]: %s needs a restart: nothing was changed\n",
+					world_exporter(n->world, i)->name, wish) != 0
+				 ? -ENOMEM
+				 : CONF_FAULTY;
+		else if (n->moves[i] == EXPORTER_ADDED || n->moves[i] == EXPORTER_REPLACED)
+			rc = make_tls(n, i, loop);
 	}
 	return rc;
 }
@@ -131,7 +185,10 @@ static void bury(struct reload_note *n)
 	const struct world *living = is_applied ? n->world : was;
 	bool was_large = n->news.redaction || n->news.judging;
 	reload_free(n);
-	world_destroy(dead, living);
+	if (dead != NULL && dead->number == 1)
+		world_retire(dead, living);
+	else
+		world_destroy(dead, living);
 	if (was_large)
 		malloc_trim(0);
 }
@@ -230,6 +287,8 @@ void reload_free(struct reload_note *n)
 		redactor_destroy(n->intakes[i].redactor);
 		condition_scratch_destroy(n->intakes[i].scratch);
 	}
+	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
+		tls_unref(n->tls[i]);
 	world_news_finish(&n->news);
 	free(n->blocks);
 	free(n);

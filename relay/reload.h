@@ -86,6 +86,7 @@ struct reload_note {
 	enum exporter_move moves[CONF_MAX_EXPORTERS];        /* by slot */
 	struct ledger_exporter accounts[CONF_MAX_EXPORTERS]; /* of those that are added */
 	uint64_t box_first[CONF_MAX_EXPORTERS][PLACES], box_end[CONF_MAX_EXPORTERS][PLACES];
+	struct tls *tls[CONF_MAX_EXPORTERS]; /* of those that are added or go another way */
 	const struct sender_stats *stats[CONF_MAX_EXPORTERS]; /* afterwards */
 	struct store_block *blocks; /* that were held when they were added */
 	size_t n_blocks;

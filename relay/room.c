@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -147,16 +148,37 @@ void room_tell(struct room *r, struct mail *m, size_t weight)
 	put(r, m, false, weight);
 }
 
-void room_stop(struct room *r)
+static void ask_to_stop(struct room *r)
 {
-	if (!r->running)
-		return;
 	pthread_mutex_lock(&r->lock);
 	r->stop = true;
 	pthread_mutex_unlock(&r->lock);
 	wake_up(r);
+}
+
+void room_stop(struct room *r)
+{
+	if (!r->running)
+		return;
+	ask_to_stop(r);
 	pthread_join(r->thread, NULL);
 	r->running = false;
+}
+
+bool room_stop_within(struct room *r, unsigned ms)
+{
+	struct timespec until;
+	if (!r->running)
+		return true;
+	ask_to_stop(r);
+	clock_gettime(CLOCK_REALTIME, &until);
+	uint64_t ns = (uint64_t)until.tv_nsec + (uint64_t)ms * 1000000;
+	until.tv_sec += (time_t)(ns / 1000000000);
+	until.tv_nsec = (long)(ns % 1000000000);
+	if (pthread_timedjoin_np(r->thread, NULL, &until) != 0)
+		return false;
+	r->running = false;
+	return true;
 }
 
 void room_finish(struct room *r)

@@ -57,6 +57,9 @@ void room_read(struct room *r);
  * rooms are stopped in the order of the path. Shutdown is the one place where a room is waited for.
  */
 void room_stop(struct room *r);
+/* For a room that may hang in a system call: false when its thread has not ended in time. It still
+ * runs then, and nothing that it uses may be freed. */
+bool room_stop_within(struct room *r, unsigned ms);
 void room_finish(struct room *r);
 
 #endif

@@ -10,6 +10,8 @@
 #include "pipeline/rulebook.h"
 #include "pipeline/sampler.h"
 #include "receivers/room.h"
+#include "relay/certificates.h"
+#include "relay/keys.h"
 #include "relay/pending.h"
 #include "relay/recent.h"
 #include "relay/recorder.h"
@@ -36,8 +38,14 @@ enum mail_kind {
 	MAIL_TRIM,     /* store -> spill: struct box_note */
 	MAIL_RESEND,   /* main -> export: struct box_note */
 	MAIL_CLEAR,    /* main -> export: struct box_note */
-	MAIL_RECORD,   /* judge -> spill -> judge: struct record_note */
-	MAIL_RELOAD    /* from room to room, see relay/reload.h: struct reload_note */
+	MAIL_KEY,      /* keys -> export: struct key_note */
+	MAIL_DROP_KEY, /* main -> export: struct key_note */
+	MAIL_KEYS_START,
+	MAIL_KEYS_REREAD,  /* any -> keys: keys.mail */
+	MAIL_KEYS_REFUSED, /* export -> keys: keyring.mail */
+	MAIL_RECORD,       /* judge -> spill -> judge: struct record_note */
+	MAIL_TLS,          /* keys -> intake, export: struct tls_note */
+	MAIL_RELOAD        /* from room to room, see relay/reload.h: struct reload_note */
 };
 
 struct accepted {
@@ -85,6 +93,20 @@ struct box_note {
 	enum span_place box;
 	struct box_segment segment; /* MAIL_SEALED */
 	struct cursor done;         /* MAIL_TRIM: durable */
+};
+
+/* Certificates have changed: of a port, or of an exporter. */
+struct tls_note {
+	struct mail mail;
+	unsigned index;  /* enum port, or the exporter's */
+	struct tls *tls; /* a reference that goes along */
+};
+
+/* What the source of an exporter's credential holds now; or, of MAIL_DROP_KEY, nothing. */
+struct key_note {
+	struct mail mail;
+	unsigned exporter;
+	struct key *first, *second;
 };
 
 enum stop_step { STEP_NOTICE, STEP_DRAIN };
@@ -182,6 +204,7 @@ struct export
 	struct store_reader *reader;
 	struct box_reader *boxes[CONF_MAX_EXPORTERS][PLACES];
 	struct sender *senders[CONF_MAX_EXPORTERS]; /* by slot */
+	bool is_new[CONF_MAX_EXPORTERS];            /* it came by a reload */
 	struct reload_note *reload; /* waits until nothing goes the old ways any more */
 	bool stopping;
 	_Atomic bool idle; /* after STEP_DRAIN: nothing in flight */
@@ -197,6 +220,7 @@ struct relay {
 	const char *data_dir; /* never changes */
 	struct account account;
 	struct metrics metrics;
+	struct certificates *certificates;
 	_Atomic bool judge_is_behind; /* intake refuses for a moment */
 	bool discard;
 	_Atomic int journal_state; /* enum journal_state; the store room says, /_ready shows */
@@ -207,6 +231,7 @@ struct relay {
 	struct spillway spillway;
 	struct export export;
 	struct reloader reloader;
+	struct keys keys;
 	struct room *main_room; /* for answers to main */
 };
 

@@ -43,8 +43,9 @@ struct worker {
 	int signal_fd; /* as room.wake_fd: not libev's pipe */
 	struct ev_io on_signal;
 	struct ev_timer step;
-	const char *file; /* the configuration; NULL: defaults */
-	int report;       /* to the keeper */
+	const char *file;    /* the configuration; NULL: defaults */
+	int report;          /* to the keeper */
+	struct world *first; /* whose options the keys room goes by */
 	struct turns turns;
 	struct reload_note *reload; /* under way; NULL: none is */
 	/* What the page shows of other rooms: they change it only by a note that comes here. */
@@ -294,6 +295,33 @@ static void on_quarantine(void *ctx, unsigned exporter, bool send)
 	room_answer(&w->relay.export.room, &note->mail);
 }
 
+static void on_drop_previous(void *ctx, unsigned exporter)
+{
+	struct worker *w = ctx;
+	struct key_note *note = calloc(1, sizeof(*note));
+	if (note == NULL)
+		return;
+	note->mail.kind = MAIL_DROP_KEY;
+	note->exporter = w->relay.world->slot[exporter];
+	room_answer(&w->relay.export.room, &note->mail);
+}
+
+/* The one that the keys room knows in that slot: it was there when the worker began. */
+static bool is_original(const struct worker *w, unsigned slot)
+{
+	const struct conf_exporter *was = world_exporter(w->first, slot);
+	const struct conf_exporter *is = world_exporter(w->relay.world, slot);
+	return was != NULL && is != NULL && strcmp(was->name, is->name) == 0;
+}
+
+static const struct keyring *keyring_of(void *ctx, unsigned exporter)
+{
+	struct worker *w = ctx;
+	unsigned slot = w->relay.world->slot[exporter];
+	static const struct keyring NONE = {.last_result = -1};
+	return is_original(w, slot) ? &w->relay.keys.rings[slot] : &NONE;
+}
+
 static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
 {
 	struct worker *w = ctx;
@@ -376,7 +404,7 @@ static void on_step(struct ev_loop *loop, struct ev_timer *timer, int events)
 	stop_step(timer->data);
 }
 
-static void stop(struct worker *w, struct ev_loop *loop)
+static void stop(struct worker *w)
 {
 	if (w->state != SERVING)
 		_exit(EX_OK); /* the second one: every start is a recovery, so this is safe */
@@ -388,11 +416,12 @@ static void stop(struct worker *w, struct ev_loop *loop)
 	w->stop_ms = clock_mono_ms();
 	tell_intakes(w, STEP_NOTICE);
 	enter(w, NOTICED);
-	ev_timer_start(loop, &w->step);
+	ev_timer_start(w->room.loop, &w->step);
 }
 
 static void on_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
 {
+	(void)loop;
 	struct worker *w = watcher->data;
 	struct signalfd_siginfo which = {.ssi_signo = SIGTERM};
 	if (events & EV_ERROR) {
@@ -401,10 +430,12 @@ static void on_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
 	}
 	if (read(w->signal_fd, &which, sizeof(which)) < 0) /* a signal all the same */
 		log_warn("a signal cannot be read", "code=%d", errno);
-	if (which.ssi_signo == SIGHUP)
+	if (which.ssi_signo == SIGHUP) {
+		keys_reread(&w->relay.keys);
 		ask_reload(w, false);
-	else
-		stop(w, loop);
+	} else {
+		stop(w);
+	}
 }
 
 /* ---- start ---- */
@@ -443,6 +474,10 @@ static int open_rooms(struct worker *w)
 	if (rc == 0)
 		rc = export_open(&relay->export, relay);
 	if (rc == 0)
+		rc = keys_open(&relay->keys, relay);
+	if (rc == 0)
+		rc = certificates_watch(relay->certificates, relay);
+	if (rc == 0)
 		rc = reloader_open(&relay->reloader, relay, w->file);
 	relay->n_intakes = (unsigned)relay->world->conf.intake_threads;
 	while (rc == 0 && w->intakes_open < relay->n_intakes)
@@ -453,6 +488,8 @@ static int open_rooms(struct worker *w)
 static int start_rooms(struct relay *relay)
 {
 	int rc = room_start(&relay->export.room);
+	if (rc == 0)
+		rc = keys_start(&relay->keys);
 	if (rc == 0)
 		rc = room_start(&relay->spillway.room);
 	archive_tell_held(&relay->archive);
@@ -468,10 +505,11 @@ static int start_rooms(struct relay *relay)
 }
 
 /* In the order of the path: whoever is stopped gets no more mail, and what it sent is still read.
- * The intakes last of all free the batches that come back. */
-static void close_rooms(struct worker *w)
+ * The intakes last of all free the batches that come back. False: a thread could not be ended. */
+static bool close_rooms(struct worker *w)
 {
 	struct relay *relay = &w->relay;
+	bool whole = keys_close(&relay->keys);
 	relay->judge.stopping = true; /* what it would still decide, the next worker does */
 	reloader_close(&relay->reloader);
 	room_stop(&relay->export.room);
@@ -489,6 +527,7 @@ static void close_rooms(struct worker *w)
 		world_destroy(w->reload->world, relay->world);
 		reload_free(w->reload);
 	}
+	return whole;
 }
 
 static int start_admin(struct worker *w, int fd)
@@ -506,9 +545,12 @@ static int start_admin(struct worker *w, int fd)
 	    .stats = stats_of,
 	    .box_bytes = bytes_of,
 	    .quarantine = on_quarantine,
+	    .drop_previous = on_drop_previous,
+	    .keyring = keyring_of,
 	    .explain = ask_why,
 	    .rules = w->relay.world->rules,
 	    .reload = ask_reload,
+	    .certificates = w->relay.certificates,
 	    .redacted = redacted,
 	    .ctx = w,
 	};
@@ -531,14 +573,14 @@ static void start_listeners(struct worker *w, const int *sockets)
 /* Threads that are started later inherit the mask. */
 static int catch_signals(struct worker *w)
 {
-	sigset_t stops;
-	sigemptyset(&stops);
-	sigaddset(&stops, SIGTERM);
-	sigaddset(&stops, SIGINT);
-	sigaddset(&stops, SIGHUP);
-	sigprocmask(SIG_BLOCK, &stops, NULL);
-	signal(SIGHUP, SIG_DFL); /* the keeper had us ignore it until now */
-	w->signal_fd = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigset_t caught;
+	sigemptyset(&caught);
+	sigaddset(&caught, SIGTERM);
+	sigaddset(&caught, SIGINT);
+	sigaddset(&caught, SIGHUP);
+	sigprocmask(SIG_BLOCK, &caught, NULL);
+	signal(SIGHUP, SIG_DFL); /* the keeper had it ignored for as long as nobody could read it */
+	w->signal_fd = signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->signal_fd < 0)
 		return fail(-errno, "no signalfd");
 	ev_io_init(&w->on_signal, on_signal, w->signal_fd, EV_READ);
@@ -589,12 +631,25 @@ static void raise_file_limit(void)
 	}
 }
 
+static void log_exporter(const struct conf_exporter *e)
+{
+	log_info("exporter", "name=%s endpoint=\"%s\" chosen_by=\"%s\"", e->name, e->endpoint,
+		 e->chosen_by);
+	if (e->tls.skip_verify)
+		log_warn("any certificate is believed",
+			 "exporter=%s reason=\"tls.skip_verify: whoever answers gets spans and "
+			 "headers\"",
+			 e->name);
+	if (e->tls.insecure && strncmp(e->endpoint, "http://", 7) == 0)
+		log_warn("headers go in plain text",
+			 "exporter=%s reason=\"tls.insecure: everybody on the way can read them\"",
+			 e->name);
+}
+
 static void log_start(const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->n_exporters; i++)
-		log_info("exporter", "name=%s endpoint=\"%s\" chosen_by=\"%s\"",
-			 conf->exporters[i].name, conf->exporters[i].endpoint,
-			 conf->exporters[i].chosen_by);
+		log_exporter(&conf->exporters[i]);
 }
 
 /* Before their rooms start. */
@@ -626,14 +681,13 @@ static int serve(struct worker *w, const struct worker_birth *birth)
 	return EX_OK;
 }
 
-int worker_run(struct world *world, const char *file, const struct worker_birth *birth,
-	       bool discard)
+int worker_run(struct world *world, struct certificates *certificates, const char *file,
+	       const struct worker_birth *birth, bool discard)
 {
 	struct worker *w = calloc(1, sizeof(*w));
-	char *data_dir = strdup(world->conf.data_dir);
 	int code = EX_OSERR;
-	if (w == NULL || data_dir == NULL)
-		goto undo_world;
+	if (w == NULL)
+		return code;
 	mallopt(M_MMAP_THRESHOLD, KEEP_HEAP);
 	mallopt(M_TRIM_THRESHOLD, KEEP_HEAP);
 	prctl(PR_SET_NAME, "spanrelay");
@@ -646,12 +700,14 @@ int worker_run(struct world *world, const char *file, const struct worker_birth 
 	w->file = file;
 	w->report = birth->report;
 	w->relay.world = world;
-	w->relay.data_dir = data_dir;
+	w->relay.data_dir = world->conf.data_dir;
+	w->first = world;
+	w->relay.certificates = certificates;
 	w->relay.discard = discard;
 	w->relay.account.limit = world->conf.limits.memory_bytes;
 	w->relay.main_room = &w->room;
 	if (room_init(&w->room, &RULES, w) != 0)
-		goto undo_world;
+		goto undo_worker;
 	if (catch_signals(w) != 0)
 		goto undo_room;
 	report(w, REPORT_PREPARED);
@@ -661,17 +717,19 @@ int worker_run(struct world *world, const char *file, const struct worker_birth 
 	code = EX_IOERR;
 	if (open_rooms(w) == 0)
 		code = serve(w, birth);
-	close_rooms(w);
+	bool whole = close_rooms(w);
 	store_lock_close(w->lock);
 	log_info("stopped", "code=%d", code);
+	if (!whole)
+		_exit(code); /* a thread is left that still uses all of this */
 undo_signals:
 	ev_io_stop(w->room.loop, &w->on_signal);
 	close(w->signal_fd);
 undo_room:
 	room_finish(&w->room);
-undo_world:
-	world_destroy(w != NULL && w->relay.world != NULL ? w->relay.world : world, NULL);
-	free(data_dir);
+undo_worker:
+	if (w->relay.world != world)
+		world_destroy(w->relay.world, NULL);
 	free(w);
 	return code;
 }

@@ -6,11 +6,13 @@
 
 #include "relay/keeper.h"
 
+struct certificates;
 struct world;
 
-/* Takes `world`, which came out of `file` (NULL: the defaults), borrowed: a reload reads it again.
- * discard: answer and throw away, for measuring only. Gives an exit code. */
-int worker_run(struct world *world, const char *file, const struct worker_birth *birth,
-	       bool discard);
+/* Borrows all. `world` came out of `file` (NULL: the defaults), which a reload reads again; it
+ * loses what later worlds take from it. discard: answer and throw away, for measuring only. Gives
+ * an exit code. */
+int worker_run(struct world *world, struct certificates *certificates, const char *file,
+	       const struct worker_birth *birth, bool discard);
 
 #endif

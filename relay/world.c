@@ -181,14 +181,21 @@ int world_reload(struct world **out, const char *file, const struct world *runni
 	return rc;
 }
 
-void world_destroy(struct world *w, const struct world *next)
+void world_retire(struct world *w, const struct world *next)
 {
-	if (w == NULL)
-		return;
 	if (next == NULL || next->policy != w->policy)
 		policy_destroy(w->policy);
 	if (next == NULL || next->rules != w->rules)
 		ruleset_release(w->rules);
+	w->policy = NULL;
+	w->rules = NULL;
+}
+
+void world_destroy(struct world *w, const struct world *next)
+{
+	if (w == NULL)
+		return;
+	world_retire(w, next);
 	conf_finish(&w->conf);
 	free(w);
 }

@@ -47,6 +47,9 @@ int world_reload(struct world **out, const char *file, const struct world *runni
 /* What `next` shares with it stays; NULL: nothing does. */
 void world_destroy(struct world *w, const struct world *next);
 
+/* Frees what is large; the options stay, for others borrow them as long as the process lives. */
+void world_retire(struct world *w, const struct world *next);
+
 /* The exporter in a slot, NULL for none; and the slot of one, WORLD_NO_SLOT for none of that name.
  */
 const struct conf_exporter *world_exporter(const struct world *w, unsigned slot);

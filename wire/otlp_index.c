@@ -456,6 +456,23 @@ static enum index_verdict id(struct walk *w, enum kind kind, struct slice s)
 	return good ? INDEX_OK : fault(w, INDEX_ID);
 }
 
+/* Attributes come in runs, nearly all of them plain: those at w->p that are, with this tag before
+ * each. The first of another shape, or over a limit, is left to the fields' own way. */
+static void skip_plain_attributes(struct walk *w, struct frame *f, uint8_t tag)
+{
+	const uint8_t *p = w->p, *end = f->end;
+	uint32_t n = 0, most = w->limits->attributes - f->attributes;
+	while (n < most && end - p > 2 && p[0] == tag && p[1] < 0x80 && p[1] <= end - p - 2 &&
+	       is_plain_attribute(p + 2, p[1]) && p[3] <= w->limits->key_bytes) {
+		n++;
+		w->cost += p[1];
+		p += 2 + p[1];
+	}
+	w->cost += n * (uint64_t)(COST[ATTRIBUTE] + COST[VALUE]);
+	f->attributes += n;
+	w->p = p;
+}
+
 static enum index_verdict submessage(struct walk *w, struct field field, uint32_t number,
 				     uint32_t tag_at, uint32_t length_at, const uint8_t *end)
 {
@@ -474,6 +491,8 @@ static enum index_verdict submessage(struct walk *w, struct field field, uint32_
 	    w->p[1] <= w->limits->key_bytes) {
 		w->cost += COST[ATTRIBUTE] + COST[VALUE] + (size_t)(end - w->p);
 		w->p = end;
+		if (length_at - tag_at == 1)
+			skip_plain_attributes(w, f, w->base[tag_at]);
 		return INDEX_OK;
 	}
 	return push(w, (enum message)field.message, tag_at, length_at, end);

@@ -7,12 +7,22 @@ bool utf8_is_ascii(struct slice s)
 {
 	const uint8_t *p = s.data, *end = p + s.len;
 	uint64_t seen = 0, word;
-	for (; end - p >= 8; p += 8) {
+	uint32_t low, high;
+	for (; end - p > 8; p += 8) {
 		memcpy(&word, p, 8);
 		seen |= word;
 	}
-	for (; p < end; p++)
-		seen |= *p;
+	if (s.len >= 8) { /* the last eight, some of them again */
+		memcpy(&word, end - 8, 8);
+		seen |= word;
+	} else if (s.len >= 4) {
+		memcpy(&low, p, 4);
+		memcpy(&high, end - 4, 4);
+		seen = (uint64_t)low << 32 | high;
+	} else {
+		for (; p < end; p++)
+			seen |= *p;
+	}
 	return (seen & 0x8080808080808080u) == 0;
 }
 

@@ -160,16 +160,28 @@ static void stamp_sent(struct client *c)
 	}
 }
 
+/* Bytes; 0: not now; -1. */
+static ssize_t give(struct client *c)
+{
+	struct slice bytes = slice_of(c->out.data + c->out_at, c->out.len - c->out_at);
+	ssize_t n;
+	if (c->tls != NULL) {
+		n = tls_write(c->tls, bytes);
+		return n > 0 ? n : n == TLS_WANT_WRITE ? 0 : -1;
+	}
+	n = send(c->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+	return n >= 0 ? n : errno == EAGAIN ? 0 : -1;
+}
+
 int client_write(struct client *c)
 {
 	for (;;) {
 		put_all_data(c);
 		if (c->out.len == 0)
 			return 0;
-		ssize_t n =
-		    send(c->fd, c->out.data + c->out_at, c->out.len - c->out_at, MSG_NOSIGNAL);
-		if (n < 0)
-			return errno == EAGAIN ? 0 : -1;
+		ssize_t n = give(c);
+		if (n <= 0)
+			return (int)n;
 		c->out_at += (size_t)n;
 		c->written += (size_t)n;
 		if (c->out_at == c->out.len)
@@ -352,21 +364,32 @@ static int on_http1_complete(void *ctx)
 
 static const struct http1_events HTTP1 = {on_http1_head, on_http1_body, on_http1_complete};
 
+static ssize_t take(struct client *c)
+{
+	ssize_t n;
+	if (c->tls != NULL) {
+		n = tls_read(c->tls, c->in.data + c->in.len, CLIENT_IN);
+		return n > 0 ? n : n == TLS_WANT_READ ? 0 : -1;
+	}
+	n = recv(c->fd, c->in.data + c->in.len, CLIENT_IN, 0);
+	return n > 0 ? n : n < 0 && errno == EAGAIN ? 0 : -1;
+}
+
 int client_read(struct client *c)
 {
 	for (;;) {
 		if (buf_reserve(&c->in, CLIENT_IN) != 0)
 			return -1;
-		ssize_t n = recv(c->fd, c->in.data + c->in.len, CLIENT_IN, 0);
+		ssize_t n = take(c);
 		if (n <= 0)
-			return n < 0 && errno == EAGAIN ? 0 : -1;
+			return (int)n;
 		c->in.len += (size_t)n;
 		int rc = c->http1 ? http1_feed(&c->parser, buf_slice(&c->in)) : read_frames(c);
 		if (c->http1)
 			c->in.len = 0;
 		if (rc != 0)
 			return -1;
-		if (n < CLIENT_IN)
+		if (n < CLIENT_IN && c->tls == NULL)
 			return 0; /* what comes now is told by epoll */
 	}
 }
@@ -379,16 +402,26 @@ static int connect_to(unsigned port)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
-	    fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0)
 		return fd;
 	perror("load: connect");
 	close(fd);
 	return -1;
 }
 
-int client_open(struct client *c, unsigned port, unsigned streams, bool http1, bool gzip,
-		client_answer_fn *on_answer, void *ctx)
+static int shake_hands(struct client *c, struct tls *tls)
+{
+	if (tls == NULL)
+		return 0;
+	c->tls = tls_connect(tls, c->fd, "127.0.0.1", slice_str(c->http1 ? "\10http/1.1" : "\2h2"));
+	if (c->tls != NULL && tls_handshake(c->tls) == 0)
+		return 0;
+	fprintf(stderr, "load: %s\n", c->tls != NULL ? tls_reason(c->tls) : "no memory");
+	return -1;
+}
+
+int client_open(struct client *c, unsigned port, struct tls *tls, unsigned streams, bool http1,
+		bool gzip, client_answer_fn *on_answer, void *ctx)
 {
 	*c = (struct client){.gzip = gzip,
 			     .http1 = http1,
@@ -399,7 +432,7 @@ int client_open(struct client *c, unsigned port, unsigned streams, bool http1, b
 			     .window = WINDOW_DEFAULT,
 			     .initial_window = WINDOW_DEFAULT};
 	c->fd = connect_to(port);
-	if (c->fd < 0)
+	if (c->fd < 0 || shake_hands(c, tls) != 0 || fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0)
 		return -1;
 	if (http1) {
 		http1_init(&c->parser, true, &HTTP1, c);
@@ -415,6 +448,7 @@ int client_open(struct client *c, unsigned port, unsigned streams, bool http1, b
 
 void client_close(struct client *c)
 {
+	tls_close(c->tls);
 	if (c->fd >= 0)
 		close(c->fd);
 	if (c->http1)

@@ -6,6 +6,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "base/tls.h"
 #include "tests/bench/corpus.h"
 #include "tests/bench/frame.h"
 #include "wire/http1.h"
@@ -25,6 +26,7 @@ typedef void client_answer_fn(void *ctx, int status, uint64_t latency_ns);
 
 struct client {
 	int fd;
+	struct tls_conn *tls; /* NULL: plain text */
 	bool gzip, http1;
 	client_answer_fn *on_answer;
 	void *ctx;
@@ -46,9 +48,9 @@ struct client {
 	struct buf in;
 };
 
-/* Connects (waits for it) to 127.0.0.1:port. 0 or -1. */
-int client_open(struct client *c, unsigned port, unsigned streams, bool http1, bool gzip,
-		client_answer_fn *on_answer, void *ctx);
+/* Connects (waits for it, and for TLS where `tls` is not NULL) to 127.0.0.1:port. 0 or -1. */
+int client_open(struct client *c, unsigned port, struct tls *tls, unsigned streams, bool http1,
+		bool gzip, client_answer_fn *on_answer, void *ctx);
 void client_close(struct client *c);
 
 bool client_has_room(const struct client *c);

@@ -23,6 +23,7 @@ static const char HELP[] =
     "Usage: load --port N [options]\n"
     "  --port N          of 127.0.0.1\n"
     "  --http1           OTLP/HTTP on HTTP/1.1; without it gRPC\n"
+    "  --tls CA          under TLS, to a certificate that this file's have signed\n"
     "  --gzip            compressed requests\n"
     "  --secrets         one span in 200 has an access key\n"
     "  --spans N         in a request (300)\n"
@@ -39,6 +40,8 @@ static const char HELP[] =
 struct load {
 	unsigned port, spans, trace, connections, streams;
 	bool http1, gzip, secrets;
+	const char *ca;
+	struct tls *tls;
 	double rate, seconds;
 	uint64_t requests, seed;
 	size_t pool;
@@ -239,11 +242,14 @@ static void tell(struct load *l, double cpu_s)
 static int read_options(struct load *l, int argc, char **argv)
 {
 	static const struct option OPTIONS[] = {
-	    {"port", 1, NULL, 'p'},        {"http1", 0, NULL, '1'},   {"gzip", 0, NULL, 'z'},
-	    {"secrets", 0, NULL, 'k'},     {"spans", 1, NULL, 's'},   {"rate", 1, NULL, 'r'},
-	    {"connections", 1, NULL, 'c'}, {"streams", 1, NULL, 'm'}, {"seconds", 1, NULL, 't'},
-	    {"requests", 1, NULL, 'n'},    {"pool", 1, NULL, 'q'},    {"trace", 1, NULL, 'y'},
-	    {"seed", 1, NULL, 'x'},        {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
+	    {"port", 1, NULL, 'p'},        {"http1", 0, NULL, '1'},
+	    {"gzip", 0, NULL, 'z'},        {"secrets", 0, NULL, 'k'},
+	    {"spans", 1, NULL, 's'},       {"rate", 1, NULL, 'r'},
+	    {"connections", 1, NULL, 'c'}, {"streams", 1, NULL, 'm'},
+	    {"seconds", 1, NULL, 't'},     {"requests", 1, NULL, 'n'},
+	    {"pool", 1, NULL, 'q'},        {"trace", 1, NULL, 'y'},
+	    {"seed", 1, NULL, 'x'},        {"tls", 1, NULL, 'T'},
+	    {"help", 0, NULL, 'h'},        {NULL, 0, NULL, 0}};
 	for (int o; (o = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1;) {
 		uint64_t n = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
 		switch (o) {
@@ -283,6 +289,9 @@ static int read_options(struct load *l, int argc, char **argv)
 		case 'q':
 			l->pool = n;
 			break;
+		case 'T':
+			l->ca = optarg;
+			break;
 		case 'x':
 			l->seed = n;
 			break;
@@ -301,11 +310,19 @@ static int read_options(struct load *l, int argc, char **argv)
 
 static int open_clients(struct load *l)
 {
+	struct tls_notes notes = {.fault = ""};
+	struct tls_options o = {.where = "load", .ca_field = "tls", .ca_file = l->ca};
+	l->tls = l->ca != NULL ? tls_client_create(&o, &notes) : NULL;
+	if (*notes.fault != '\0') {
+		fprintf(stderr, "%s\n", notes.fault);
+		return -1;
+	}
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	for (unsigned i = 0; i < l->connections; i++) {
 		struct client *c = &l->clients[i];
 		struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
-		if (client_open(c, l->port, l->streams, l->http1, l->gzip, on_answer, l) != 0 ||
+		if (client_open(c, l->port, l->tls, l->streams, l->http1, l->gzip, on_answer, l) !=
+			0 ||
 		    epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &e) != 0)
 			return -1;
 	}
@@ -332,6 +349,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "load: a connection was lost, or answers did not come\n");
 	for (unsigned i = 0; i < l.connections; i++)
 		client_close(&l.clients[i]);
+	tls_unref(l.tls);
 	corpus_destroy(l.samples, l.pool);
 	free(l.latencies_us);
 	return rc == 0 ? EX_OK : EX_UNAVAILABLE;

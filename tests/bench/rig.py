@@ -145,12 +145,12 @@ class Subject:
     exporter and of everything."""
 
     def __init__(self, folder, sink_port, compression, limit="1GiB", args=(), exporter="", extra="",
-                 binary=BINARY, wait=True):
-        item = (f'{{ name: sink, protocol: grpc, endpoint: "http://127.0.0.1:{sink_port}", '
+                 binary=BINARY, wait=True, scheme="http", **relay):
+        item = (f'{{ name: sink, protocol: grpc, endpoint: "{scheme}://127.0.0.1:{sink_port}", '
                 f"compression: {compression}{exporter and ', ' + exporter} }}")
         os.makedirs(folder, exist_ok=True)
         self.relay = Relay(folder, [item], f"journal: {{ limit: {limit} }}\n{extra}", args=args,
-                           binary=binary, wait=False)
+                           binary=binary, wait=False, **relay)
         running.append(self)
         if wait:
             self.wait_ready()

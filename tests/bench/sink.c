@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A backend that takes OTLP/gRPC, says yes and counts. Prints `port N`, and on SIGUSR1 and at its
  * end (SIGTERM) a line of JSON. Spans of plain bodies are counted; those of gzip with --inflate
- * only. Without --port it finds itself one. */
+ * only. Without --port it finds itself one. With --cert and --key it speaks TLS. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "base/tls.h"
 #include "tests/bench/frame.h"
 #include "wire/codec.h"
 #include "wire/grpc.h"
@@ -30,6 +32,8 @@ struct stream {
 
 struct peer {
 	int fd;
+	struct tls_conn *tls; /* NULL: plain text */
+	bool shaken;
 	struct list streams; /* stream.link */
 	struct buf in, out;
 	bool greeted;
@@ -40,6 +44,8 @@ static struct sink {
 	uint64_t requests, bytes, spans;
 	bool inflate;
 	unsigned short port;
+	struct tls_options files;
+	struct tls *tls;
 	struct codec *codec;
 	struct buf plain;
 } sink;
@@ -151,15 +157,49 @@ static bool greet(struct peer *p)
 	return true;
 }
 
+/* Bytes; 0: not now; -1: it is gone. The socket blocks, so a handshake is one call. */
+static ssize_t receive(struct peer *p, uint8_t *out)
+{
+	ssize_t n;
+	if (p->tls == NULL) {
+		n = recv(p->fd, out, READ_BYTES, 0);
+		return n > 0 ? n : n < 0 && errno == EAGAIN ? 0 : -1;
+	}
+	if (!p->shaken && tls_handshake(p->tls) != 0)
+		return -1;
+	if (!p->shaken) {
+		p->shaken = true;
+		fcntl(p->fd, F_SETFL, O_NONBLOCK);
+	}
+	size_t got = 0;
+	while (READ_BYTES - got >= FRAME_MAX &&
+	       (n = tls_read(p->tls, out + got, READ_BYTES - got)) > 0)
+		got += (size_t)n;
+	return got != 0 ? (ssize_t)got : n == TLS_WANT_READ ? 0 : -1;
+}
+
+static bool send_answers(struct peer *p)
+{
+	ssize_t n = (ssize_t)p->out.len;
+	if (n != 0 &&
+	    p->tls != NULL) /* answers are small; a peer that does not read them is lost */
+		n = tls_write(p->tls, buf_slice(&p->out));
+	else if (n != 0)
+		n = send(p->fd, p->out.data, p->out.len, MSG_NOSIGNAL);
+	bool whole = n == (ssize_t)p->out.len;
+	p->out.len = 0;
+	return whole;
+}
+
 /* false: it is gone. */
 static bool serve(struct peer *p)
 {
 	struct frame f;
 	if (buf_reserve(&p->in, READ_BYTES) != 0)
 		return false;
-	ssize_t n = recv(p->fd, p->in.data + p->in.len, READ_BYTES, 0);
+	ssize_t n = receive(p, p->in.data + p->in.len);
 	if (n <= 0)
-		return n < 0 && errno == EAGAIN;
+		return n == 0;
 	p->in.len += (size_t)n;
 	if (!greet(p))
 		return true;
@@ -167,17 +207,16 @@ static bool serve(struct peer *p)
 	while (frame_next(&bytes, &f))
 		on_frame(p, &f);
 	buf_consume(&p->in, p->in.len - bytes.len);
-	if (p->out.len != 0) /* answers are small; a peer that does not read them waits for us */
-		n = send(p->fd, p->out.data, p->out.len, MSG_NOSIGNAL);
-	bool whole = p->out.len == 0 || n == (ssize_t)p->out.len;
-	p->out.len = 0;
-	return whole;
+	if (!send_answers(p))
+		return false;
+	return p->tls == NULL || !tls_has_more(p->tls) || serve(p);
 }
 
 static void peer_free(struct peer *p)
 {
 	list_for_each_safe(pos, tmp, &p->streams)
 	    stream_free(container_of(pos, struct stream, link));
+	tls_close(p->tls);
 	close(p->fd);
 	buf_finish(&p->in);
 	buf_finish(&p->out);
@@ -191,6 +230,8 @@ static void take(int epoll, int listener)
 		abort();
 	p->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	list_init(&p->streams);
+	if (sink.tls != NULL && (p->tls = tls_accept(sink.tls, p->fd)) == NULL)
+		abort();
 	epoll_ctl(epoll, EPOLL_CTL_ADD, p->fd,
 		  &(struct epoll_event){.events = EPOLLIN, .data.ptr = p});
 }
@@ -212,17 +253,36 @@ static int listen_somewhere(void)
 
 static int read_options(int argc, char **argv)
 {
-	static const struct option OPTIONS[] = {
-	    {"inflate", 0, NULL, 'i'}, {"port", 1, NULL, 'p'}, {NULL, 0, NULL, 0}};
+	static const struct option OPTIONS[] = {{"inflate", 0, NULL, 'i'},
+						{"port", 1, NULL, 'p'},
+						{"cert", 1, NULL, 'c'},
+						{"key", 1, NULL, 'k'},
+						{NULL, 0, NULL, 0}};
 	for (int o; (o = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;) {
 		if (o == 'i')
 			sink.inflate = true;
 		else if (o == 'p')
 			sink.port = (unsigned short)strtoul(optarg, NULL, 10);
+		else if (o == 'c')
+			sink.files.cert_file = optarg;
+		else if (o == 'k')
+			sink.files.key_file = optarg;
 		else
 			return -1;
 	}
 	return optind == argc ? 0 : -1;
+}
+
+static bool be_secure(void)
+{
+	struct tls_notes notes;
+	sink.files.where = "sink";
+	sink.files.alpn = slice_str("\2h2");
+	signal(SIGPIPE, SIG_IGN);
+	sink.tls = tls_server_create(&sink.files, &notes);
+	if (sink.tls == NULL)
+		fprintf(stderr, "%s\n", notes.fault);
+	return sink.tls != NULL;
 }
 
 int main(int argc, char **argv)
@@ -231,6 +291,8 @@ int main(int argc, char **argv)
 	if (read_options(argc, argv) != 0)
 		return EX_USAGE;
 	sink.codec = codec_create();
+	if (sink.files.cert_file != NULL && !be_secure())
+		return EX_NOINPUT;
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGUSR1);
 	sigaddset(&signals, SIGTERM);

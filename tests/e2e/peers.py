@@ -18,9 +18,14 @@ import otlp
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
-def post(port, body, path="/v1/traces", method="POST", content_type="application/x-protobuf", **headers):
-    """One HTTP/1.1 request: (status, headers, body)."""
-    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+def post(
+    port, body, path="/v1/traces", method="POST", content_type="application/x-protobuf", context=None, **headers
+):
+    """One HTTP/1.1 request: (status, headers, body). `context`: over TLS."""
+    if context is None:
+        conn = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    else:
+        conn = http.client.HTTPSConnection("127.0.0.1", port, timeout=15, context=context)
     all_headers = {k.replace("_", "-"): v for k, v in headers.items()}
     if content_type is not None:
         all_headers["Content-Type"] = content_type
@@ -34,8 +39,10 @@ def post(port, body, path="/v1/traces", method="POST", content_type="application
 class Http2:
     """A client connection; request() gives (headers, body, trailers)."""
 
-    def __init__(self, port):
+    def __init__(self, port, context=None):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=15)
+        if context is not None:
+            self.sock = context.wrap_socket(self.sock, server_hostname="127.0.0.1")
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self.h2.initiate_connection()
         self.sock.sendall(self.h2.data_to_send())
@@ -105,9 +112,9 @@ def grpc_message(body, flag=0):
     return bytes([flag]) + len(body).to_bytes(4, "big") + body
 
 
-def export(port, body, compress=False):
+def export(port, body, compress=False, context=None):
     """One gRPC Export: (grpc-status, response message, trailers)."""
-    conn = Http2(port)
+    conn = Http2(port, context)
     extra = {"te": "trailers"}
     if compress:
         body, extra["grpc-encoding"] = gzip.compress(body), "gzip"

@@ -19,9 +19,21 @@ def is_sanitized():
 
 class Relay:
     def __init__(
-        self, folder, exporters, extra="", name="relay", wait=True, args=(), env=None, prefix=(), binary=BINARY
+        self,
+        folder,
+        exporters,
+        extra="",
+        name="relay",
+        wait=True,
+        args=(),
+        env=None,
+        prefix=(),
+        binary=BINARY,
+        grpc_tls="",
+        http_tls="",
     ):
-        """`exporters`: YAML list items; `extra`: more YAML; `prefix`: a command that becomes the relay."""
+        """`exporters`: YAML list items; `extra`: more YAML; `prefix`: a command that becomes the relay;
+        `grpc_tls`, `http_tls`: what stands in the `tls: {}` of a receiver."""
         self.folder = folder
         self.log_path = os.path.join(folder, name + ".log")
         self.config = os.path.join(folder, name + ".yaml")
@@ -31,10 +43,11 @@ class Relay:
         if "redaction:" not in extra:
             extra += "\nredaction: { packs: [] }"  # to compile the rules takes half a second
         items = "".join(f"  - {e}\n" for e in exporters)
+        grpc_tls, http_tls = (f", tls: {{ {t} }}" if t else "" for t in (grpc_tls, http_tls))
         with open(self.config, "w") as f:
             f.write(
-                f"data_dir: {self.data}\nreceivers:\n  otlp_grpc: {{ listen: 127.0.0.1:0 }}\n"
-                f"  otlp_http: {{ listen: 127.0.0.1:0 }}\nadmin: {{ listen: 127.0.0.1:0 }}\n{extra}\n"
+                f"data_dir: {self.data}\nreceivers:\n  otlp_grpc: {{ listen: 127.0.0.1:0{grpc_tls} }}\n"
+                f"  otlp_http: {{ listen: 127.0.0.1:0{http_tls} }}\nadmin: {{ listen: 127.0.0.1:0 }}\n{extra}\n"
                 f"exporters:\n{items}"
             )
         self.log = open(self.log_path, "ab")

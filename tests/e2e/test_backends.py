@@ -390,7 +390,7 @@ def test_tls_that_fails_costs_no_span(start, tmp_path):
         "closed within": with_tls(right, closed_at_once),
     }
     for protocol, good in (("http/protobuf", peers.good_http1),):
-        options = f"ca_file: {both}, server_name: backend.test,"
+        options = f"tls: {{ ca_file: {both}, server_name: backend.test }},"
         run_group(start, players, protocol, good, "https", right, options)
 
 

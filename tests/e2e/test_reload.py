@@ -413,3 +413,22 @@ def test_a_kill_in_mid_reload_loses_nothing(start, backend):
     send(relay, *[root for root, _ in traces])
     settled(relay, 20)
     assert names(backend) == ["child"] * 40 + ["loud"] * 20
+
+
+def test_credentials_stay_and_another_one_wants_a_restart(start, backend):
+    """What came out of the environment is still there when the file is read again."""
+    env = {**os.environ, "TOKEN_A": "alpha-secret-token", "TOKEN_B": "bravo-secret-token"}
+    headers = ', headers: { authorization: "Bearer ${env:TOKEN_A}" }'
+    relay = start(rules(), exporters=[exporter(backend.port, more=headers)], env=env)
+    rewrite(relay, ("wait: 1s", "wait: 700ms"), ("linger: 10ms", "linger: 20ms"))
+    reload(relay)
+    send(relay, trace("loud")[0])
+    settled(relay)
+    assert backend.headers[-1]["authorization"] == "Bearer alpha-secret-token"
+    rewrite(relay, ("TOKEN_A", "TOKEN_B"), ("wait: 700ms", "wait: 900ms"))
+    told = reload(relay, code=78)
+    assert "exporters[main]: other headers where one is a credential" in told and "nothing was changed" in told
+    send(relay, trace("loud")[0])
+    settled(relay)
+    assert backend.headers[-1]["authorization"] == "Bearer alpha-secret-token"
+    assert "secret-token" not in told + relay.text() + relay.get("/status")[1]

@@ -209,6 +209,15 @@ void path_seal(struct export *room, unsigned exporter, int box)
 	room->box[box].seals_asked++;
 }
 
+static unsigned refusals_told; /* of credentials */
+
+void path_refused(struct export *room, unsigned exporter)
+{
+	(void)room;
+	CHECK_EQ(exporter, 3);
+	refusals_told++;
+}
+
 int path_parcel(struct export *room, unsigned exporter, int box, uint64_t id, struct parcel *p)
 {
 	CHECK_EQ(exporter, 3);
@@ -314,14 +323,20 @@ static unsigned connects;
 static enum coding wire_coding;
 static struct codec *fake_codec;
 
-static void *fake_create(const struct conf_exporter *conf, struct ev_loop *loop,
+static void *fake_create(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
 			 _Atomic uint64_t *counter)
 {
-	(void)conf, (void)loop, (void)counter;
+	(void)conf, (void)tls, (void)loop, (void)counter;
 	connects = 0;
 	n_calls = n_sends = concurrency_seen = 0;
 	memset(arrived, 0, sizeof(arrived));
 	return &connects;
+}
+
+static void fake_renew(void *exporter, struct tls *tls)
+{
+	(void)exporter;
+	tls_unref(tls);
 }
 
 /* The body before compression; the caller frees. */
@@ -396,8 +411,12 @@ static inline int fake_take(void *exporter, const struct conf_exporter *c)
 	return 0;
 }
 
-static const struct exporter_ops FAKE = {"fake",    fake_create,  fake_take,
-					 fake_send, fake_destroy, false};
+static const struct exporter_ops FAKE = {.name = "fake",
+					 .create = fake_create,
+					 .take = fake_take,
+					 .renew = fake_renew,
+					 .send = fake_send,
+					 .destroy = fake_destroy};
 
 const struct exporter_ops *exporter_find(enum conf_protocol protocol)
 {

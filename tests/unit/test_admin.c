@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "check.h"
 #include "relay/admin.h"
+#include "relay/certificates.h"
 
 #include "relay/view.h"
 
@@ -23,6 +24,7 @@ struct stage {
 	struct account account;
 	struct sender_stats stats;
 	struct ledger ledger;
+	struct certificates certificates;
 	const char *not_ready;
 	unsigned asked;
 	bool unjudged;
@@ -79,11 +81,13 @@ static void raise_stage(struct stage *s)
 {
 	static const char TEXT[] =
 	    "exporters:\n"
-	    "  - { name: a, endpoint: \"http://h:1\", headers: { x-key: " SECRET " } }\n"
+	    "  - { name: a, endpoint: \"http://h:1\", headers: { x-key: " SECRET " }, "
+	    "tls: { insecure: true } }\n"
 	    "  - { name: b, protocol: terminal }\n";
 	struct buf findings = {.data = NULL};
 	memset(s, 0, sizeof(*s));
 	CHECK_EQ(conf_parse(&s->conf, "f", slice_str(TEXT), &findings), 0);
+	s->certificates.conf = &s->conf;
 	s->ledger = (struct ledger){.received = 30, .rejected = 3, .accepted = 27};
 	s->ledger.n_exporters = 2;
 	s->ledger.n_removed = 1;
@@ -111,6 +115,7 @@ static void raise_stage(struct stage *s)
 				  .box_bytes = box_bytes,
 				  .quarantine = quarantine,
 				  .explain = explain,
+				  .certificates = &s->certificates,
 				  .ctx = s};
 	s->admin = admin_start(&o);
 	CHECK(s->admin != NULL);

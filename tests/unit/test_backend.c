@@ -40,25 +40,36 @@ static void remove_ca_file(void)
 	unlink(ca_file);
 }
 
+static struct tls *trusting(const char *file)
+{
+	struct tls_notes notes;
+	struct tls_options o = {.where = "test", .ca_field = "ca_file", .ca_file = file};
+	struct tls *tls = tls_client_create(&o, &notes);
+	CHECK_STR(notes.fault, "");
+	return tls;
+}
+
 static void start(enum conf_protocol protocol, const char *url)
 {
 	snprintf(endpoint, sizeof(endpoint), "%s:%u", url, peer.port);
-	header = (struct conf_header){header_name, secret};
+	header = (struct conf_header){.name = header_name, .value = secret};
 	conf.name = name;
 	conf.protocol = protocol;
 	conf.endpoint = endpoint;
 	conf.path = path;
 	conf.headers = &header;
 	conf.n_headers = 1;
-	conf.ca_file = peer.tls != NULL ? ca_file : no_text;
-	if (conf.server_name == NULL)
-		conf.server_name = no_text;
+	if (conf.tls.server_name == NULL)
+		conf.tls.server_name = no_text;
 	conf.timeout_ms = conf.timeout_ms != 0 ? conf.timeout_ms : 5000;
 	conf.concurrency = CALLS;
 	ops = exporter_find(protocol);
 	atomic_store(&connects, 0);
-	exporter = ops->create(&conf, loop, &connects);
+	bool plain = strncmp(url, "http://", 7) == 0;
+	struct tls *tls = plain ? NULL : trusting(peer.tls != NULL ? ca_file : no_text);
+	exporter = ops->create(&conf, tls, loop, &connects);
 	CHECK(exporter != NULL);
+	tls_unref(tls);
 }
 
 static void listen_with(struct peer p)
@@ -196,7 +207,7 @@ static void test_a_connection_closed_while_idle_costs_no_failure(void)
 static void test_another_configuration_keeps_the_connection(void)
 {
 	static char other_name[] = "x-team", other_value[] = "a longer blue";
-	static struct conf_header other = {other_name, other_value};
+	static struct conf_header other = {.name = other_name, .value = other_value};
 	static const enum conf_protocol protocols[] = {PROTOCOL_HTTP, PROTOCOL_GRPC};
 	for (size_t i = 0; i < 2; i++) {
 		listen_with((struct peer){.answer = i == 1 ? "0" : OK_200, .http2 = i == 1});
@@ -436,7 +447,7 @@ static void test_tls_believes_no_wrong_certificate(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		listen_with((struct peer){.answer = "0", .alpn = "h2"});
 		peer_use_tls(&peer, rows[i].names, ca_file);
-		conf.server_name = rows[i].server_name;
+		conf.tls.server_name = rows[i].server_name;
 		start(PROTOCOL_GRPC, "https://127.0.0.1");
 		struct outcome o = ask("x");
 		CHECK_EQ(o.verdict, rows[i].reason == NULL ? SENT : RETRY);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <unistd.h>
+
 #include "check.h"
 #include "conf/conf.h"
+#include "conf/environment.h"
 #include "conf/unit.h"
 
 #define TOKEN "0123456789abcdef0123456789abcdef"
@@ -19,6 +22,12 @@ static const char *const VARIABLES[] = {
     "LS_ACCESS_TOKEN",
     "LIGHTSTEP_ACCESS_TOKEN",
     "LS_TOKEN",
+    "LS_ACCESS_TOKEN_FILE",
+    "LIGHTSTEP_ACCESS_TOKEN_FILE",
+    "SPANRELAY_ENV_FILE",
+    "CREDENTIALS_DIRECTORY",
+    "T_FILE",
+    "T",
     "T_SECRET",
     "T_NUMBER",
 };
@@ -34,6 +43,13 @@ static void set_environment(const char *const *pairs)
 		snprintf(name, sizeof(name), "%.*s", (int)(equals - *pairs), *pairs);
 		setenv(name, equals + 1, 1);
 	}
+}
+
+/* The value of a header that came out of the environment. */
+static const char *revealed(const struct conf_header *h)
+{
+	CHECK(h->source == SOURCE_ENV && h->value == NULL);
+	return (const char *)secret_reveal(h->secret).data;
 }
 
 static char findings[16384];
@@ -59,9 +75,10 @@ static const struct {
     {"exporters:\n  - name: a\n    protocol: terminal\n    retry: { inital: 1s }\n",
      "f:4:14: unknown key \"inital\" in exporters[].retry; did you mean \"initial\"?\n"},
     {"exporters[]: {}\n", "f:1:1: unknown key \"exporters[]\"; did you mean \"exporters\"?\n"},
-    {"limits.spans: 5\n", "f:1:1: unknown key \"limits.spans\"; known here: data_dir, receivers, "
-			  "admin, limits, journal, outbox, quarantine, log, "
-			  "intake, shutdown, redaction, sampling, budgets, exporters\n"},
+    {"limits.spans: 5\n",
+     "f:1:1: unknown key \"limits.spans\"; known here: data_dir, receivers, "
+     "admin, limits, journal, outbox, quarantine, log, "
+     "intake, shutdown, credentials, redaction, sampling, budgets, exporters\n"},
     {"data_dir: a\ndata_dir: b\n", "f:2:1: duplicate key \"data_dir\", first in line 1\n"},
     {"limits: 5\n", "f:1:9: limits: wanted a map of keys and values\n"},
     {"limits: { spans: [1] }\n", "f:1:18: limits.spans: wanted one value, not a list\n"},
@@ -140,8 +157,28 @@ static const struct {
      "f:2:70: header lightstep-access-token: a token in a file is refused: write "
      "${env:LS_ACCESS_TOKEN}, "
      "or leave it to the preset\n"},
-    {"exporters:\n  - { name: a, endpoint: \"http://h:1\", ca_file: /nonexistent }\n",
-     "f:2:49: exporters[].ca_file: cannot be read: No such file or directory\n"},
+    {"exporters:\n  - { name: a, endpoint: \"https://h:1\", tls: { ca_file: /nonexistent } }\n",
+     "f:2:57: exporters[].tls.ca_file: cannot be read: No such file or directory\n"},
+    {"exporters:\n  - { name: a, endpoint: \"http://h:1\", headers: { x: y } }\n",
+     "f:2:5: exporters[].tls.insecure: headers would go to another host in plain text: wanted an "
+     "https:// endpoint, or tls: { insecure: true }\n"},
+    {"exporters:\n  - { name: a, endpoint: \"https://h:1\", tls: { insecure: true } }\n",
+     "f:2:58: exporters[].tls.insecure: is for http:// endpoints; to believe any certificate is "
+     "skip_verify\n"},
+    {"exporters:\n  - { name: a, endpoint: \"http://h:1\", tls: { skip_verify: true } }\n",
+     "f:2:60: exporters[].tls.skip_verify: wanted an https:// endpoint: this one is plain text\n"},
+    {"exporters:\n  - { name: a, endpoint: \"https://h:1\", tls: { skip_verify: true, "
+     "server_name: x } }\n",
+     "f:2:61: exporters[].tls.skip_verify: nothing would be compared with ca_file and server_name: "
+     "keep one or the other\n"},
+    {"receivers: { otlp_grpc: { tls: { cert_file: /dev/null } } }\n",
+     "f:1:45: receivers.otlp_grpc.tls.key_file is missing: a certificate and its key belong "
+     "together\n"},
+    {"receivers: { otlp_http: { tls: { client_ca_file: /dev/null } } }\n",
+     "f:1:50: receivers.otlp_http.tls.client_ca_file: wanted a cert_file and a key_file too\n"},
+    {"receivers: { otlp_grpc: { tls: { min_version: 1.1 } } }\n",
+     "f:1:47: receivers.otlp_grpc.tls.min_version: \"1.1\": wanted 1.2 or 1.3\n"
+     "f:1:47: receivers.otlp_grpc.tls.min_version: wanted a cert_file and a key_file too\n"},
     {"exporters:\n  - { name: a, endpoint: \"http://h:1\", retry: { initial: 1m } }\n",
      "f:2:47: exporters[].retry: initial is longer than max\n"},
     {"data_dir: ${env:T_NUMBER}\n",
@@ -247,13 +284,13 @@ static void test_a_whole_file_is_read(void)
 	CHECK_EQ(e->preset, PRESET_LIGHTSTEP);
 	CHECK_STR(e->endpoint, "https://ingest.eu.lightstep.com:443");
 	CHECK_STR(e->headers[0].name, "lightstep-access-token");
-	CHECK_STR(e->headers[0].value, TOKEN);
+	CHECK_STR(revealed(&e->headers[0]), TOKEN);
 	e = &c.exporters[1];
 	CHECK_STR(e->endpoint, "http://[::1]:14318");
 	CHECK_STR(e->path, "/base");
 	CHECK_EQ(e->compression, COMPRESSION_ZSTD);
 	CHECK_STR(e->headers[0].name, "x-team");
-	CHECK_STR(e->headers[1].value, "Bearer sesame");
+	CHECK_STR(revealed(&e->headers[1]), "Bearer sesame");
 	CHECK_EQ(e->batch_bytes, 256 << 10); /* no more than a request */
 	CHECK_EQ(e->retry_max_ms, 120000);
 	conf_finish(&c);
@@ -294,9 +331,10 @@ static void test_secrets_never_stand_in_findings(void)
 	    "exporters: [ { name: \"${env:T_SECRET}\" } ]\n",
 	    "exporters: [ { name: a, endpoint: \"${env:T_SECRET}\" } ]\n",
 	    "exporters: [ { name: a, endpoint: \"http://h\", path: \"${env:T_SECRET}\" } ]\n",
-	    "exporters: [ { name: a, endpoint: \"http://h\", server_name: \"${env:T_SECRET}\" } "
-	    "]\n",
-	    "exporters: [ { name: a, endpoint: \"http://h\", ca_file: \"${env:T_SECRET}\" } ]\n",
+	    "exporters: [ { name: a, endpoint: \"https://h\", tls: { server_name: "
+	    "\"${env:T_SECRET}\" } } ]\n",
+	    "exporters: [ { name: a, endpoint: \"https://h\", tls: { ca_file: "
+	    "\"${env:T_SECRET}\" } } ]\n",
 	    "exporters: [ { name: a, endpoint: \"http://h\", headers: { x: \"${env:T_SECRET}\\n\" "
 	    "} } ]\n",
 	    "exporters: [ { name: a, endpoint: \"http://h\", headers: \"${env:T_SECRET}\" } ]\n",
@@ -342,7 +380,7 @@ static const struct {
      "otlp 0 https://c:4317 /v1/traces 0 OTEL_EXPORTER_OTLP_ENDPOINT",
      ""},
     {{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:1", "OTEL_EXPORTER_OTLP_HEADERS= a = b%20c ,d=e=f",
-      "LS_TOKEN=" TOKEN},
+      "LS_TOKEN=" TOKEN, "OTEL_EXPORTER_OTLP_INSECURE=true"},
      "otlp 1 http://c:1 /v1/traces 2 OTEL_EXPORTER_OTLP_ENDPOINT",
      ""},
     {{"LS_ACCESS_TOKEN=" TOKEN},
@@ -355,13 +393,38 @@ static const struct {
      "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_TOKEN",
      "environment: warning: LS_TOKEN: Lightstep tokens have 32, 84 or 104 characters, not 6\n"},
     {{"LS_TOKEN={{ token }}"},
-     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 0 LS_TOKEN",
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_TOKEN",
      "environment: warning: LS_TOKEN: what it holds holds a blank, a control character or a byte "
      "above "
      "ASCII\n"
      "environment: warning: LS_ACCESS_TOKEN: no access token for exporter lightstep: what comes in "
      "is "
      "kept until the relay is started with one\n"},
+    {{"LS_ACCESS_TOKEN_FILE=/x"},
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_ACCESS_TOKEN_FILE",
+     ""},
+    {{"LIGHTSTEP_ACCESS_TOKEN_FILE=/x", "LS_ACCESS_TOKEN_FILE=/x", "SPANRELAY_ENV_FILE=/y"},
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_ACCESS_TOKEN_FILE",
+     ""},
+    {{"SPANRELAY_ENV_FILE=/y", "LS_TOKEN=" TOKEN},
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 SPANRELAY_ENV_FILE",
+     ""},
+    {{"CREDENTIALS_DIRECTORY=/nowhere", "LS_TOKEN=" TOKEN},
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_TOKEN",
+     ""},
+    {{"LS_ACCESS_TOKEN_FILE=/x", "LS_TOKEN=" TOKEN},
+     NULL,
+     "environment: LS_TOKEN and LS_ACCESS_TOKEN_FILE are both set: wanted one of them\n"},
+    {{"LS_ACCESS_TOKEN_FILE=/x", "LIGHTSTEP_ACCESS_TOKEN_FILE=/y"},
+     NULL,
+     "environment: LS_ACCESS_TOKEN_FILE and LIGHTSTEP_ACCESS_TOKEN_FILE are both set and differ: "
+     "wanted one of them\n"},
+    {{"LS_TOKEN=developer"},
+     "lightstep 0 https://ingest.lightstep.com:443 /traces/otlp/v0.9 1 LS_TOKEN",
+     "environment: warning: LS_TOKEN: what it holds is the token of a satellite in developer mode, "
+     "not of Lightstep\n"
+     "environment: warning: LS_ACCESS_TOKEN: no access token for exporter lightstep: what comes in "
+     "is kept until the relay is started with one\n"},
     {{"LS_TOKEN=sesame", "LS_ACCESS_TOKEN=" TOKEN},
      NULL,
      "environment: LS_ACCESS_TOKEN and LS_TOKEN are both set and differ: wanted one of them\n"},
@@ -385,9 +448,16 @@ static const struct {
      NULL,
      "environment: OTEL_EXPORTER_OTLP_COMPRESSION: wanted gzip or none\n"},
     {{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:1", "OTEL_EXPORTER_OTLP_CLIENT_KEY=k"},
-     "otlp 1 http://c:1 /v1/traces 0 OTEL_EXPORTER_OTLP_ENDPOINT",
-     "environment: warning: OTEL_EXPORTER_OTLP_CLIENT_KEY: client certificates are not supported "
-     "yet\n"},
+     NULL,
+     "f: exporters[].tls.cert_file is missing: a certificate and its key belong together\n"
+     "f: exporters[].tls.key_file: cannot be read: No such file or directory\n"},
+    {{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:1", "OTEL_EXPORTER_OTLP_HEADERS=a=sesame"},
+     NULL,
+     "environment: OTEL_EXPORTER_OTLP_ENDPOINT: headers would go to another host in plain text: "
+     "wanted https://, or OTEL_EXPORTER_OTLP_INSECURE=true\n"},
+    {{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_HEADERS=a=b"},
+     "otlp 1 http://127.0.0.1:1 /v1/traces 1 OTEL_EXPORTER_OTLP_ENDPOINT",
+     ""},
 };
 
 static void test_the_environment_chooses_where_the_file_does_not(void)
@@ -410,16 +480,141 @@ static void test_the_environment_chooses_where_the_file_does_not(void)
 
 static void test_header_lists_are_decoded(void)
 {
-	static const char *const ENVIRONMENT[] = {"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:1",
+	static const char *const ENVIRONMENT[] = {"OTEL_EXPORTER_OTLP_ENDPOINT=https://c:1",
 						  "OTEL_EXPORTER_OTLP_HEADERS= A = b%20c ,d=e=f,",
 						  NULL};
 	struct conf c;
 	set_environment(ENVIRONMENT);
 	CHECK_EQ(parse(&c, ""), 0);
 	CHECK_STR(c.exporters[0].headers[0].name, "a");
-	CHECK_STR(c.exporters[0].headers[0].value, "b c");
-	CHECK_STR(c.exporters[0].headers[1].value, "e=f");
+	CHECK_STR(revealed(&c.exporters[0].headers[0]), "b c");
+	CHECK_STR(revealed(&c.exporters[0].headers[1]), "e=f");
 	conf_finish(&c);
+}
+
+#define HEADERS(text) "exporters: [ { name: a, endpoint: \"https://h\", headers: " text " } ]\n"
+
+/* Where a header's value comes from: name, source, path, prefix, variable; or a finding. */
+static const struct {
+	const char *environment[3], *text, *told, *finding;
+} SOURCED[] = {
+    {{NULL}, HEADERS("{ A: { file: /p } }"), "a 2 /p - -", ""},
+    {{"T_FILE=/q"},
+     HEADERS("{ a: { file_env: T_FILE, prefix: 'Bearer ' } }"),
+     "a 2 /q Bearer  T_FILE",
+     ""},
+    {{"T=sesame"}, HEADERS("{ a: { env: T, prefix: 'Bearer ' } }"), "a 1 - - T", ""},
+    {{NULL}, HEADERS("{ a: edge }"), "a 0 - - -", ""},
+    {{NULL},
+     HEADERS("{ a: { file_env: T_FILE } }"),
+     NULL,
+     "f:1:62: the variable T_FILE is not set: wanted the path of a file\n"},
+    {{NULL}, HEADERS("{ a: { env: T } }"), NULL, "f:1:62: the variable T is not set\n"},
+    {{"T=x", "T_FILE=/x"},
+     HEADERS("{ a: { file_env: T_FILE } }"),
+     NULL,
+     "f:1:62: T and T_FILE are both set: wanted one of them\n"},
+    {{"T=x", "T_FILE=/x"},
+     HEADERS("{ a: { env: T } }"),
+     NULL,
+     "f:1:62: T and T_FILE are both set: wanted one of them\n"},
+    {{"T=two words"},
+     HEADERS("{ a: { env: T } }"),
+     NULL,
+     "f:1:62: T: what it holds holds a blank, a control character or a byte above ASCII\n"},
+    {{NULL},
+     HEADERS("{ a: { file: /p, env: T } }"),
+     NULL,
+     "f:1:62: header a: wanted one of file, file_env and env\n"},
+    {{NULL},
+     HEADERS("{ a: { fiel: /p } }"),
+     NULL,
+     "f:1:64: unknown key \"fiel\": wanted file, file_env, env or prefix\n"},
+    {{NULL},
+     HEADERS("{ Authorization: Bearer sesame }"),
+     NULL,
+     "f:1:74: header Authorization: a token in this file is refused: write { file: PATH } or "
+     "{ env: NAME }\n"},
+    {{NULL}, HEADERS("{ te: { file: /p } }"), NULL, ""},
+    {{NULL},
+     HEADERS(
+	 "{}, oauth2: { token_url: 'https://h/t', client_id_file: /i, client_secret_file: /s }"),
+     "authorization 4 - Bearer  -",
+     ""},
+    {{NULL},
+     HEADERS("{}, oauth2: { token_url: 'https://h/t', client_id_file: /i }"),
+     NULL,
+     "f:1:69: exporters[].oauth2: wanted client_id_file and client_secret_file\n"},
+    {{NULL},
+     HEADERS("{}, oauth2: { token_url: 'http://h/t', client_id_file: /i, client_secret_file: /s }"),
+     NULL,
+     "f:1:69: exporters[].oauth2.token_url: the client's secret would go to another host in plain "
+     "text: wanted https://, or tls: { insecure: true }\n"},
+    {{NULL},
+     HEADERS("{}, oauth2: { client_id_file: /i }"),
+     NULL,
+     "f:1:69: exporters[].oauth2.token_url is missing\n"},
+    {{NULL},
+     HEADERS("{ authorization: { file: /p } }, oauth2: { token_url: 'https://h/t', client_id_file: "
+	     "/i, client_secret_file: /s }"),
+     NULL,
+     "f:1:98: exporters[].oauth2: authorization is there twice\n"},
+};
+
+static void test_headers_say_where_their_values_come_from(void)
+{
+	for (size_t i = 0; i < sizeof(SOURCED) / sizeof(SOURCED[0]); i++) {
+		struct conf c;
+		char told[256];
+		set_environment(SOURCED[i].environment);
+		int rc = parse(&c, SOURCED[i].text);
+		CHECK_EQ(rc, SOURCED[i].told != NULL ? 0 : CONF_FAULTY);
+		if (*SOURCED[i].finding != '\0')
+			CHECK_STR(findings, SOURCED[i].finding);
+		if (rc != 0)
+			continue;
+		const struct conf_header *h = &c.exporters[0].headers[0];
+		snprintf(told, sizeof(told), "%s %d %s %s %s", h->name, (int)h->source,
+			 h->path != NULL ? h->path : "-", h->prefix != NULL ? h->prefix : "-",
+			 h->from != NULL ? h->from : "-");
+		CHECK_STR(told, SOURCED[i].told);
+		conf_finish(&c);
+	}
+}
+
+/* What a variable held is not in the environment any more, and another reading finds it. */
+static void test_environment_is_wiped_of_what_was_a_secret(void)
+{
+	static char block[] = "T=sesame-in-the-block";
+	struct conf c;
+	int fd[2];
+	set_environment(NULL);
+	putenv(block);
+	CHECK_EQ(parse(&c, HEADERS("{ a: { env: T } }")), 0);
+	conf_finish(&c);
+	CHECK_STR(getenv("T"), "sesame-in-the-block");
+	CHECK_EQ(environment_wipe(), 0);
+	CHECK(getenv("T") == NULL);
+	CHECK(memchr(block, 's', sizeof(block)) == NULL);
+	CHECK_STR(environment_get("T"), "sesame-in-the-block");
+	CHECK_EQ(parse(&c, HEADERS("{ a: { env: T } }")), 0);
+	CHECK_STR(revealed(&c.exporters[0].headers[0]), "sesame-in-the-block");
+	conf_finish(&c);
+	CHECK(pipe(fd) == 0 && environment_hand_over(fd[1]) == 0);
+	close(fd[1]);
+	CHECK_EQ(environment_take_over(fd[0]), 0);
+	close(fd[0]);
+	CHECK_STR(environment_get("T"), "sesame-in-the-block");
+}
+
+static void test_what_the_keeper_hands_over_is_not_trusted_to_be_whole(void)
+{
+	static const char HALF[] = "NAME\0value";
+	int fd[2];
+	CHECK(pipe(fd) == 0 && write(fd[1], HALF, sizeof(HALF) - 1) == sizeof(HALF) - 1);
+	close(fd[1]);
+	CHECK(environment_take_over(fd[0]) < 0);
+	close(fd[0]);
 }
 
 static void test_units_are_those_that_people_write(void)
@@ -485,15 +680,19 @@ static void test_a_file_that_is_not_there_is_a_fault(void)
 
 int main(int argc, char **argv)
 {
-	CHECK_MAIN(
-	    TEST(test_each_wrong_file_is_told_where_and_what),
-	    TEST(test_all_faults_come_at_once_in_the_order_of_the_file),
-	    TEST(test_more_faults_than_fit_are_counted),
-	    TEST(test_an_empty_file_means_the_defaults), TEST(test_a_whole_file_is_read),
-	    TEST(test_variables_are_put_into_values), TEST(test_secrets_never_stand_in_findings),
-	    TEST(test_the_environment_chooses_where_the_file_does_not),
-	    TEST(test_header_lists_are_decoded), TEST(test_units_are_those_that_people_write),
-	    TEST(test_units_read_back_what_they_print),
-	    TEST(test_limits_that_shut_a_request_out_are_warned_of),
-	    TEST(test_a_file_that_is_not_there_is_a_fault));
+	CHECK_MAIN(TEST(test_each_wrong_file_is_told_where_and_what),
+		   TEST(test_all_faults_come_at_once_in_the_order_of_the_file),
+		   TEST(test_more_faults_than_fit_are_counted),
+		   TEST(test_an_empty_file_means_the_defaults), TEST(test_a_whole_file_is_read),
+		   TEST(test_variables_are_put_into_values),
+		   TEST(test_secrets_never_stand_in_findings),
+		   TEST(test_the_environment_chooses_where_the_file_does_not),
+		   TEST(test_header_lists_are_decoded),
+		   TEST(test_headers_say_where_their_values_come_from),
+		   TEST(test_environment_is_wiped_of_what_was_a_secret),
+		   TEST(test_what_the_keeper_hands_over_is_not_trusted_to_be_whole),
+		   TEST(test_units_are_those_that_people_write),
+		   TEST(test_units_read_back_what_they_print),
+		   TEST(test_limits_that_shut_a_request_out_are_warned_of),
+		   TEST(test_a_file_that_is_not_there_is_a_fault));
 }

@@ -305,6 +305,31 @@ static void test_a_wrong_wire_type_is_malformed(void)
 	CHECK_EQ(run(&b), INDEX_MALFORMED);
 }
 
+/* Keys and values of all short lengths, a byte of one of them broken: in whatever way a run of
+ * attributes is looked at, that byte is seen. */
+static void test_a_broken_byte_is_seen_wherever_it_stands(void)
+{
+	enum { RUN = 5, LONGEST = 19 };
+	for (unsigned len = 1; len <= LONGEST; len++) {
+		for (unsigned bad = 0; bad < RUN * len; bad++) {
+			struct buf span = {0}, spans = {0}, b = {0};
+			pb_span_fields(&span, 1);
+			for (unsigned i = 0; i < RUN; i++) {
+				char text[LONGEST + 1] = {0};
+				memset(text, 'x', len);
+				if (bad / len == i)
+					text[bad % len] = (char)0xff;
+				pb_attribute(&span, 9, i % 2 ? text : "key", i % 2 ? "v" : text);
+			}
+			pb_message(&spans, 2, &span);
+			pb_request(&b, "s", &spans);
+			CHECK_EQ(run(&b), INDEX_OK);
+			CHECK_EQ(ix.repaired, 1);
+			CHECK(memmem(out.data, out.len, "\xef\xbf\xbd", 3) != NULL);
+		}
+	}
+}
+
 static void test_kongs_field_order(void)
 {
 	struct buf span = {0}, scope_spans = {0}, rs = {0}, resource = {0}, scope = {0}, b = {0};
@@ -325,14 +350,15 @@ static void test_kongs_field_order(void)
 
 int main(int argc, char **argv)
 {
-	CHECK_MAIN(TEST(test_a_clean_request_needs_no_edit), TEST(test_an_empty_request_is_fine),
-		   TEST(test_invalid_utf8_is_mended_at_every_depth),
-		   TEST(test_a_bad_span_costs_only_itself),
-		   TEST(test_the_deepest_allowed_value_passes),
-		   TEST(test_nesting_of_thousands_is_refused),
-		   TEST(test_floods_of_empty_messages_are_refused),
-		   TEST(test_a_repeated_resource_is_refused), TEST(test_too_many_spans_are_refused),
-		   TEST(test_old_field_1000_becomes_scope_spans),
-		   TEST(test_every_truncation_is_malformed_or_smaller),
-		   TEST(test_a_wrong_wire_type_is_malformed), TEST(test_kongs_field_order));
+	CHECK_MAIN(
+	    TEST(test_a_clean_request_needs_no_edit), TEST(test_an_empty_request_is_fine),
+	    TEST(test_invalid_utf8_is_mended_at_every_depth),
+	    TEST(test_a_bad_span_costs_only_itself), TEST(test_the_deepest_allowed_value_passes),
+	    TEST(test_nesting_of_thousands_is_refused),
+	    TEST(test_floods_of_empty_messages_are_refused),
+	    TEST(test_a_repeated_resource_is_refused), TEST(test_too_many_spans_are_refused),
+	    TEST(test_old_field_1000_becomes_scope_spans),
+	    TEST(test_every_truncation_is_malformed_or_smaller),
+	    TEST(test_a_wrong_wire_type_is_malformed),
+	    TEST(test_a_broken_byte_is_seen_wherever_it_stands), TEST(test_kongs_field_order));
 }

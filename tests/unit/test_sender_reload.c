@@ -57,7 +57,7 @@ static void test_another_way_begins_when_the_old_one_is_quiet(void)
 	CHECK(sender_is_quiet(sender));
 	unsigned before[MAX_SPANS]; /* a backend that begins counts anew */
 	memcpy(before, arrived, sizeof(before));
-	CHECK_EQ(sender_replace(sender, &next, segment_bytes), 0);
+	CHECK_EQ(sender_replace(sender, &next, NULL, segment_bytes), 0);
 	CHECK(wait_for_call());
 	while (n_calls != 0 || wait_for_call())
 		answer(0, SENT);

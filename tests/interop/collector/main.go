@@ -1,27 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// An OpenTelemetry Collector with the parts a backend needs: OTLP in, a file out.
+// An OpenTelemetry Collector with the parts that tests need: OTLP in, redaction, a file and OTLP out.
 package main
 
 import (
 	"log"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/processor/redactionprocessor"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/otlpexporter"
 	"go.opentelemetry.io/collector/otelcol"
+	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
 )
 
 func components() (otelcol.Factories, error) {
-	in, out := otlpreceiver.NewFactory(), fileexporter.NewFactory()
+	in, out, on := otlpreceiver.NewFactory(), fileexporter.NewFactory(), otlpexporter.NewFactory()
+	redaction := redactionprocessor.NewFactory()
 	return otelcol.Factories{
+		Processors: map[component.Type]processor.Factory{redaction.Type(): redaction},
 		Receivers: map[component.Type]receiver.Factory{in.Type(): in},
-		Exporters: map[component.Type]exporter.Factory{out.Type(): out},
+		Exporters: map[component.Type]exporter.Factory{out.Type(): out, on.Type(): on},
 		Telemetry: otelconftelemetry.NewFactory(),
 	}, nil
 }
