@@ -34,7 +34,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact tls-matrix crash judged rotation outage torture model powercut corrupt budget-truth plan-truth sampler-truth redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact tls-matrix crash judged reload rotation outage torture model powercut corrupt budget-truth plan-truth sampler-truth redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -217,6 +217,10 @@ crash: $(BUILD)/spanrelay ## kills, upgrades and stops under load: 320 of them (
 
 judged: $(BUILD)/spanrelay ## kills of a relay with rules and a budget: 100 of them (JUDGED="--kills 20")
 	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/crash/judged.py $(JUDGED)
+
+RELOADS ?= 200
+reload: $(BUILD)/spanrelay ## RELOADS (200) reloads under load, one in three of a faulty file
+	$(Q)SPANRELAY=$(abspath $(BUILD)/spanrelay) $(PYTHON) tests/reload/reload.py --reloads $(RELOADS)
 
 ROTATIONS ?= 1000
 rotation: $(BUILD)/spanrelay ## tokens that change under load, with kills between: ROTATIONS (1000) of them

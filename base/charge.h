@@ -13,7 +13,7 @@ enum { CHARGE_FULL = 1 };
 
 struct account {
 	_Atomic size_t used;
-	size_t limit; /* bytes; set once, before any room starts */
+	_Atomic size_t limit; /* bytes; a reload may set another one */
 };
 
 struct charge {

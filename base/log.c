@@ -11,8 +11,8 @@
 #include "base/clock.h"
 
 static const char *const LEVELS[] = {"error", "warn", "info", "debug"};
-static enum log_level threshold = LOG_INFO;
-static bool as_json;
+static _Atomic int threshold = LOG_INFO; /* enum log_level */
+static _Atomic bool as_json;
 
 void log_setup(enum log_level level, bool json)
 {
@@ -23,6 +23,7 @@ void log_setup(enum log_level level, bool json)
 struct line {
 	char text[2048];
 	size_t len;
+	bool json; /* all of it, whatever a reload says meanwhile */
 };
 
 static void put(struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -45,7 +46,7 @@ static void put_time(struct line *l)
 	gmtime_r(&s, &tm);
 	char text[32];
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	put(l, as_json ? "{\"time\":\"%s.%03uZ\"" : "%s.%03uZ", text, (unsigned)(ms % 1000));
+	put(l, l->json ? "{\"time\":\"%s.%03uZ\"" : "%s.%03uZ", text, (unsigned)(ms % 1000));
 }
 
 /* A value ends at the closing quote if it is quoted, else at the next space. */
@@ -83,7 +84,7 @@ static void scrub(char *text)
 
 void log_line(enum log_level level, const char *message, const char *fields, ...)
 {
-	if (level > threshold)
+	if ((int)level > threshold)
 		return;
 	char text[1536];
 	va_list ap;
@@ -92,9 +93,9 @@ void log_line(enum log_level level, const char *message, const char *fields, ...
 	va_end(ap);
 	scrub(text);
 
-	struct line l = {.len = 0};
+	struct line l = {.json = as_json};
 	put_time(&l);
-	if (as_json) {
+	if (l.json) {
 		put(&l, ",\"level\":\"%s\",\"msg\":\"%s\"", LEVELS[level], message);
 		put_json_fields(&l, text);
 		l.text[l.len++] = '}';

@@ -14,7 +14,7 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Set once, before any room starts. */
+/* Any thread: before any room starts, and when a reload says otherwise. */
 void log_setup(enum log_level level, bool json);
 
 void log_line(enum log_level level, const char *message, const char *fields, ...)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "conf/address.h"
+#include "conf/change.h"
 #include "conf/discovery.h"
 #include "conf/exporter.h"
 #include "conf/header.h"
@@ -93,13 +94,22 @@ static void check_limits(const struct conf *c, const struct node *root, struct r
 		    "never fit");
 }
 
-static void read_all(struct conf *c, struct slice text, struct report *r)
+/* What runs while this is read; NULL: nothing does. */
+struct reload {
+	const struct conf *running;
+	struct buf *restart;
+};
+
+static void read_all(struct conf *c, struct slice text, const struct reload *reload,
+		     struct report *r)
 {
 	struct document d;
 	options_default("", c, r);
 	bool whole = document_init(&d, text, r) && !r->no_memory;
 	if (whole && d.root != NULL)
 		section_read("", d.root, c, r);
+	if (whole && reload != NULL && !r->no_memory)
+		change_keep(c, reload->running, reload->restart, r);
 	const struct node *list = whole ? node_child(d.root, "exporters") : NULL;
 	if (list != NULL && !list->empty && (list->kind != NODE_LIST || list->first != NULL))
 		list_read(c, "exporters", list, read_exporter, r);
@@ -126,15 +136,21 @@ static int finish_report(struct conf *c, struct report *r, const char *name, str
 	return rc;
 }
 
-int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *findings)
+static int parse(struct conf *c, const char *name, struct slice text, const struct reload *reload,
+		 struct buf *findings)
 {
 	*c = (struct conf){.data_dir = NULL};
 	struct report *r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return -ENOMEM;
 	c->redaction.file = name;
-	read_all(c, text, r);
+	read_all(c, text, reload, r);
 	return finish_report(c, r, name, findings);
+}
+
+int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *findings)
+{
+	return parse(c, name, text, NULL, findings);
 }
 
 /* The whole file: 0, or the errno. One byte more than allowed tells a file that is too large. */
@@ -162,13 +178,13 @@ int conf_read_file(const char *path, struct buf *out)
 	return rc == 0 && out->len > YAML_MAX_BYTES ? EFBIG : rc;
 }
 
-int conf_load(struct conf *c, const char *path, struct buf *findings)
+static int load(struct conf *c, const char *path, const struct reload *reload, struct buf *findings)
 {
 	struct buf text = {.data = NULL};
 	int error = path != NULL ? conf_read_file(path, &text) : 0;
 	int rc;
 	if (error == 0) {
-		rc = conf_parse(c, path != NULL ? path : "defaults", buf_slice(&text), findings);
+		rc = parse(c, path != NULL ? path : "defaults", buf_slice(&text), reload, findings);
 	} else {
 		*c = (struct conf){.data_dir = NULL};
 		rc = error == ENOMEM || buf_printf(findings, "%s: cannot be read: %s\n", path,
@@ -179,6 +195,18 @@ int conf_load(struct conf *c, const char *path, struct buf *findings)
 	}
 	buf_finish(&text);
 	return rc;
+}
+
+int conf_load(struct conf *c, const char *path, struct buf *findings)
+{
+	return load(c, path, NULL, findings);
+}
+
+int conf_reload(struct conf *c, const char *path, const struct conf *running, struct buf *findings,
+		struct buf *restart)
+{
+	const struct reload reload = {running, restart};
+	return load(c, path, &reload, findings);
 }
 
 static void read_setting(struct conf_exporter *e, const char *key, const char *value,

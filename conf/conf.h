@@ -280,6 +280,11 @@ struct conf {
  * never stand in `findings`. */
 int conf_load(struct conf *c, const char *path, struct buf *findings);
 int conf_parse(struct conf *c, const char *name, struct slice text, struct buf *findings);
+/* conf_load() for a relay that runs with `running`: what only a restart changes stays as it is
+ * there, before anything that follows from it is looked at, and is told in `restart`, a line each
+ * (conf/change.h). */
+int conf_reload(struct conf *c, const char *path, const struct conf *running, struct buf *findings,
+		struct buf *restart);
 void conf_finish(struct conf *c); /* wipes header values; a zeroed one is fine */
 
 /* All of a file of at most YAML_MAX_BYTES: 0, or the errno (EFBIG). */

@@ -31,6 +31,9 @@ enum option_type {
 	OPTION_NAMES     /* struct conf_names: a text, or a list; the default is parted by blanks */
 };
 
+/* What a reload makes of a new value: it holds at once, or the old one stays until a restart. */
+enum option_reload { HOT, RESTART };
+
 struct option {
 	const char *key;
 	enum option_type type;
@@ -39,6 +42,7 @@ struct option {
 	uint64_t min, max;
 	const char *const *choices; /* NULL at their end */
 	const char *help;
+	enum option_reload reload;
 };
 
 /* A list of maps. */
@@ -60,6 +64,8 @@ bool option_is_section(const char *key); /* "" is the file itself */
 
 /* Whether the field lies in what `list` names: "" for struct conf, "exporters[]" for an item. */
 bool option_is_of(const struct option *o, const char *list);
+
+bool option_is_text(const struct option *o); /* its field is a char * of its own */
 
 /* Gives each field of `base`, which is zeroed, its default; and frees what hangs on them. */
 void options_default(const char *list, void *base, struct report *r);

@@ -61,7 +61,7 @@ int conf_options_text(struct buf *out)
 		full |= *o->fallback != '\0' ? buf_printf(out, " = %s", o->fallback) : 0;
 		full |= buf_printf(out, "   (");
 		full |= put_values(out, o);
-		full |= buf_printf(out, ")\n");
+		full |= buf_printf(out, ")%s\n", o->reload == RESTART ? "   needs a restart" : "");
 		full |= wrap(out, o->help);
 	}
 	return full;
@@ -88,6 +88,9 @@ static const char MARKDOWN_HEAD[] =
     "- An unknown key, a duplicate, a wrong type or a value out of its range stops the start. So "
     "does an\n"
     "  exporter that sends to this relay's own listeners.\n"
+    "- `spanrelay reload`, or SIGHUP, applies a new file to a running relay (docs/operations.md). "
+    "Where a change\n"
+    "  is by `restart`, the relay goes on with the old value until then, and says so.\n"
     "- Plain YAML only: no aliases, no tags, one document, at most 1 MiB.\n"
     "\n";
 
@@ -127,7 +130,8 @@ static int put_row(struct buf *out, const struct option *o)
 		full |= buf_printf(out, "`%s`", o->fallback);
 	full |= buf_printf(out, " | ");
 	full |= put_values(out, o);
-	return full | buf_printf(out, " | %s |\n", o->help);
+	return full |
+	       buf_printf(out, " | %s | %s |\n", o->reload == HOT ? "reload" : "restart", o->help);
 }
 
 /* A list is told of before its first key. */
@@ -139,17 +143,18 @@ static int put_list(struct buf *out, const struct option *o)
 		bool of_list = strncmp(l->key, o->key, (size_t)(mark - o->key)) == 0;
 		if (of_list &&
 		    (o == OPTIONS || strncmp(o[-1].key, o->key, strlen(l->key) + 2) != 0))
-			return buf_printf(out, "| `%s` |  | a list, at most %zu | %s |\n", l->key,
-					  l->max, l->help);
+			return buf_printf(out, "| `%s` |  | a list, at most %zu | reload | %s |\n",
+					  l->key, l->max, l->help);
 	}
 	return 0;
 }
 
 int conf_options_markdown(struct buf *out)
 {
-	int full = buf_printf(
-	    out, "%s## Options\n\n| key | default | values | meaning |\n|---|---|---|---|\n",
-	    MARKDOWN_HEAD);
+	int full = buf_printf(out,
+			      "%s## Options\n\n| key | default | values | change by | meaning |\n"
+			      "|---|---|---|---|---|\n",
+			      MARKDOWN_HEAD);
 	for (size_t i = 0; i < N_OPTIONS; i++)
 		full |= put_list(out, &OPTIONS[i]) | put_row(out, &OPTIONS[i]);
 	return full | buf_printf(out, "%s", MARKDOWN_TAIL);

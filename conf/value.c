@@ -457,7 +457,7 @@ void option_set(const struct option *o, void *base, const struct node *n, struct
 		set_value(&v, base);
 }
 
-static bool is_text(const struct option *o)
+bool option_is_text(const struct option *o)
 {
 	return o->type == OPTION_TEXT || o->type == OPTION_NAME || o->type == OPTION_HOST ||
 	       o->type == OPTION_LISTEN || o->type == OPTION_ENDPOINT || o->type == OPTION_URL_PATH;
@@ -472,7 +472,7 @@ void options_default(const char *list, void *base, struct report *r)
 			continue;
 		if (*o->fallback != '\0')
 			set_value(&v, base);
-		else if (is_text(o))
+		else if (option_is_text(o))
 			text_set((char **)((char *)base + o->offset), "", r);
 	}
 }
@@ -507,7 +507,7 @@ void options_free(const char *list, void *base)
 			language_finish(((struct conf_by *)(void *)field)->fields, CONF_MAX_BY);
 		else if (o->type == OPTION_NAMES)
 			names_finish((struct conf_names *)(void *)field);
-		else if (is_text(o)) {
+		else if (option_is_text(o)) {
 			free(*field);
 			*field = NULL;
 		}

@@ -15,6 +15,8 @@ static const char USER_AGENT[] =
     "spanrelay/" SPANRELAY_VERSION " OTel-OTLP-Exporter-C/" SPANRELAY_VERSION;
 static const char ALPN_H2[] = "\2h2", ALPN_BOTH[] = "\2h2\10http/1.1";
 
+enum { MOST_CALLS = 64 }; /* exporters[].concurrency goes no further, and may change */
+
 /* One call on its way: waiting for a connection, or on one. */
 struct exchange {
 	struct list link; /* backend.unused, .waiting or line.exchanges */
@@ -273,6 +275,7 @@ static int fill_fields(struct backend *b)
 {
 	const struct conf_exporter *conf = b->conf;
 	const struct backend_protocol *p = &b->protocol;
+	b->form.n_fields = 0;
 	b->form.fields = calloc(5 + p->n_fields + conf->n_headers, sizeof(*b->form.fields));
 	if (b->form.fields == NULL)
 		return -ENOMEM;
@@ -298,11 +301,10 @@ static int fill_fields(struct backend *b)
 
 static int make_exchanges(struct backend *b)
 {
-	size_t n = (size_t)b->conf->concurrency;
-	b->exchanges = calloc(n, sizeof(*b->exchanges));
+	b->exchanges = calloc(MOST_CALLS, sizeof(*b->exchanges));
 	if (b->exchanges == NULL)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < MOST_CALLS; i++) {
 		struct exchange *x = &b->exchanges[i];
 		x->backend = b;
 		ev_timer_init(&x->timeout, on_timeout, 0., 0.);
@@ -342,6 +344,24 @@ struct backend *backend_create(const struct conf_exporter *conf, struct tls *tls
 undo:
 	backend_destroy(b);
 	return NULL;
+}
+
+/* A connection writes a request's head when the request is handed to it, so the fields may go. */
+int backend_take(struct backend *b, const struct conf_exporter *conf,
+		 const struct backend_protocol *protocol)
+{
+	struct backend before = *b;
+	b->conf = conf;
+	b->protocol = *protocol;
+	if (fill_fields(b) != 0) {
+		b->conf = before.conf;
+		b->protocol = before.protocol;
+		b->form = before.form;
+		return fail(-ENOMEM, "exporter %s: no memory", before.conf->name);
+	}
+	free(before.form.fields);
+	fill_target(b);
+	return 0;
 }
 
 void backend_renew(struct backend *b, struct tls *tls)

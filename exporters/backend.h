@@ -31,6 +31,9 @@ void backend_add_field(struct backend_protocol *p, const char *name, const char 
 struct backend *backend_create(const struct conf_exporter *conf, struct tls *tls,
 			       struct ev_loop *loop, const struct backend_protocol *protocol,
 			       _Atomic uint64_t *connects);
+/* As exporter_ops.take; `protocol` as above. */
+int backend_take(struct backend *b, const struct conf_exporter *conf,
+		 const struct backend_protocol *protocol);
 /* As exporter_ops.renew, .send and .destroy say. */
 void backend_renew(struct backend *b, struct tls *tls);
 void backend_send(struct backend *b, struct export_call *call);

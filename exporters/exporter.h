@@ -61,6 +61,10 @@ struct exporter_ops {
 	 * reference of its own, is for https:// endpoints. */
 	void *(*create)(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
 			_Atomic uint64_t *connects);
+	/* A reload: conf is what it borrows from now on. It differs from the last one in headers,
+	 * timeout and concurrency at most; connections stay, and calls under way go on as they
+	 * began. 0 or -ENOMEM, with nothing changed. */
+	int (*take)(void *exporter, const struct conf_exporter *conf);
 	/* Takes a reference: new connections use this one, old ones end when their calls have. */
 	void (*renew)(void *exporter, struct tls *tls);
 	/* Starts `call`; on_done follows later, never from within, and always, also after a lost

@@ -29,30 +29,43 @@ static void grpc_destroy(void *exporter)
 	free(g);
 }
 
-static void *grpc_create(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
-			 _Atomic uint64_t *connects)
+static struct backend_protocol protocol_of(struct grpc *g, const struct conf_exporter *conf)
 {
-	struct grpc *g = calloc(1, sizeof(*g));
-	if (g == NULL)
-		return NULL;
-	print_timeout(g->timeout, sizeof(g->timeout), conf->timeout_ms);
 	struct backend_protocol p = {.http2_only = true,
 				     .prefixed = true,
 				     .compressed_flag = conf->compression != COMPRESSION_NONE,
 				     .path = PATH,
 				     .judge = answer_grpc};
+	print_timeout(g->timeout, sizeof(g->timeout), conf->timeout_ms);
 	backend_add_field(&p, "grpc-timeout", g->timeout);
 	backend_add_field(&p, "te", "trailers");
 	backend_add_field(&p, "content-type", "application/grpc");
 	if (conf->compression != COMPRESSION_NONE)
 		backend_add_field(&p, "grpc-encoding", CODING_NAMES[exporter_coding(conf)]);
 	backend_add_field(&p, "grpc-accept-encoding", "identity"); /* an answer is a few bytes */
+	return p;
+}
+
+static void *grpc_create(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop,
+			 _Atomic uint64_t *connects)
+{
+	struct grpc *g = calloc(1, sizeof(*g));
+	if (g == NULL)
+		return NULL;
+	struct backend_protocol p = protocol_of(g, conf);
 	g->backend = backend_create(conf, tls, loop, &p, connects);
 	if (g->backend == NULL) {
 		grpc_destroy(g);
 		return NULL;
 	}
 	return g;
+}
+
+static int grpc_take(void *exporter, const struct conf_exporter *conf)
+{
+	struct grpc *g = exporter;
+	struct backend_protocol p = protocol_of(g, conf);
+	return backend_take(g->backend, conf, &p);
 }
 
 static void grpc_renew(void *exporter, struct tls *tls)
@@ -68,6 +81,7 @@ static void grpc_send(void *exporter, struct export_call *call)
 const struct exporter_ops EXPORTER_GRPC = {
     .name = "otlp_grpc",
     .create = grpc_create,
+    .take = grpc_take,
     .renew = grpc_renew,
     .send = grpc_send,
     .destroy = grpc_destroy,

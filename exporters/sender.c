@@ -2,6 +2,8 @@
  * The contract, and who goes next. */
 #include "exporters/sender.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -433,6 +435,62 @@ void sender_drain(struct sender *s)
 bool sender_is_idle(const struct sender *s)
 {
 	return s->under_way == 0 && s->n_moving == 0;
+}
+
+int sender_try(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop)
+{
+	_Atomic uint64_t connects = 0;
+	const struct exporter_ops *ops = exporter_find(conf->protocol);
+	void *exporter = ops->create(conf, tls, loop, &connects);
+	if (exporter == NULL)
+		return fail(-EINVAL, "exporter %s: cannot be made", conf->name);
+	ops->destroy(exporter);
+	return 0;
+}
+
+bool sender_is_quiet(const struct sender *s)
+{
+	return s->under_way == 0;
+}
+
+/* What it failed by may be what has changed: it need not wait to find out. */
+static void look_again(struct sender *s)
+{
+	if (state_of(s) != SENDER_OK && s->probe == NULL && !s->draining)
+		sender_set_timer(s, 0);
+	sender_pump(s);
+}
+
+int sender_take(struct sender *s, const struct conf_exporter *conf, uint64_t segment_bytes)
+{
+	int rc = s->ops->take(s->exporter, conf);
+	if (rc != 0)
+		return rc;
+	s->conf = conf;
+	s->credential.times = &conf->credentials;
+	s->segment_bytes = segment_bytes;
+	look_again(s);
+	return 0;
+}
+
+int sender_replace(struct sender *s, const struct conf_exporter *conf, struct tls *tls,
+		   uint64_t segment_bytes)
+{
+	const struct exporter_ops *ops = exporter_find(conf->protocol);
+	assert(s->draining && s->under_way == 0);
+	void *exporter = ops->create(conf, tls, s->loop, &s->stats.connects);
+	if (exporter == NULL)
+		return fail(-EINVAL, "exporter %s: cannot go another way", conf->name);
+	s->ops->destroy(s->exporter);
+	s->ops = ops;
+	s->exporter = exporter;
+	s->conf = conf;
+	s->credential.times = &conf->credentials;
+	s->gather.coding = exporter_coding(conf);
+	s->segment_bytes = segment_bytes;
+	s->draining = false;
+	look_again(s);
+	return 0;
 }
 
 const struct sender_stats *sender_stats(const struct sender *s)

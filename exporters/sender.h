@@ -94,6 +94,20 @@ void sender_renew(struct sender *s, struct tls *tls);
 void sender_drain(struct sender *s);
 bool sender_is_idle(const struct sender *s); /* nothing in flight */
 
+/* Whether a way to the backend can be made of `conf`: 0 or negative. Any room; `loop` is its own.
+ */
+int sender_try(const struct conf_exporter *conf, struct tls *tls, struct ev_loop *loop);
+
+/* ---- a reload; conf is what it borrows from now on ---- */
+
+/* The way to the backend stays: only headers, times, sizes and limits differ. 0 or -ENOMEM. */
+int sender_take(struct sender *s, const struct conf_exporter *conf, uint64_t segment_bytes);
+/* Another way, for everything that waits. Only when it was drained and sender_is_quiet(); it sends
+ * again then. 0, or negative: the old one goes on as it was, drained. */
+int sender_replace(struct sender *s, const struct conf_exporter *conf, struct tls *tls,
+		   uint64_t segment_bytes);
+bool sender_is_quiet(const struct sender *s); /* no request waits for an answer */
+
 const struct sender_stats *sender_stats(const struct sender *s);
 
 #endif

@@ -68,6 +68,12 @@ static void *terminal_create(const struct conf_exporter *conf, struct tls *tls,
 	return t;
 }
 
+static int terminal_take(void *exporter, const struct conf_exporter *conf)
+{
+	(void)exporter, (void)conf;
+	return 0;
+}
+
 static void terminal_renew(void *exporter, struct tls *tls)
 {
 	(void)exporter;
@@ -93,6 +99,7 @@ static void terminal_destroy(void *exporter)
 const struct exporter_ops EXPORTER_TERMINAL = {
     .name = "terminal",
     .create = terminal_create,
+    .take = terminal_take,
     .renew = terminal_renew,
     .send = terminal_send,
     .destroy = terminal_destroy,

@@ -84,7 +84,7 @@ struct notices *notices_create(const struct policy *p, struct condition_scratch 
 		charge_give_back(&charge);
 		return NULL;
 	}
-	*all = (struct notices){.policy = p, .charge = charge, .stride = stride};
+	*all = (struct notices){.generation = p->generation, .charge = charge, .stride = stride};
 	struct walk w = {.all = all, .policy = p, .cap = n};
 	all->tails = condition_evaluate(p->set, scratch, request, on_span, &w);
 	return all;

@@ -40,7 +40,7 @@ struct notice {
 /* One request's. */
 struct notices {
 	struct notices *next;
-	const struct policy *policy; /* by which they were made */
+	uint64_t generation; /* of the policy by which they were made */
 	struct charge charge;
 	uint64_t block_id; /* where the request came to lie: set when it is on disk */
 	uint32_t offset;   /* of its record in that block (wire/block.h) */

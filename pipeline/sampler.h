@@ -61,6 +61,24 @@ void sampler_restore(struct sampler *s, uint64_t position, uint64_t grace_ms,
  * damaged, which the next ruling says. `pending` is the account's. Gives how many those are. */
 uint64_t sampler_reconcile(struct sampler *s, uint64_t pending);
 
+/* ---- another policy, while everything goes on ---- */
+
+/* The blocks that may hold undecided spans, oldest first. */
+void sampler_each_block(const struct sampler *s,
+			void (*on_block)(void *ctx, uint64_t id, uint32_t spans, uint64_t bytes,
+					 uint64_t unix_ms),
+			void *ctx);
+
+/* `s` is new, of another policy, and goes on for `old`, of which no ruling is on its way: takes
+ * what it decided and what it counted, with rules numbered anew by `rule_map` (as in
+ * sampler_remember()). What is undecided it does not take, for that was noticed by other
+ * conditions: the blocks of `old` have to be noticed again, as after a start, but that clients were
+ * never gone and nothing waits for them. `position` is that of the last durable ruling; `lost` is
+ * what sampler_reconcile() gave, as long as no ruling said so. `old` is good for nothing but
+ * sampler_destroy() then. */
+void sampler_succeed(struct sampler *s, struct sampler *old, const uint16_t *rule_map,
+		     uint32_t n_map, uint64_t position, uint64_t lost);
+
 /* ---- in ---- */
 
 /* A block whose notices follow: ids ascend, `spans` is how many it has, `unix_ms` when it came.

@@ -57,6 +57,12 @@ void receivers_destroy(struct receivers *r)
 	free(r);
 }
 
+void receivers_limit(struct receivers *r, size_t request_bytes, uint32_t spans)
+{
+	r->o.request_bytes = request_bytes;
+	r->o.limits.spans = spans;
+}
+
 void receivers_set_tls(struct receivers *r, enum port port, struct tls *tls)
 {
 	tls_unref(r->tls[port]);

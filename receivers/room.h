@@ -26,6 +26,8 @@ struct receivers_options {
 struct receivers *receivers_create(const struct receivers_options *o); /* NULL: no memory */
 void receivers_destroy(struct receivers *r);                           /* closes what is open */
 
+/* Other limits, for requests that begin from now on. */
+void receivers_limit(struct receivers *r, size_t request_bytes, uint32_t spans);
 /* Takes a reference. Connections that come from now on use it; those that are there stay as they
  * are. NULL: plain text. */
 void receivers_set_tls(struct receivers *r, enum port port, struct tls *tls);

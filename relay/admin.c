@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "relay/admin_page.h"
+#include "relay/reload.h"
 #include "wire/http1.h"
 
 enum {
@@ -30,6 +31,7 @@ struct admin {
 	struct list clients; /* client.link */
 	struct list waiting; /* client.link: for the ledger */
 	struct list asking;  /* client.link: for an explanation */
+	struct list turning; /* client.link: for a reload to be over */
 	uint64_t tickets;
 	uint32_t n_clients;
 	bool asked;
@@ -43,6 +45,7 @@ enum page_kind {
 	PAGE_EXPLAIN,
 	PAGE_SEND, /* from here on: POST */
 	PAGE_CLEAR,
+	PAGE_RELOAD,
 	PAGE_DROP_PREVIOUS,
 	PAGE_NONE
 };
@@ -62,6 +65,7 @@ struct client {
 	uint8_t trace_id[16]; /* for PAGE_EXPLAIN */
 	bool wrong_id;
 	int exporter; /* its index in conf, for commands */
+	bool dry_run; /* for PAGE_RELOAD */
 	bool wrong_type;
 	bool wrong_method, head_only, keep_alive;
 	bool complete; /* the request is; its answer is not written yet */
@@ -217,6 +221,21 @@ static void command(struct client *c)
 	}
 }
 
+/* However long it takes: an exporter may have to end what is in flight. */
+static void reload(struct client *c)
+{
+	struct admin *a = c->admin;
+	if (c->wrong_type) {
+		respond_line(c, 415, "content-type: application/json, please");
+		return;
+	}
+	client_watch(c, 0);
+	ev_timer_stop(a->o.loop, &c->timer);
+	list_del(&c->link);
+	list_add_tail(&a->turning, &c->link);
+	c->ticket = a->o.reload(a->o.ctx, c->dry_run);
+}
+
 static void explain(struct client *c)
 {
 	struct admin *a = c->admin;
@@ -240,6 +259,8 @@ static void answer(struct client *c)
 			     "there are /metrics, /status, /explain/TRACE_ID, /_ready and /_live");
 	else if (c->wrong_method)
 		respond_line(c, 405, c->page >= PAGE_SEND ? "POST only" : "GET and HEAD only");
+	else if (c->page == PAGE_RELOAD)
+		reload(c);
 	else if (c->page >= PAGE_SEND)
 		command(c);
 	else if (c->page == PAGE_EXPLAIN)
@@ -279,6 +300,31 @@ static void on_patience_end(struct ev_loop *loop, struct ev_timer *timer, int ev
 	a->asked = false;
 	for (struct client *c = next_waiting(a); c != NULL; c = next_waiting(a))
 		respond_line(c, 503, "the store room does not answer: is the disk slow?");
+}
+
+void admin_use(struct admin *a, const struct conf *conf, const struct ruleset *rules)
+{
+	a->o.conf = conf;
+	a->o.rules = rules;
+}
+
+void admin_on_reloaded(struct admin *a, const struct reload_note *n)
+{
+	struct buf body = {.limit = PAGE_MAX_BYTES};
+	int full = page_reload(n, &body);
+	list_for_each_safe(pos, tmp, &a->turning)
+	{
+		struct client *c = container_of(pos, struct client, link);
+		if (c->ticket != n->turn)
+			continue;
+		list_del(&c->link);
+		list_add_tail(&a->clients, &c->link);
+		if (full != 0)
+			respond_line(c, 503, "no memory for this page");
+		else
+			respond(c, 200, "application/json", buf_slice(&body));
+	}
+	buf_finish(&body);
 }
 
 void admin_on_explained(struct admin *a, uint64_t ticket, const struct explanation *e)
@@ -330,9 +376,15 @@ static int exporter_of(const struct admin *a, struct slice query)
 
 static enum page_kind page_of(struct slice target)
 {
-	static const char *const PATHS[] = {
-	    "/_live",    "/_ready",          "/metrics",          "/status",
-	    "/explain/", "/quarantine/send", "/quarantine/clear", "/credentials/drop-previous"};
+	static const char *const PATHS[] = {"/_live",
+					    "/_ready",
+					    "/metrics",
+					    "/status",
+					    "/explain/",
+					    "/quarantine/send",
+					    "/quarantine/clear",
+					    "/reload",
+					    "/credentials/drop-previous"};
 	if (target.len > EXPLAIN_LEN && memcmp(target.data, "/explain/", EXPLAIN_LEN) == 0)
 		return PAGE_EXPLAIN;
 	target.len -= query_of(target).len;
@@ -369,6 +421,7 @@ static int on_head(void *ctx, const struct http1_head *head)
 	c->wrong_type = !slice_is_nocase(head->content_type, "application/json");
 	c->wrong_id = c->page == PAGE_EXPLAIN && !read_trace_id(c->trace_id, head->target);
 	c->exporter = exporter_of(c->admin, query_of(head->target));
+	c->dry_run = slice_is(query_of(head->target), "?dry_run");
 	c->keep_alive = head->keep_alive;
 	return 0;
 }
@@ -487,6 +540,7 @@ struct admin *admin_start(const struct admin_options *o)
 	list_init(&a->clients);
 	list_init(&a->waiting);
 	list_init(&a->asking);
+	list_init(&a->turning);
 	ev_timer_init(&a->accept_pause, on_accept_pause_end, 0, ACCEPT_PAUSE_S);
 	ev_timer_init(&a->patience, on_patience_end, 0, LEDGER_S);
 	ev_io_init(&a->accept, on_accept, o->fd, EV_READ);
@@ -504,6 +558,8 @@ void admin_stop(struct admin *a)
 	list_for_each_safe(pos, tmp, &a->waiting)
 	    client_destroy(container_of(pos, struct client, link));
 	list_for_each_safe(pos, tmp, &a->asking)
+	    client_destroy(container_of(pos, struct client, link));
+	list_for_each_safe(pos, tmp, &a->turning)
 	    client_destroy(container_of(pos, struct client, link));
 	ev_io_stop(a->o.loop, &a->accept);
 	ev_timer_stop(a->o.loop, &a->accept_pause);

@@ -5,6 +5,8 @@
  *   /metrics  Prometheus text format 0.0.4
  *   /status   JSON, what `spanrelay status` renders
  *   /explain/TRACE_ID  JSON, what `spanrelay explain` renders
+ *   /reload   POST, with ?dry_run to be told what would change; JSON, what `spanrelay reload`
+ *             renders
  *   /quarantine/send, /quarantine/clear, /credentials/drop-previous
  *             POST, with ?exporter=NAME for one of them only. The content type has to be
  * application/json: a web page cannot send that here without asking. It never shows the value of a
@@ -49,6 +51,9 @@ struct admin_options {
 	/* What became of a trace: see that admin_on_explained() is called with the ticket, not from
 	 * within. false: nothing is judged here. */
 	bool (*explain)(void *ctx, uint64_t ticket, const uint8_t *trace_id);
+	/* Has the configuration read again, or only looked at. Gives the number of the turn: see
+	 * that admin_on_reloaded() is called when it is over, not from within. */
+	uint64_t (*reload)(void *ctx, bool dry_run);
 	const struct ruleset *rules; /* of redaction, or NULL */
 	const struct certificates *certificates;
 	/* How often what was found at a place (redaction/redact.h). */
@@ -64,6 +69,13 @@ void admin_stop(struct admin *a);                         /* NULL is fine */
 
 /* The answer to ask_ledger(); `judge` may be NULL. */
 void admin_on_ledger(struct admin *a, const struct ledger *ledger, const struct judge_view *judge);
+
+/* What pages are about from now on; borrowed as in admin_options. */
+void admin_use(struct admin *a, const struct conf *conf, const struct ruleset *rules);
+
+/* The answer to reload(). */
+struct reload_note;
+void admin_on_reloaded(struct admin *a, const struct reload_note *n);
 
 /* The answer to explain(). */
 void admin_on_explained(struct admin *a, uint64_t ticket, const struct explanation *e);

@@ -33,6 +33,11 @@ struct page {
 int page_metrics(const struct page *p, struct buf *out);
 int page_status(const struct page *p, struct buf *out);
 
+/* relay/admin_reload.c: what came of one, and what runs now. */
+struct reload_note;
+int page_reload(const struct reload_note *n, struct buf *out);
+json_t *page_configuration(const struct page *p);
+
 int page_explanation(const struct explanation *e, struct buf *out);
 
 /* The two lines before a metric's samples. */

@@ -178,6 +178,7 @@ int page_status(const struct page *p, struct buf *out)
 	json_object_set_new(o, "uptime_s", number(p->uptime_ms / 1000));
 	json_object_set_new(o, "ready", json_boolean(p->not_ready == NULL));
 	json_object_set_new(o, "reason", text(p->not_ready));
+	json_object_set_new(o, "configuration", page_configuration(p));
 	json_object_set_new(o, "listeners", listeners(p->conf));
 	json_object_set_new(o, "listener_tls", page_listener_tls(p));
 	json_object_set_new(o, "journal", journal(p));

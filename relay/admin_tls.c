@@ -7,7 +7,7 @@
 static int put_expiry(const struct certificate *one, const char *section, const char *name,
 		      struct buf *out)
 {
-	if (one->expiry == 0)
+	if (one == NULL || one->expiry == 0)
 		return 0;
 	return buf_printf(out,
 			  "spanrelay_tls_certificate_expiry_timestamp_seconds{where=\"%s.%s\"} "
@@ -22,15 +22,16 @@ int page_tls_metrics(const struct page *p, struct buf *out)
 	for (unsigned i = 0; i < PORTS; i++)
 		full |= put_expiry(&p->certificates->receivers[i], "receivers", PORT_NAMES[i], out);
 	for (unsigned i = 0; i < p->conf->n_exporters; i++)
-		full |= put_expiry(&p->certificates->exporters[i], "exporters",
-				   p->conf->exporters[i].name, out);
+		full |= put_expiry(certificates_find(p->certificates, p->conf->exporters[i].name),
+				   "exporters", p->conf->exporters[i].name, out);
 	return full;
 }
 
 static void add_expiry(json_t *o, const struct certificate *one)
 {
 	json_object_set_new(o, "certificate_expires_unix",
-			    one->expiry != 0 ? json_integer((json_int_t)one->expiry) : json_null());
+			    one != NULL && one->expiry != 0 ? json_integer((json_int_t)one->expiry)
+							    : json_null());
 }
 
 static json_t *of_listener(const struct conf_tls *t, const struct certificate *one)
@@ -70,6 +71,6 @@ json_t *page_exporter_tls(const struct page *p, unsigned exporter)
 {
 	json_t *o = json_object();
 	json_object_set_new(o, "mode", json_string(word_of(&p->conf->exporters[exporter])));
-	add_expiry(o, &p->certificates->exporters[exporter]);
+	add_expiry(o, certificates_find(p->certificates, p->conf->exporters[exporter].name));
 	return o;
 }

@@ -51,24 +51,35 @@ static void publish(void *ctx, struct store_block block)
 	room_answer(&a->relay->export.room, &f->mail);
 }
 
-/* The batches of the group that lie in the block, in order; those without spans lie nowhere. */
+/* Of the batches of the group that lie in the block, in order; those without spans lie nowhere.
+ * NULL where one has none, for its intake did not know yet that traces are judged now. */
 static struct notices *take_notices(struct archive *a, uint64_t block_id, size_t n)
 {
 	struct notices *chain = NULL, **tail = &chain;
 	uint32_t offset = 0;
+	bool missing = false;
 	while (n != 0) {
 		struct batch *b = batch_of(a->unplaced);
 		a->unplaced = b->mail.next;
 		if (b->index.spans == 0)
 			continue;
 		struct notices *all = b->notices;
+		n--;
+		if (all == NULL) {
+			missing = true;
+			continue;
+		}
 		b->notices = NULL;
 		all->block_id = block_id;
 		all->offset = offset;
 		offset += record_size((uint32_t)b->body.len);
 		*tail = all;
 		tail = &all->next;
-		n--;
+	}
+	while (missing && chain != NULL) {
+		struct notices *all = chain;
+		chain = all->next;
+		notices_free(all);
 	}
 	return chain;
 }
@@ -125,7 +136,7 @@ static void on_committed(struct archive *a, int rc)
 	if (a->failures != 0)
 		log_info("journal writes again", "failures=%u", a->failures);
 	a->failures = 0;
-	if (rc == 0 && store_has_room(a->store, a->relay->conf->journal.limit_bytes / ROOM_AGAIN))
+	if (rc == 0 && store_has_room(a->store, a->limit_bytes / ROOM_AGAIN))
 		a->relay->journal_state = JOURNAL_OK;
 }
 
@@ -137,9 +148,9 @@ static void tell_cursors(struct archive *a)
 		return;
 	a->told_ms = a->committed_ms;
 	store_ledger(a->store, &ledger);
-	for (unsigned i = 0; i < ledger.n_exporters; i++)
-		for (int box = PLACE_OUTBOX; box < PLACES; box++) {
-			struct cursor done = ledger.exporter[i].cursor[box];
+	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
+		for (int box = PLACE_OUTBOX; a->number[i] >= 0 && box < PLACES; box++) {
+			struct cursor done = ledger.exporter[a->number[i]].cursor[box];
 			struct box_note *note;
 			if (done.block_id == a->told[i][box] ||
 			    (note = calloc(1, sizeof(*note))) == NULL)
@@ -212,15 +223,15 @@ static void refuse_all(struct archive *a)
 static uint64_t linger_left_ms(const struct archive *a)
 {
 	uint64_t waited_us = clock_ns(CLOCK_MONOTONIC) / 1000 - batch_of(a->first)->whole_us;
-	uint64_t linger_us = a->relay->conf->journal.linger_ms * 1000;
+	uint64_t linger_us = a->linger_ms * 1000;
 	return waited_us < linger_us ? (linger_us - waited_us + 999) / 1000 : 0;
 }
 
 /* After a quiet moment a batch goes at once; under load it waits for company (lmdb-storage 9.3). */
 static bool is_due(const struct archive *a, uint64_t now_ms)
 {
-	return a->queued_bytes >= a->relay->conf->journal.group_bytes || linger_left_ms(a) == 0 ||
-	       now_ms - a->committed_ms > a->relay->conf->journal.linger_ms;
+	return a->queued_bytes >= a->group_bytes || linger_left_ms(a) == 0 ||
+	       now_ms - a->committed_ms > a->linger_ms;
 }
 
 static void start_linger(struct archive *a)
@@ -229,7 +240,7 @@ static void start_linger(struct archive *a)
 	ev_now_update(a->room.loop); /* it stood still while the disk worked */
 	ev_timer_set(&a->linger, (double)linger_left_ms(a) / 1000, 0);
 	ev_timer_start(a->room.loop, &a->linger);
-	room_hush(&a->room, a->relay->conf->journal.group_bytes - a->queued_bytes);
+	room_hush(&a->room, a->group_bytes - a->queued_bytes);
 }
 
 static void on_round(void *ctx)
@@ -265,6 +276,82 @@ static void on_tidy(struct ev_loop *loop, struct ev_timer *timer, int events)
 		commit_group(a); /* with nothing to write it costs nothing, but after a failure */
 }
 
+/* ---- a reload ---- */
+
+static void take_numbers(struct archive *a, const struct world *w)
+{
+	const struct conf *c = &w->conf;
+	a->linger_ms = c->journal.linger_ms;
+	a->group_bytes = c->journal.group_bytes;
+	a->limit_bytes = c->journal.limit_bytes;
+	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++) {
+		const struct conf_exporter *e = world_exporter(w, i);
+		a->number[i] = e != NULL ? store_exporter(a->store, e->name) : -1;
+	}
+}
+
+/* What those that are new will be told once they are there. */
+static void note_block(void *ctx, struct store_block block)
+{
+	struct reload_note *n = ctx;
+	struct store_block *more = realloc(n->blocks, (n->n_blocks + 1) * sizeof(*more));
+	if (more == NULL) {
+		fail(-ENOMEM, "store: cannot tell of the blocks held");
+		_Exit(EX_OSERR);
+	}
+	n->blocks = more;
+	n->blocks[n->n_blocks++] = block;
+}
+
+static void add_exporter(struct archive *a, struct reload_note *n, unsigned slot)
+{
+	struct ledger ledger;
+	unsigned number = store_add_exporter(a->store, world_exporter(n->world, slot)->name);
+	for (int box = PLACE_OUTBOX; box < PLACES; box++)
+		store_found(a->store, number, (enum span_place)box, n->box_first[slot][box],
+			    n->box_end[slot][box]);
+	store_ledger(a->store, &ledger);
+	n->accounts[slot] = ledger.exporter[number];
+	memset(a->told[slot], 0, sizeof(a->told[slot]));
+	if (n->blocks == NULL)
+		store_each_block(a->store, note_block, n);
+}
+
+static void look_at_account(struct archive *a, struct reload_note *n, unsigned slot)
+{
+	const char *name = world_exporter(n->world, slot)->name;
+	struct ledger_exporter *e = &n->accounts[slot];
+	if (!store_removed_exporter(a->store, name, e))
+		*e = (struct ledger_exporter){.entered = 0};
+	e->kept[PLACE_OUTBOX] = e->kept[PLACE_QUARANTINE] = LEDGER_KEEP_ALL;
+}
+
+/* Those that go are in the store until they have gone everywhere else. */
+static void on_reload(struct archive *a, struct reload_note *n)
+{
+	int number[CONF_MAX_EXPORTERS];
+	memcpy(number, a->number, sizeof(number));
+	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++) {
+		bool is_new = n->moves[i] == EXPORTER_ADDED;
+		if (n->stop == RELOAD_LOOK && is_new)
+			look_at_account(a, n, i);
+		else if (n->stop == RELOAD_STORE && is_new)
+			add_exporter(a, n, i);
+		else if (n->stop == RELOAD_REMOVE && n->moves[i] == EXPORTER_REMOVED)
+			store_remove_exporter(
+			    a->store,
+			    (unsigned)store_exporter(a->store, world_exporter(n->was, i)->name));
+	}
+	if (n->stop != RELOAD_LOOK)
+		take_numbers(a, n->world);
+	for (unsigned i = 0; n->stop == RELOAD_STORE && i < CONF_MAX_EXPORTERS; i++)
+		if (n->moves[i] == EXPORTER_REMOVED)
+			a->number[i] = number[i];
+	if (n->stop == RELOAD_STORE)
+		store_judge(a->store, n->world->judges);
+	reload_next(a->relay, n);
+}
+
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct archive *a = ctx;
@@ -282,15 +369,16 @@ static void on_mail(void *ctx, struct mail *m)
 		break;
 	case MAIL_PROGRESS:
 		note = container_of(m, struct progress_note, mail);
-		store_progress(a->store, note->exporter, &note->progress);
+		store_progress(a->store, (unsigned)a->number[note->exporter], &note->progress);
 		free(note);
+		break;
+	case MAIL_RELOAD:
+		on_reload(a, container_of(m, struct reload_note, mail));
 		break;
 	default:
 		request = container_of(m, struct ledger_request, mail);
 		store_ledger(a->store, &request->ledger);
-		room_answer(a->relay->judge.sampler != NULL ? &a->relay->judge.room
-							    : a->relay->main_room,
-			    m);
+		room_answer(&a->relay->judge.room, m);
 	}
 }
 
@@ -298,7 +386,7 @@ static const struct room_rules RULES = {"store", 4096, on_mail, on_round};
 
 int archive_open(struct archive *a, struct relay *relay)
 {
-	const struct conf *conf = relay->conf;
+	const struct conf *conf = &relay->world->conf;
 	const char *names[CONF_MAX_EXPORTERS];
 	a->relay = relay;
 	for (size_t i = 0; i < conf->n_exporters; i++)
@@ -308,12 +396,13 @@ int archive_open(struct archive *a, struct relay *relay)
 				  .exporters = names,
 				  .n_exporters = (unsigned)conf->n_exporters,
 				  .metrics = &relay->metrics,
-				  .judged = relay->judges};
+				  .judged = relay->world->judges};
 	int rc = store_open(&a->store, &o);
 	if (rc == 0)
 		rc = room_init(&a->room, &RULES, a);
 	if (rc != 0)
 		return rc;
+	take_numbers(a, relay->world);
 	ev_init(&a->linger, on_linger);
 	ev_timer_init(&a->tidy, on_tidy, TIDY_S, TIDY_S);
 	a->linger.data = a->tidy.data = a;

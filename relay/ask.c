@@ -87,8 +87,9 @@ bool asking_read(struct asking *a, int argc, char **argv, const char *help, cons
 }
 
 /* A listener on all addresses is reached by the loopback one. */
-static int connect_to(const struct address *a)
+static int connect_to(const struct asking *asking)
 {
+	const struct address *a = &asking->admin;
 	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(a->port)};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(a->port)};
 	inet_pton(AF_INET, a->any ? "127.0.0.1" : a->host, &v4.sin_addr);
@@ -96,7 +97,7 @@ static int connect_to(const struct address *a)
 	int fd = socket(a->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	struct timeval wait = {.tv_sec = WAIT_S};
+	struct timeval wait = {.tv_sec = asking->patience_s != 0 ? asking->patience_s : WAIT_S};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	int rc = a->v6 ? connect(fd, (struct sockaddr *)&v6, sizeof(v6))
@@ -167,7 +168,7 @@ static int ask_by(const struct asking *a, const char *method, const char *path, 
 	struct reply r = {.body = body};
 	address_print(&a->admin, at, sizeof(at));
 	body->limit = ANSWER_MAX;
-	int fd = connect_to(&a->admin);
+	int fd = connect_to(a);
 	if (fd < 0) {
 		snprintf(why, ASK_WHY, "no relay answers at %.60s: %s", at, strerrordesc_np(-fd));
 		return EX_UNAVAILABLE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * relay/ask.h - how a command asks a running relay: a GET of its admin page, for which it waits at
- * most five seconds. */
+ * most five seconds, or as long as it says. */
 #ifndef RELAY_ASK_H
 #define RELAY_ASK_H
 
@@ -14,6 +14,7 @@
 struct asking {
 	struct address admin;
 	bool json;
+	unsigned patience_s; /* for the answer; 0: five */
 };
 #define ASKING_HELP                                                                                \
 	"  -c, --config FILE    the relay's configuration, for its admin address\n"                \

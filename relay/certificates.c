@@ -105,6 +105,14 @@ int certificates_load(struct certificates *c, const struct conf *conf, const cha
 	return rc;
 }
 
+const struct certificate *certificates_find(const struct certificates *c, const char *exporter)
+{
+	for (size_t i = 0; i < c->conf->n_exporters; i++)
+		if (strcmp(c->conf->exporters[i].name, exporter) == 0)
+			return &c->exporters[i];
+	return NULL;
+}
+
 void certificates_release(struct certificates *c)
 {
 	for (unsigned i = 0; c->conf != NULL && i < count(c); i++)

@@ -34,6 +34,9 @@ void certificates_release(struct certificates *c); /* a zeroed one is fine */
  * use it. 0 or negative. */
 int certificates_watch(struct certificates *c, struct relay *relay);
 
+/* Those of an exporter that there was at the start; NULL for others. */
+const struct certificate *certificates_find(const struct certificates *c, const char *exporter);
+
 /* For an exporter by itself: NULL for plain text, or where notes->fault says why. */
 struct tls *certificates_client(const struct conf_exporter *e, struct tls_notes *notes);
 

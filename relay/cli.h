@@ -14,6 +14,7 @@ int cli_options(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_send(int argc, char **argv);
 int cli_explain(int argc, char **argv);
+int cli_reload(int argc, char **argv);
 int cli_status(int argc, char **argv);
 int cli_test(int argc, char **argv);
 int cli_upgrade(int argc, char **argv);

@@ -7,12 +7,11 @@
 
 #include "base/log.h"
 #include "conf/environment.h"
-#include "pipeline/policy.h"
-#include "redaction/ruleset.h"
 #include "relay/certificates.h"
 #include "relay/cli.h"
 #include "relay/load.h"
 #include "relay/worker.h"
+#include "relay/world.h"
 
 static const char HELP[] =
     "Usage: spanrelay run [-c FILE] [--discard]\n"
@@ -25,69 +24,66 @@ static const char HELP[] =
     "      --discard      answer and throw away: for measuring only\n"
     "  -h, --help         this text\n"
     "\n"
-    "Signals: SIGTERM or SIGINT stops in good order, a second one at once; SIGHUP reads files "
-    "with\n"
-    "tokens again; SIGUSR2 upgrades to the program file as it is now. Exit codes: 0 stopped, 64 "
-    "usage, 69 a port is taken, 73 the data\n"
+    "Signals: SIGTERM or SIGINT stops in good order, a second one at once; SIGHUP reads FILE "
+    "again\n"
+    "(see `spanrelay reload`); SIGUSR2 upgrades to the program file as it is now. Exit codes: 0 "
+    "stopped, 64 usage, 69 a port is taken, 73 the data\n"
     "folder cannot be written, 74 the journal cannot be read, 75 another process uses the data, 77 "
     "no\n"
     "permission, 78 the configuration is wrong.\n";
 
-struct loaded {
-	struct conf conf;
-	struct policy *policy;
-	struct ruleset *rules;
-	struct certificates certificates;
-};
-
-static void unload(struct loaded *l)
+static int finish(int rc, bool say, struct buf *findings)
 {
-	certificates_release(&l->certificates);
-	ruleset_release(l->rules);
-	policy_destroy(l->policy);
-	conf_finish(&l->conf);
+	if (findings->len != 0 && (say || rc != 0))
+		fprintf(stderr, "%.*s", (int)findings->len, (char *)findings->data);
+	buf_finish(findings);
+	return rc != 0 ? EX_CONFIG : EX_OK;
 }
 
-/* The keeper leaves certificates and rules of redaction to its worker, which ends with the same
- * code. */
-static int load(struct loaded *l, const char *file, bool is_worker)
+static int run_worker(const char *file, const struct worker_birth *birth, bool discard)
 {
-	struct conf *conf = &l->conf;
-	struct buf findings = {0};
-	int rc = load_configuration(conf, is_worker ? &l->policy : NULL, file, &findings);
-	if (rc == 0 && is_worker) {
-		findings.len = 0; /* the keeper has said that */
-		rc = certificates_load(&l->certificates, conf, file != NULL ? file : "defaults",
-				       &findings);
-		if (rc == 0)
-			rc = load_rules(conf, &l->rules, &findings);
-		if (rc != 0)
-			unload(l);
-	}
-	if (findings.len != 0)
-		fprintf(stderr, "%.*s", (int)findings.len, (char *)findings.data);
-	buf_finish(&findings);
-	if (rc == 0)
-		log_setup((enum log_level)conf->log.level, conf->log.json);
-	else if (!is_worker)
+	struct buf findings = {.data = NULL};
+	struct certificates certificates = {.conf = NULL};
+	struct world *world = NULL;
+	int code = finish(world_load(&world, file, &findings), false, &findings); /* said before */
+	if (code != EX_OK)
+		return code;
+	findings = (struct buf){.data = NULL};
+	code = finish(certificates_load(&certificates, &world->conf,
+					file != NULL ? file : "defaults", &findings),
+		      true, &findings);
+	log_setup((enum log_level)world->conf.log.level, world->conf.log.json);
+	if (code == EX_OK && environment_wipe() != 0)
+		code = EX_OSERR;
+	if (code == EX_OK)
+		code = worker_run(world, &certificates, file, birth, discard);
+	certificates_release(&certificates);
+	world_destroy(world, NULL);
+	return code;
+}
+
+/* It leaves certificates and rules of redaction to its worker, which ends with the same code. */
+static int run_keeper(char **argv, const char *file)
+{
+	struct buf findings = {.data = NULL};
+	struct conf conf;
+	int code = finish(load_configuration(&conf, NULL, file, &findings), true, &findings);
+	if (code != EX_OK) {
 		fprintf(stderr, "spanrelay: the configuration is wrong; nothing was started\n");
-	return rc;
+		return code;
+	}
+	log_setup((enum log_level)conf.log.level, conf.log.json);
+	code = environment_wipe() == 0 ? keeper_run(&conf, argv) : EX_OSERR;
+	conf_finish(&conf);
+	return code;
 }
 
 static int run(char **argv, const char *file, bool discard)
 {
 	struct worker_birth birth;
-	struct loaded l = {.policy = NULL};
-	bool is_worker = worker_birth_read(&birth);
-	if (load(&l, file, is_worker) != 0)
-		return EX_CONFIG;
-	if (environment_wipe() != 0)
-		return EX_OSERR;
-	int code = is_worker
-		       ? worker_run(&l.conf, l.policy, l.rules, &l.certificates, &birth, discard)
-		       : keeper_run(&l.conf, argv);
-	unload(&l);
-	return code;
+	if (worker_birth_read(&birth))
+		return run_worker(file, &birth, discard);
+	return run_keeper(argv, file);
 }
 
 int cli_run(int argc, char **argv)

@@ -32,6 +32,20 @@ static void print_head(const json_t *o)
 	       words_text(l, "otlp_http", b), words_text(l, "admin", c));
 }
 
+static void print_configuration(const json_t *o)
+{
+	const json_t *c = json_object_get(o, "configuration");
+	const json_t *reloads = json_object_get(c, "reloads");
+	uint64_t since_ms = words_number(c, "unix_ms"), now_ms = clock_wall_ms();
+	uint64_t bad = words_number(reloads, "invalid") + words_number(reloads, "failed");
+	char age[32], n[32];
+	printf("config    generation %" PRIu64 ", for %s", words_number(c, "generation"),
+	       words_duration(now_ms > since_ms ? (now_ms - since_ms) / 1000 : 0, age));
+	if (bad != 0)
+		printf("; %s reloads CHANGED NOTHING, see the log", words_grouped(bad, n));
+	printf("\n");
+}
+
 static void print_stores(const json_t *o)
 {
 	char dir[128], a[32], b[32], c[32];
@@ -132,6 +146,7 @@ int cli_status(int argc, char **argv)
 		return code;
 	}
 	print_head(status);
+	print_configuration(status);
 	print_stores(status);
 	status_print_judged(status);
 	status_print_sampling(status);

@@ -25,6 +25,29 @@ static void answer(struct intake *in, struct batch *b)
 	receivers_answer(in->receivers, b);
 }
 
+static void take_limits(struct intake *in, const struct conf *c)
+{
+	receivers_limit(in->receivers, c->limits.request_bytes, (uint32_t)c->limits.spans);
+}
+
+/* No request is half way through here: each is looked at by one world. */
+static void on_reload(struct intake *in, struct reload_note *n)
+{
+	struct intake_parts *p = &n->intakes[n->intake];
+	struct intake_parts before = {.redactor = in->redactor, .scratch = in->scratch};
+	in->world = n->world;
+	if (n->news.redaction) {
+		in->redactor = p->redactor;
+		p->redactor = before.redactor;
+	}
+	if (n->news.judging) {
+		in->scratch = p->scratch;
+		p->scratch = before.scratch;
+	}
+	take_limits(in, &n->world->conf);
+	reload_next(in->relay, n);
+}
+
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct intake *in = ctx;
@@ -35,6 +58,9 @@ static void on_mail(void *ctx, struct mail *m)
 		a = container_of(m, struct accepted, mail);
 		receivers_adopt(in->receivers, a->fd, a->port);
 		free(a);
+		break;
+	case MAIL_RELOAD:
+		on_reload(in, container_of(m, struct reload_note, mail));
 		break;
 	case MAIL_BATCH:
 		answer(in, container_of(m, struct batch, mail));
@@ -60,25 +86,27 @@ static const struct room_rules RULES = {"intake", 4096, on_mail, on_round};
 
 int intake_open(struct intake *in, struct relay *relay)
 {
+	const struct conf *c = &relay->world->conf;
 	in->relay = relay;
+	in->world = relay->world;
 	int rc = room_init(&in->room, &RULES, in);
 	if (rc != 0)
 		return rc;
 	struct receivers_options o = {
 	    .loop = in->room.loop,
 	    .intake = in,
-	    .request_bytes = relay->conf->limits.request_bytes,
+	    .request_bytes = c->limits.request_bytes,
 	    .limits = INDEX_LIMITS,
 	    .account = &relay->account,
 	    .metrics = &relay->metrics,
 	};
-	o.limits.spans = (uint32_t)relay->conf->limits.spans;
-	if (relay->judges) {
-		in->scratch = notice_scratch(relay->policy, &relay->judge.key);
+	o.limits.spans = (uint32_t)c->limits.spans;
+	if (in->world->judges) {
+		in->scratch = notice_scratch(in->world->policy, &relay->judge.key);
 		if (in->scratch == NULL)
 			return fail(-ENOMEM, "intake: no memory");
 	}
-	if (relay->rules != NULL) {
+	if (in->world->rules != NULL) {
 		in->redactor = redactor_create();
 		if (in->redactor == NULL)
 			return fail(-ENOMEM, "intake: no memory");
@@ -106,10 +134,10 @@ static bool redact(struct intake *in, struct batch *b)
 {
 	struct relay *relay = in->relay;
 	struct redaction_counts n = {0};
-	if (relay->rules == NULL || b->index.spans == 0)
+	if (in->world->rules == NULL || b->index.spans == 0)
 		return true;
-	if (redact_request(in->redactor, relay->rules, &b->body, relay->conf->limits.request_bytes,
-			   &n) != 0 ||
+	if (redact_request(in->redactor, in->world->rules, &b->body,
+			   in->world->conf.limits.request_bytes, &n) != 0 ||
 	    batch_charge(b, &relay->account) != 0)
 		return false;
 	metric_add(&relay->metrics, METRIC_REDACTED_SPANS, n.spans);
@@ -122,12 +150,12 @@ static bool redact(struct intake *in, struct batch *b)
 static bool notice(struct intake *in, struct batch *b)
 {
 	struct relay *relay = in->relay;
-	if (!relay->judges || b->index.spans == 0)
+	if (!in->world->judges || b->index.spans == 0)
 		return true;
 	if (relay->judge_is_behind)
 		return false;
-	b->notices = notices_create(relay->policy, in->scratch, buf_slice(&b->body), b->index.spans,
-				    &relay->account);
+	b->notices = notices_create(in->world->policy, in->scratch, buf_slice(&b->body),
+				    b->index.spans, &relay->account);
 	return b->notices != NULL;
 }
 

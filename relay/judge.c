@@ -14,7 +14,7 @@
 #include "relay/witness.h"
 #include "wire/otlp_walk.h"
 
-static const double TICK_S = 0.1;
+static const double TICK_S = 0.1, AGAIN_S = 0.001;
 enum {
 	/* Of kept spans; more goes with the next one, a commit later. In a small journal less, or
 	 * it might never fit. */
@@ -24,7 +24,8 @@ enum {
 	 * each commit of a relay with little to do would be half of the judge's work. */
 	HUSH_BYTES = 512 << 10,
 	SAVE_MS = 10000, /* how often all of the budgets' state is written, not its levels alone */
-	BEHIND_PERCENT = 125 /* of the memory for traces: above it intake refuses */
+	BEHIND_PERCENT = 125, /* of the memory for traces: above it intake refuses */
+	AT_ONCE_MS = 50       /* of noticing what was put aside */
 };
 
 static struct sampler_now now_of(void)
@@ -46,7 +47,7 @@ static void put_chapter(struct judge *j, struct ruling_note *n, const struct rul
 {
 	if (r->n_decisions == 0)
 		return;
-	int rc = chapter_begin(&n->chapter, j->relay->policy->generation, clock_wall_ms());
+	int rc = chapter_begin(&n->chapter, j->world->policy->generation, clock_wall_ms());
 	for (size_t i = 0; i < r->n_decisions; i++)
 		rc |= chapter_add(&n->chapter, &r->decisions[i]);
 	witness_name(r->met, r->witnesses, r->n_witnesses, j->reader, &j->pending);
@@ -88,8 +89,9 @@ static void show(struct judge *j)
 	metric_set(m, METRIC_SAMPLING_DROPPED_RECORDS, r.dropped_records);
 	metric_set(m, METRIC_SAMPLING_OLDEST, r.oldest_unix_ms);
 	metric_set(m, METRIC_SAMPLING_STRESSED, r.stressed);
+	j->has_work = j->world->judges || r.spans != 0;
 	j->relay->judge_is_behind =
-	    j->ruling_out && r.used_bytes > j->relay->policy->memory_bytes / 100 * BEHIND_PERCENT;
+	    j->ruling_out && r.used_bytes > j->world->policy->memory_bytes / 100 * BEHIND_PERCENT;
 }
 
 static void send_part(struct judge *j, struct sampler_now now)
@@ -128,7 +130,7 @@ static void drop_spare(struct judge *j)
 
 static size_t ruling_bytes(const struct judge *j)
 {
-	uint64_t part = j->relay->conf->journal.limit_bytes / RULING_PART;
+	uint64_t part = j->world->conf.journal.limit_bytes / RULING_PART;
 	return part < RULING_BYTES ? (size_t)part : RULING_BYTES;
 }
 
@@ -137,7 +139,7 @@ static void decide(struct judge *j)
 {
 	struct ruling r;
 	struct sampler_now now = now_of();
-	if (j->sampler == NULL || j->ruling_out || j->stopping ||
+	if (j->ruling_out || j->stopping || j->reload != NULL || j->unseen_first != NULL ||
 	    store_reader_begin(j->reader) != 0)
 		return;
 	int rc = sampler_decide(j->sampler, ruling_bytes(j), j->next_chapter, now, &r);
@@ -163,20 +165,6 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
 	show(j);
 }
 
-/* It is durable. */
-static void on_ruling(struct judge *j, struct ruling_note *n)
-{
-	j->ruling_out = false;
-	j->introduced = true;
-	if (n->ruling.chapter.len != 0)
-		j->next_chapter++;
-	pending_drop(&j->pending, n->ruling.first_pending);
-	ruling_clear(n);
-	j->spare = n;
-	if (sampler_is_urgent(j->sampler))
-		decide(j);
-}
-
 /* ---- in ---- */
 
 static void take_notices(struct judge *j, struct notices *n, struct sampler_now now)
@@ -189,18 +177,206 @@ static void take_notices(struct judge *j, struct notices *n, struct sampler_now 
 	notices_free(n);
 }
 
-static void on_noticed(struct judge *j, struct noticed *d)
+static void begin_block(struct judge *j, struct store_block b)
+{
+	if (sampler_block(j->sampler, b.id, b.spans, b.bytes, b.unix_ms) != 0)
+		die_of("undecided traces");
+}
+
+static uint32_t notice_record(struct judge *j, struct store_block b, const struct record *r,
+			      uint32_t offset)
+{
+	uint32_t spans = otlp_walk_spans(r->payload);
+	struct account unlimited = {.limit = SIZE_MAX}; /* they are gone before it is */
+	struct notices *n =
+	    notices_create(j->world->policy, j->scratch, r->payload, spans, &unlimited);
+	if (n == NULL)
+		die_of("undecided traces");
+	n->block_id = b.id;
+	n->offset = offset;
+	take_notices(j, n, now_of());
+	return spans;
+}
+
+/* Notices all of the block from the journal; gives how many spans there are. Between begin and end
+ * of the reader. */
+static uint32_t notice_block(struct judge *j, struct store_block b)
+{
+	struct slice bytes;
+	struct block block;
+	struct record r;
+	uint32_t at = 0, next, spans = 0;
+	begin_block(j, b);
+	if (store_reader_pending(j->reader, b.id, &bytes) == 0 &&
+	    block_open(&block, bytes, b.id) == 0)
+		for (; (next = block_record(&block, at, &r)) != 0; at = next)
+			spans += notice_record(j, b, &r, at);
+	return spans;
+}
+
+/* Made by the policy that is. */
+static bool is_ours(const struct judge *j, const struct notices *n)
+{
+	bool ours = n != NULL;
+	for (; n != NULL; n = n->next)
+		ours = ours && n->generation == j->world->policy->generation;
+	return ours;
+}
+
+/* false: the journal cannot be read now. */
+static bool take_block(struct judge *j, struct noticed *d)
 {
 	struct sampler_now now = now_of();
-	if (sampler_block(j->sampler, d->block.id, d->block.spans, d->block.bytes,
-			  d->block.unix_ms) != 0)
-		die_of("undecided traces");
+	bool ours = is_ours(j, d->notices);
+	if (!ours && store_reader_begin(j->reader) != 0)
+		return false;
+	if (ours)
+		begin_block(j, d->block);
 	while (d->notices != NULL) {
 		struct notices *n = d->notices;
 		d->notices = n->next;
-		take_notices(j, n, now);
+		if (ours)
+			take_notices(j, n, now);
+		else
+			notices_free(n);
+	}
+	if (!ours) {
+		notice_block(j, d->block);
+		store_reader_end(j->reader);
 	}
 	free(d);
+	return true;
+}
+
+static void put_aside(struct judge *j, struct noticed *d)
+{
+	d->mail.next = NULL;
+	*(j->unseen_first == NULL ? &j->unseen_first : &j->unseen_last->next) = &d->mail;
+	j->unseen_last = &d->mail;
+}
+
+/* Some of what was put aside, in its order; the rest in a moment, for others want an answer. */
+static void catch_up(struct judge *j)
+{
+	uint64_t until_ms = clock_mono_ms() + AT_ONCE_MS;
+	while (j->unseen_first != NULL && clock_mono_ms() < until_ms) {
+		struct mail *next = j->unseen_first->next;
+		if (!take_block(j, container_of(j->unseen_first, struct noticed, mail)))
+			break;
+		j->unseen_first = next;
+	}
+	if (j->unseen_first != NULL)
+		ev_timer_again(j->room.loop, &j->again);
+	else
+		ev_timer_stop(j->room.loop, &j->again);
+}
+
+/* ---- a reload ---- */
+
+/* To be noticed again. */
+static void put_again(void *ctx, uint64_t id, uint32_t spans, uint64_t bytes, uint64_t unix_ms)
+{
+	struct noticed *d = calloc(1, sizeof(*d));
+	if (d == NULL)
+		die_of("undecided traces");
+	d->block = (struct store_block){
+	    .id = id, .unix_ms = unix_ms, .spans = spans, .bytes = (uint32_t)bytes};
+	put_aside(ctx, d);
+}
+
+static void hand_over_budget(struct judge *j, struct budget *next)
+{
+	struct buf state = {.data = NULL};
+	struct sampler_now now = now_of();
+	if (j->budget == NULL || next == NULL)
+		return;
+	if (budget_save(j->budget, &state) != 0)
+		die_of("the state of budgets");
+	if (budget_load(next, buf_slice(&state), (struct budget_now){now.mono_ms, now.unix_ms}) !=
+	    0)
+		log_error("state of budgets is not readable, they begin anew", "part=reload");
+	buf_finish(&state);
+}
+
+static void hand_over_rules(struct judge *j, const struct policy *next, struct sampler *sampler)
+{
+	struct buf book = {.data = NULL};
+	uint16_t map[POLICY_RULES];
+	if (rulebook_write(&book, buf_slice(&j->rulebook), next) != 0)
+		die_of("the names of rules");
+	uint32_t n = rulebook_map(buf_slice(&book), j->world->policy->generation, next, map);
+	sampler_succeed(sampler, j->sampler, map, n, j->position, j->lost);
+	buf_finish(&j->rulebook);
+	j->rulebook = book;
+}
+
+/* What is decided, charged and counted goes on; what is undecided is noticed by the new policy,
+ * block by block, before anything else is decided. */
+static void change_policy(struct judge *j, struct reload_note *n)
+{
+	const struct policy *p = n->world->policy;
+	struct judge_parts before = {j->sampler, j->budget, j->scratch};
+	hand_over_budget(j, n->judge.budget);
+	sampler_each_block(j->sampler, put_again, j);
+	hand_over_rules(j, p, n->judge.sampler);
+	j->sampler = n->judge.sampler;
+	j->budget = n->judge.budget;
+	j->scratch = n->judge.scratch;
+	n->judge = before;
+	pending_drop(&j->pending, UINT64_MAX);
+	recorder_change(&j->recorder, p, j->sampler, now_of());
+	j->introduced = false;
+	j->has_work = true; /* until it is known better */
+	ev_timer_again(j->room.loop, &j->tick);
+}
+
+/* Once no ruling of the old policy is on its way. */
+static void try_reload(struct judge *j)
+{
+	struct reload_note *n = j->reload;
+	if (n == NULL || (n->news.judging && (j->ruling_out || j->unseen_first != NULL)))
+		return;
+	j->reload = NULL;
+	if (n->news.judging)
+		change_policy(j, n);
+	j->world = n->world;
+	reload_next(j->relay, n);
+	catch_up(j);
+}
+
+/* ---- mail ---- */
+
+static void on_again(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)loop, (void)events;
+	struct judge *j = timer->data;
+	catch_up(j);
+	try_reload(j);
+}
+
+static void on_noticed(struct judge *j, struct noticed *d)
+{
+	put_aside(j, d);
+	if (j->unseen_first == &d->mail)
+		catch_up(j);
+	try_reload(j);
+	if (sampler_is_urgent(j->sampler))
+		decide(j);
+}
+
+/* It is durable. */
+static void on_ruling(struct judge *j, struct ruling_note *n)
+{
+	j->ruling_out = false;
+	j->introduced = true;
+	if (n->ruling.chapter.len != 0)
+		j->next_chapter++;
+	pending_drop(&j->pending, n->ruling.first_pending);
+	j->position = n->ruling.position;
+	j->lost = 0;
+	ruling_clear(n);
+	j->spare = n;
+	try_reload(j);
 	if (sampler_is_urgent(j->sampler))
 		decide(j);
 }
@@ -240,7 +416,7 @@ static bool find_record(struct judge *j, uint64_t number, struct explanation *e)
 
 static void show_budgets(const struct judge *j, struct explanation *e)
 {
-	const struct policy *p = j->relay->policy;
+	const struct policy *p = j->world->policy;
 	if (e->decision.rule >= p->n_rules || j->budget == NULL)
 		return;
 	for (uint16_t at = p->rules[e->decision.rule].node;
@@ -273,7 +449,7 @@ static void explain(struct judge *j, struct explanation *e)
 	e->state = look.state;
 	e->decision = look.decision;
 	e->due_unix_ms = look.due_unix_ms;
-	e->generation = j->relay->policy->generation;
+	e->generation = j->world->policy->generation;
 	if (look.state == SAMPLER_PENDING)
 		name_witnesses(j, &look, e);
 	if (look.state == SAMPLER_DECIDED)
@@ -281,7 +457,7 @@ static void explain(struct judge *j, struct explanation *e)
 	if (look.state == SAMPLER_UNKNOWN)
 		return;
 	name_rule(j, e->generation, e->decision.rule, e->rule, sizeof(e->rule));
-	if (e->generation == j->relay->policy->generation)
+	if (e->generation == j->world->policy->generation)
 		show_budgets(j, e);
 	if (e->decision.would != 0)
 		name_rule(j, e->generation, e->decision.would - 1u, e->would, sizeof(e->would));
@@ -302,6 +478,10 @@ static void on_mail(void *ctx, struct mail *m)
 	case MAIL_RECORD:
 		recorder_answered(&j->recorder, container_of(m, struct record_note, mail));
 		break;
+	case MAIL_RELOAD:
+		j->reload = container_of(m, struct reload_note, mail);
+		try_reload(j);
+		break;
 	case MAIL_EXPLAIN:
 		question = container_of(m, struct explain_request, mail);
 		explain(j, &question->explanation);
@@ -309,7 +489,8 @@ static void on_mail(void *ctx, struct mail *m)
 		break;
 	default:
 		request = container_of(m, struct ledger_request, mail);
-		request->judge = view_create(j->relay->policy, j->sampler, j->budget);
+		if (j->has_work)
+			request->judge = view_create(j->world->policy, j->sampler, j->budget);
 		room_answer(j->relay->main_room, m);
 	}
 }
@@ -318,7 +499,7 @@ static void on_mail(void *ctx, struct mail *m)
 
 static int open_budget(struct judge *j)
 {
-	const struct policy *p = j->relay->policy;
+	const struct policy *p = j->world->policy;
 	struct store *store = j->relay->archive.store;
 	struct budget_now now = {clock_mono_ms(), clock_wall_ms()};
 	struct budget_options o = {.nodes = p->nodes,
@@ -364,7 +545,7 @@ static int open_rulebook(struct judge *j)
 	struct buf before = {.data = NULL};
 	int rc = store_state(j->relay->archive.store, RULING_STATE_NAMES[RULING_RULES], &before);
 	if (rc >= 0)
-		rc = rulebook_write(&j->rulebook, buf_slice(&before), j->relay->policy);
+		rc = rulebook_write(&j->rulebook, buf_slice(&before), j->world->policy);
 	buf_finish(&before);
 	return rc;
 }
@@ -372,7 +553,7 @@ static int open_rulebook(struct judge *j)
 static int remember_chapter(void *ctx, uint64_t number, struct slice bytes)
 {
 	struct judge *j = ctx;
-	const struct policy *p = j->relay->policy;
+	const struct policy *p = j->world->policy;
 	struct chapter c;
 	uint16_t map[POLICY_RULES];
 	if (chapter_read(&c, bytes) != 0) {
@@ -391,40 +572,15 @@ struct reopening {
 	uint64_t spans;
 };
 
-static int notice_record(struct reopening *o, struct store_block b, const struct record *r,
-			 uint32_t offset)
-{
-	struct judge *j = o->judge;
-	uint32_t spans = otlp_walk_spans(r->payload);
-	struct notices *n =
-	    notices_create(j->relay->policy, j->scratch, r->payload, spans, &j->relay->account);
-	if (n == NULL)
-		return fail(-ENOMEM, "judge: no memory for block %llu", (unsigned long long)b.id);
-	n->block_id = b.id;
-	n->offset = offset;
-	o->spans += spans;
-	take_notices(j, n, now_of());
-	return 0;
-}
-
-static void notice_block(void *ctx, struct store_block b)
+static void reopen_block(void *ctx, struct store_block b)
 {
 	struct reopening *o = ctx;
-	struct judge *j = o->judge;
-	struct slice bytes;
-	struct block block;
-	struct record r;
-	uint32_t at = 0, next;
+	if (o->rc == 0)
+		o->rc = store_reader_begin(o->judge->reader);
 	if (o->rc != 0)
 		return;
-	o->rc = sampler_block(j->sampler, b.id, b.spans, b.bytes, b.unix_ms);
-	if (o->rc != 0 || store_reader_begin(j->reader) != 0)
-		return;
-	if (store_reader_pending(j->reader, b.id, &bytes) == 0 &&
-	    block_open(&block, bytes, b.id) == 0)
-		for (; o->rc == 0 && (next = block_record(&block, at, &r)) != 0; at = next)
-			o->rc = notice_record(o, b, &r, at);
-	store_reader_end(j->reader);
+	o->spans += notice_block(o->judge, b);
+	store_reader_end(o->judge->reader);
 }
 
 static int reopen_traces(struct judge *j)
@@ -434,15 +590,16 @@ static int reopen_traces(struct judge *j)
 	struct reopening o = {.judge = j};
 	store_judged(store, &judged);
 	j->next_chapter = judged.next_chapter;
+	j->position = judged.position;
 	int rc = store_each_chapter(store, remember_chapter, j);
 	if (rc != 0)
 		return rc;
-	sampler_restore(j->sampler, judged.position, j->relay->policy->root_wait_ms, now_of());
-	store_each_pending(store, notice_block, &o);
+	sampler_restore(j->sampler, judged.position, j->world->policy->root_wait_ms, now_of());
+	store_each_pending(store, reopen_block, &o);
 	struct sampler_report r;
 	struct ledger ledger;
 	store_ledger(store, &ledger);
-	uint64_t lost = sampler_reconcile(j->sampler, ledger.pending);
+	uint64_t lost = j->lost = sampler_reconcile(j->sampler, ledger.pending);
 	if (lost != 0)
 		log_error("undecided spans were lost", "spans=%llu", (unsigned long long)lost);
 	sampler_report(j->sampler, &r);
@@ -470,16 +627,16 @@ static bool has_work(const struct judge *j)
 	struct ledger ledger;
 	store_judged(j->relay->archive.store, &judged);
 	store_ledger(j->relay->archive.store, &ledger);
-	return j->relay->judges || ledger.pending != 0;
+	return j->world->judges || ledger.pending != 0;
 }
 
 int judge_open(struct judge *j, struct relay *relay)
 {
 	j->relay = relay;
+	j->world = relay->world;
 	int rc = room_init(&j->room, &RULES, j);
-	if (rc != 0 || !has_work(j))
-		return rc;
-	rc = store_reader_open(&j->reader, relay->archive.store);
+	if (rc == 0)
+		rc = store_reader_open(&j->reader, relay->archive.store);
 	if (rc == 0)
 		rc = open_key(j);
 	if (rc == 0)
@@ -487,11 +644,11 @@ int judge_open(struct judge *j, struct relay *relay)
 	if (rc == 0)
 		rc = open_budget(j);
 	j->pick = otlp_pick_create();
-	j->scratch = notice_scratch(relay->policy, &j->key);
+	j->scratch = notice_scratch(j->world->policy, &j->key);
 	if (rc == 0 && (j->pick == NULL || j->scratch == NULL))
 		rc = fail(-ENOMEM, "judge: no memory");
 	struct sampler_options o = {
-	    .policy = relay->policy, .budget = j->budget, .hash_key = j->key};
+	    .policy = j->world->policy, .budget = j->budget, .hash_key = j->key};
 	if (rc == 0)
 		rc = sampler_create(&j->sampler, &o);
 	if (rc == 0)
@@ -500,7 +657,12 @@ int judge_open(struct judge *j, struct relay *relay)
 		return rc;
 	ev_timer_init(&j->tick, on_tick, TICK_S, TICK_S);
 	j->tick.data = j;
-	ev_timer_start(j->room.loop, &j->tick);
+	ev_init(&j->again, on_again);
+	j->again.repeat = AGAIN_S;
+	j->again.data = j;
+	j->has_work = has_work(j);
+	if (j->has_work) /* else it stands still until a reload brings rules */
+		ev_timer_start(j->room.loop, &j->tick);
 	return 0;
 }
 
@@ -508,8 +670,8 @@ int judge_open(struct judge *j, struct relay *relay)
 void judge_record(struct judge *j)
 {
 	const struct recent *ring = &j->relay->spillway.recent;
-	if (j->sampler != NULL && ring->box != NULL)
-		recorder_init(&j->recorder, j->relay->policy, &j->relay->metrics, j->sampler,
+	if (ring->box != NULL)
+		recorder_init(&j->recorder, j->world->policy, &j->relay->metrics, j->sampler,
 			      ring->limit_bytes, ring->oldest_ms, now_of());
 }
 
@@ -517,6 +679,16 @@ void judge_close(struct judge *j)
 {
 	room_stop(&j->room);
 	drop_spare(j);
+	while (j->unseen_first != NULL) {
+		struct noticed *d = container_of(j->unseen_first, struct noticed, mail);
+		j->unseen_first = d->mail.next;
+		while (d->notices != NULL) {
+			struct notices *n = d->notices;
+			d->notices = n->next;
+			notices_free(n);
+		}
+		free(d);
+	}
 	sampler_destroy(j->sampler);
 	budget_destroy(j->budget);
 	condition_scratch_destroy(j->scratch);

@@ -37,6 +37,8 @@ struct worker {
 	int report; /* -1: closed */
 	uint64_t born_ms;
 	bool prepared, ready;
+	uint64_t shutdown_ms; /* 0: it did not say */
+	bool reload_due;      /* a SIGHUP came since it began, and it was not told yet */
 };
 
 struct keeper {
@@ -53,14 +55,14 @@ struct keeper {
 	bool was_ready;
 };
 
-static volatile sig_atomic_t stop_signals, upgrade_signals, hangup_signals;
+static volatile sig_atomic_t stop_signals, upgrade_signals, reload_signals;
 
 static void on_signal(int number)
 {
 	if (number == SIGUSR2)
 		upgrade_signals++;
 	else if (number == SIGHUP)
-		hangup_signals++;
+		reload_signals++;
 	else if (number != SIGCHLD)
 		stop_signals++;
 }
@@ -118,6 +120,7 @@ _Noreturn static void become_worker(const struct keeper *k, int program, int rep
 	setpgid(0, 0);           /* ^C at a terminal is for the keeper, which passes it on */
 	sigset_t none;
 	sigemptyset(&none);
+	signal(SIGHUP, SIG_IGN); /* until it can tell what that means */
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setenv(BIRTH_VARIABLE, text, 1);
 	fexecve(program, k->argv, environ);
@@ -178,6 +181,11 @@ static void read_report(struct worker *w)
 		w->prepared = true;
 	if (n == 1 && c == REPORT_READY)
 		w->ready = true;
+	if (n == 1 && c == REPORT_DEADLINE) {
+		uint64_t ms;
+		if (read(w->report, &ms, sizeof(ms)) == (ssize_t)sizeof(ms))
+			w->shutdown_ms = ms;
+	}
 	if (n == 0) {
 		close(w->report);
 		w->report = -1;
@@ -315,7 +323,9 @@ static void on_stop_signal(struct keeper *k)
 	if (k->stops++ == 0)
 		k->stopped_ms = now_ms;
 	k->restart_at_ms = 0;
-	k->kill_at_ms = now_ms + (k->stops == 1 ? k->shutdown_ms + DEAF_MS : DEAF_AT_ONCE_MS);
+	uint64_t deadline_ms =
+	    k->current.shutdown_ms != 0 ? k->current.shutdown_ms : k->shutdown_ms;
+	k->kill_at_ms = now_ms + (k->stops == 1 ? deadline_ms + DEAF_MS : DEAF_AT_ONCE_MS);
 	log_info(k->stops == 1 ? "stopping" : "stopping at once", "pid=%d", (int)k->current.pid);
 	if (k->successor.pid != 0)
 		kill(k->successor.pid, SIGTERM);
@@ -352,18 +362,21 @@ static void sleep_until_something(struct keeper *k, const sigset_t *unblocked)
 	ppoll(fds, 2, ms < 0 ? NULL : &ts, unblocked);
 }
 
-/* Many that came while we slept are one: it says "read again", not what. */
-static void pass_on_hangup(const struct keeper *k)
+/* Many that come at once are one. A worker that is not there yet will read the file as it then is;
+ * one that is not ready may have read it before. */
+static void pass_reload(struct worker *w)
 {
-	if (k->current.pid != 0)
-		kill(k->current.pid, SIGHUP);
-	if (k->successor.pid != 0)
-		kill(k->successor.pid, SIGHUP);
+	if (w->pid == 0)
+		w->reload_due = false;
+	if (!w->reload_due || !w->ready)
+		return;
+	w->reload_due = false;
+	kill(w->pid, SIGHUP);
 }
 
 static int keep(struct keeper *k, const sigset_t *unblocked)
 {
-	int seen_stops = 0, seen_upgrades = 0, seen_hangups = 0;
+	int seen_stops = 0, seen_upgrades = 0, seen_reloads = 0;
 	spawn_current(k);
 	for (;;) {
 		int code = reap(k);
@@ -377,11 +390,12 @@ static int keep(struct keeper *k, const sigset_t *unblocked)
 			seen_upgrades = upgrade_signals;
 			begin_upgrade(k);
 		}
-		if (seen_hangups != hangup_signals) {
-			seen_hangups = hangup_signals;
-			pass_on_hangup(k);
+		if (seen_reloads != reload_signals) {
+			seen_reloads = reload_signals;
+			k->current.reload_due = k->successor.reload_due = true;
 		}
 		read_report(&k->current);
+		pass_reload(&k->current);
 		k->was_ready = k->was_ready || k->current.ready;
 		if (k->successor.pid != 0)
 			watch_successor(k);
@@ -396,7 +410,7 @@ static int keep(struct keeper *k, const sigset_t *unblocked)
 /* Signals are blocked but for the one moment in which we wait, so none is missed. */
 static void catch_signals(sigset_t *unblocked)
 {
-	static const int CAUGHT[] = {SIGTERM, SIGINT, SIGUSR2, SIGHUP, SIGCHLD};
+	static const int CAUGHT[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD};
 	struct sigaction act = {.sa_handler = on_signal};
 	sigset_t blocked;
 	sigemptyset(&blocked);

@@ -2,8 +2,10 @@
  * relay/keeper.h - the small parent that owns the listening sockets, so that a client which
  * connects while a worker is replaced waits a moment instead of being refused. It knows no
  * telemetry, takes no input but signals and its children's ends, and never writes to the data
- * folder. SIGTERM, SIGINT  stop the worker in good order; a second one at once SIGUSR2 upgrade: a
- * worker of the program file as it is now takes over */
+ * folder.
+ *   SIGTERM, SIGINT  stop the worker in good order; a second one at once
+ *   SIGHUP           is passed on: the worker reads its configuration again
+ *   SIGUSR2          upgrade: a worker of the program file as it is now takes over */
 #ifndef RELAY_KEEPER_H
 #define RELAY_KEEPER_H
 
@@ -21,7 +23,9 @@ struct worker_birth {
 	int report;
 	bool succeeds;
 };
-enum { REPORT_PREPARED = 'p', REPORT_READY = 'r' };
+/* REPORT_DEADLINE is followed by eight bytes: shutdown.deadline in ms, as the worker has it now. It
+ * comes before REPORT_READY, and whenever a reload changed it. */
+enum { REPORT_PREPARED = 'p', REPORT_READY = 'r', REPORT_DEADLINE = 'd' };
 
 bool worker_birth_read(struct worker_birth *b); /* false: this process is no worker */
 

@@ -295,7 +295,7 @@ static void on_read(void *ctx, const char *trigger)
 
 int keyring_open(struct keyring *r, struct keys *k, unsigned exporter)
 {
-	const struct conf_exporter *conf = &k->relay->conf->exporters[exporter];
+	const struct conf_exporter *conf = &k->relay->world->conf.exporters[exporter];
 	const char *paths[WATCH_FILES];
 	size_t n = 0;
 	r->keys = k;

@@ -166,10 +166,10 @@ int keys_open(struct keys *k, struct relay *relay)
 	int rc = room_init(&k->room, &RULES, k);
 	if (rc != 0)
 		return rc;
-	k->watch = watch_create(k->room.loop, relay->conf->credentials.poll_ms);
+	k->watch = watch_create(k->room.loop, relay->world->conf.credentials.poll_ms);
 	if (k->watch == NULL)
 		return fail(-ENOMEM, "keys: no memory");
-	for (unsigned i = 0; rc == 0 && i < relay->conf->n_exporters; i++)
+	for (unsigned i = 0; rc == 0 && i < relay->world->conf.n_exporters; i++)
 		rc = keyring_open(&k->rings[i], k, i);
 	return rc;
 }

@@ -22,6 +22,7 @@ static const struct command {
     {"options", cli_options, "list every option with its default and meaning"},
     {"send", cli_send, "send sample traces to a relay or a backend"},
     {"status", cli_status, "show what a running relay is doing"},
+    {"reload", cli_reload, "have a running relay read its configuration again"},
     {"explain", cli_explain, "tell why a trace was kept or dropped"},
     {"buffer", cli_buffer, "list, export or verify what waits on disk"},
     {"quarantine", cli_quarantine, "list, export, send again or clear what a backend calls bad"},

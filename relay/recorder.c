@@ -39,6 +39,17 @@ static void start_anew(struct recorder *r, uint64_t unix_ms)
 	r->sample_bytes = 0;
 }
 
+void recorder_change(struct recorder *r, const struct policy *policy, struct sampler *sampler,
+		     struct sampler_now now)
+{
+	if (!r->on)
+		return;
+	if (r->part.spans != 0)
+		start_anew(r, now.unix_ms);
+	r->policy = policy;
+	sampler_sample(sampler, r->rate.share);
+}
+
 /* ---- what of a ruling's sample is recorded ---- */
 
 static int by_hash(const void *a, const void *b)

@@ -40,6 +40,10 @@ struct recorder {
 void recorder_init(struct recorder *r, const struct policy *policy, struct metrics *metrics,
 		   struct sampler *sampler, uint64_t limit_bytes, uint64_t oldest_ms,
 		   struct sampler_now now);
+/* Another policy judges from now on: what was recorded so far was judged by the last one, and goes.
+ */
+void recorder_change(struct recorder *r, const struct policy *policy, struct sampler *sampler,
+		     struct sampler_now now);
 void recorder_finish(struct recorder *r); /* a zeroed one is fine */
 
 /* Between begin and end of the reader. Takes the sample out of the ruling, which it may reorder,

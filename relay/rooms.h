@@ -15,6 +15,7 @@
 #include "relay/pending.h"
 #include "relay/recent.h"
 #include "relay/recorder.h"
+#include "relay/reload.h"
 #include "relay/room.h"
 #include "relay/view.h"
 #include "storage/outbox.h"
@@ -43,7 +44,8 @@ enum mail_kind {
 	MAIL_KEYS_REREAD,  /* any -> keys: keys.mail */
 	MAIL_KEYS_REFUSED, /* export -> keys: keyring.mail */
 	MAIL_RECORD,       /* judge -> spill -> judge: struct record_note */
-	MAIL_TLS           /* keys -> intake, export: struct tls_note */
+	MAIL_TLS,          /* keys -> intake, export: struct tls_note */
+	MAIL_RELOAD        /* from room to room, see relay/reload.h: struct reload_note */
 };
 
 struct accepted {
@@ -56,7 +58,8 @@ struct accepted {
 struct noticed {
 	struct mail mail;
 	struct store_block block;
-	struct notices *notices; /* a chain, in the order of the block */
+	/* a chain, in the order of the block; NULL where they are missing: it is to be read */
+	struct notices *notices;
 };
 
 /* A block of spans that are kept is on disk. */
@@ -118,6 +121,7 @@ struct relay;
 struct intake {
 	struct room room;
 	struct relay *relay;
+	const struct world *world;
 	struct receivers *receivers;
 	struct redactor *redactor; /* NULL: nothing is redacted */
 	struct condition_scratch *scratch;
@@ -130,26 +134,30 @@ struct archive {
 	struct room room;
 	struct relay *relay;
 	struct store *store;
-	struct mail *first, *last;  /* of batches that wait */
+	uint64_t linger_ms, group_bytes, limit_bytes; /* of the journal */
+	struct mail *first, *last;                    /* of batches that wait */
 	struct mail *unplaced;      /* the batch of the group at hand whose block is told of next */
 	struct ruling_note *ruling; /* that waits for a commit, or NULL */
 	uint64_t ruling_after_ms;   /* it did not fit: not before that, and alone; 0: it is new */
 	uint64_t queued_bytes, committed_ms, told_ms;
-	uint64_t told[CONF_MAX_EXPORTERS]
-		     [PLACES];  /* the durable cursors, as the spillway knows them */
+	/* By slot: the exporter's number in the store, -1: none; and its durable cursors, as the
+	 * spillway knows them. */
+	int number[CONF_MAX_EXPORTERS];
+	uint64_t told[CONF_MAX_EXPORTERS][PLACES];
 	struct ev_timer linger; /* of the group in the making */
 	struct ev_timer tidy;   /* progress without traffic becomes durable too */
 	unsigned failures;      /* commits in a row */
 	uint64_t retry_ms;      /* before that, batches are refused without a try */
 };
 
-/* Judges traces. Where nothing is to be judged it has no sampler and no mail. */
+/* Judges traces. Where nothing is to be judged it gets no notices, and its clock stands still. */
 struct judge {
 	struct room room;
 	struct relay *relay;
+	const struct world *world;
 	struct sampler *sampler;
-	struct budget *budget; /* NULL: the policy has none */
-	struct siphash_key key;
+	struct budget *budget;  /* NULL: the policy has none */
+	struct siphash_key key; /* never changes: others read it */
 	struct condition_scratch *scratch;
 	struct store_reader *reader;
 	struct otlp_pick *pick;
@@ -161,7 +169,14 @@ struct judge {
 	/* The last one, while one follows the other: the megabytes of kept spans in it are pages of
 	 * their own, which would be new each time. */
 	struct ruling_note *spare;
-	bool introduced; /* key and rulebook are on disk */
+	bool introduced;   /* key and rulebook are on disk */
+	uint64_t position; /* of the last durable ruling */
+	uint64_t lost;     /* what was found missing at the start, until a ruling says so */
+	/* Blocks on disk that the sampler does not know yet, in their order. */
+	struct mail *unseen_first, *unseen_last;
+	struct ev_timer again;      /* goes on with them */
+	struct reload_note *reload; /* waits until nothing of the old policy is on its way */
+	_Atomic bool has_work;      /* there is something to judge */
 	uint64_t next_chapter;
 	uint64_t saved_ms; /* when all of the budgets' state was given to the store, monotonic */
 	_Atomic bool stopping;
@@ -176,6 +191,7 @@ struct spillway {
 		struct box *box;
 		struct mail *first, *last; /* spills that are appended and not yet committed */
 		_Atomic uint64_t bytes;    /* on disk, for the admin page */
+		bool is_new; /* nobody reads it yet: its sealed files are told of later */
 	} boxes[CONF_MAX_EXPORTERS][PLACES];
 	struct recent recent; /* traffic, for `spanrelay plan` */
 };
@@ -187,23 +203,24 @@ struct export
 	struct relay *relay;
 	struct store_reader *reader;
 	struct box_reader *boxes[CONF_MAX_EXPORTERS][PLACES];
-	struct sender *senders[CONF_MAX_EXPORTERS];
+	struct sender *senders[CONF_MAX_EXPORTERS]; /* by slot */
+	bool is_new[CONF_MAX_EXPORTERS];            /* it came by a reload */
+	struct reload_note *reload; /* waits until nothing goes the old ways any more */
+	bool stopping;
 	_Atomic bool idle; /* after STEP_DRAIN: nothing in flight */
 	struct ev_timer poll;
 };
 
-enum { MAX_INTAKES = 64 };
-
 enum journal_state { JOURNAL_OK, JOURNAL_IS_FULL, JOURNAL_FAILS };
 
 struct relay {
-	struct conf *conf;
+	/* The main room's. The others read it while they are opened, and then go by what they took
+	 * of it, or by a pointer of their own. */
+	struct world *world;
+	const char *data_dir; /* never changes */
 	struct account account;
 	struct metrics metrics;
-	const struct policy *policy;
-	struct ruleset *rules; /* of redaction; NULL: nothing is redacted */
 	struct certificates *certificates;
-	bool judges;                  /* what comes in waits for a ruling */
 	_Atomic bool judge_is_behind; /* intake refuses for a moment */
 	bool discard;
 	_Atomic int journal_state; /* enum journal_state; the store room says, /_ready shows */
@@ -213,6 +230,7 @@ struct relay {
 	struct judge judge;
 	struct spillway spillway;
 	struct export export;
+	struct reloader reloader;
 	struct keys keys;
 	struct room *main_room; /* for answers to main */
 };

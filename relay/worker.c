@@ -18,7 +18,9 @@
 #include "receivers/listener.h"
 #include "redaction/redact.h"
 #include "relay/admin.h"
+#include "relay/found.h"
 #include "relay/rooms.h"
+#include "relay/turns.h"
 
 /* The steps of a stop, each with its own reason to go on; every one ends at the deadline too. */
 enum stop_state { SERVING, NOTICED, DRAINING, SENDING, STOPPED };
@@ -41,6 +43,15 @@ struct worker {
 	int signal_fd; /* as room.wake_fd: not libev's pipe */
 	struct ev_io on_signal;
 	struct ev_timer step;
+	const char *file;    /* the configuration; NULL: defaults */
+	int report;          /* to the keeper */
+	struct world *first; /* whose options the keys room goes by */
+	struct turns turns;
+	struct reload_note *reload; /* under way; NULL: none is */
+	/* What the page shows of other rooms: they change it only by a note that comes here. */
+	const struct sender_stats *stats[CONF_MAX_EXPORTERS]; /* by slot */
+	struct redactor *redactors[MAX_INTAKES];
+	struct found found;
 	enum stop_state state;
 	uint64_t state_ms, stop_ms; /* when this state began; when the stop did */
 	unsigned intakes_open;
@@ -61,7 +72,7 @@ static void refuse_connection(struct relay *relay, int fd)
 {
 	metric_add(&relay->metrics, METRIC_CLOSED_LIMIT, 1);
 	log_limited(LOG_WARN, "connection refused", "reason=\"limits.connections\" limit=%llu",
-		    (unsigned long long)relay->conf->limits.connections);
+		    (unsigned long long)relay->world->conf.limits.connections);
 	close(fd);
 }
 
@@ -70,7 +81,7 @@ static void on_accepted(void *ctx, int fd, enum port port)
 	struct relay *relay = ctx;
 	struct accepted *a = malloc(sizeof(*a));
 	if (a == NULL || metric_get(&relay->metrics, METRIC_CONNECTIONS_OPEN) >=
-			     relay->conf->limits.connections) {
+			     relay->world->conf.limits.connections) {
 		free(a);
 		refuse_connection(relay, fd);
 		return;
@@ -81,6 +92,133 @@ static void on_accepted(void *ctx, int fd, enum port port)
 	struct intake *in = least_loaded(relay);
 	in->load++;
 	room_answer(&in->room, &a->mail);
+}
+
+/* ---- reloads ---- */
+
+static void begin_turn(struct worker *w)
+{
+	enum turn_kind kind;
+	uint64_t turn = w->state == SERVING ? turns_begin(&w->turns, &kind) : 0;
+	if (turn == 0)
+		return;
+	w->reload = reload_begin(&w->relay, w->relay.world, turn, kind == TURN_DRY_RUN);
+	if (w->reload != NULL)
+		return;
+	fail(-ENOMEM, "reload: no memory");
+	turns_end(&w->turns); /* whoever waits for it is told nothing, and gives up */
+}
+
+static uint64_t ask_reload(void *ctx, bool dry_run)
+{
+	struct worker *w = ctx;
+	uint64_t turn = turns_ask(&w->turns, dry_run ? TURN_DRY_RUN : TURN_RELOAD);
+	begin_turn(w);
+	return turn;
+}
+
+static void log_lines(enum log_level level, const char *message, const char *key,
+		      const struct buf *lines)
+{
+	const char *at = (const char *)lines->data, *end = at + lines->len;
+	while (lines->len != 0 && at < end) {
+		const char *stop = memchr(at, '\n', (size_t)(end - at));
+		int len = (int)((stop != NULL ? stop : end) - at);
+		char text[1024]; /* whose quotes do not end the value */
+		snprintf(text, sizeof(text), "%.*s", len, at);
+		for (char *quote = text; (quote = strchr(quote, '"')) != NULL;)
+			*quote = '\'';
+		log_line(level, message, "%s=\"%s\"", key, text);
+		at += len + 1;
+	}
+}
+
+static void log_reload(const struct reload_note *n)
+{
+	bool faulty = n->result == RELOAD_INVALID;
+	unsigned long long built = n->built_ms - n->began_ms, all = clock_mono_ms() - n->began_ms;
+	log_lines(faulty ? LOG_ERROR : LOG_WARN, "configuration", "finding", &n->news.findings);
+	if (n->dry_run)
+		return;
+	log_lines(LOG_WARN, "a change needs a restart", "change", &n->news.restart);
+	if (n->result == RELOAD_APPLIED)
+		log_lines(LOG_INFO, "configuration changed", "change", &n->news.changes);
+	log_line(
+	    n->result == RELOAD_APPLIED || n->result == RELOAD_UNCHANGED ? LOG_INFO : LOG_ERROR,
+	    "reload", "result=%s generation=%llu build_ms=%llu ms=%llu",
+	    RELOAD_RESULT_NAMES[n->result],
+	    (unsigned long long)(n->result == RELOAD_APPLIED ? n->world->number : n->was->number),
+	    built, all);
+}
+
+static void report(const struct worker *w, char what)
+{
+	if (write(w->report, &what, 1) != 1)
+		log_warn("the keeper does not listen", "pid=%d", (int)getppid());
+}
+
+/* How long its patience with a stop has to last. */
+static void report_deadline(const struct worker *w)
+{
+	char message[1 + sizeof(uint64_t)] = {REPORT_DEADLINE};
+	memcpy(message + 1, &w->relay.world->conf.shutdown_ms, sizeof(uint64_t));
+	if (write(w->report, message, sizeof(message)) != (ssize_t)sizeof(message))
+		log_warn("the keeper does not listen", "pid=%d", (int)getppid());
+}
+
+static void show_world(struct worker *w)
+{
+	const struct world *world = w->relay.world;
+	metric_set(&w->relay.metrics, METRIC_RELOAD_GENERATION, world->number);
+	metric_set(&w->relay.metrics, METRIC_RELOAD_GOOD, world->unix_ms);
+	metric_set(&w->relay.metrics, METRIC_MEMORY_LIMIT_BYTES, world->conf.limits.memory_bytes);
+	w->relay.account.limit = world->conf.limits.memory_bytes;
+	log_setup((enum log_level)world->conf.log.level, world->conf.log.json);
+	report_deadline(w);
+}
+
+/* All rooms hold the new one. */
+static void take_world(struct worker *w, struct reload_note *n)
+{
+	for (unsigned i = 0; i < n->n_intakes && n->news.redaction; i++) {
+		found_add(&w->found, n->intakes[i].redactor, n->was->rules);
+		w->redactors[i] = n->intakes[i].made;
+	}
+	memcpy(w->stats, n->stats, sizeof(w->stats));
+	w->relay.world = n->world;
+	if (w->admin != NULL)
+		admin_use(w->admin, &n->world->conf, n->world->rules);
+	show_world(w);
+}
+
+static void hide_removed(struct worker *w, struct reload_note *n)
+{
+	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
+		if (n->moves[i] == EXPORTER_REMOVED)
+			w->stats[i] = NULL;
+}
+
+static void on_reload(struct worker *w, struct reload_note *n)
+{
+	static const enum metric COUNTERS[RELOAD_RESULTS] = {
+	    METRIC_RELOADS_APPLIED, METRIC_RELOADS_UNCHANGED, METRIC_RELOADS_INVALID,
+	    METRIC_RELOADS_FAILED};
+	if (n->stop == RELOAD_HIDE) {
+		hide_removed(w, n);
+		reload_next(&w->relay, n);
+		return;
+	}
+	if (n->result == RELOAD_APPLIED && !n->dry_run)
+		take_world(w, n);
+	if (!n->dry_run)
+		metric_add(&w->relay.metrics, COUNTERS[n->result], 1);
+	log_reload(n);
+	if (w->admin != NULL)
+		admin_on_reloaded(w->admin, n);
+	w->reload = NULL;
+	reload_next(&w->relay, n); /* to be buried */
+	turns_end(&w->turns);
+	begin_turn(w);
 }
 
 /* ---- the admin page ---- */
@@ -98,6 +236,10 @@ static void ask_ledger(void *ctx)
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct worker *w = ctx;
+	if (m->kind == MAIL_RELOAD) {
+		on_reload(w, container_of(m, struct reload_note, mail));
+		return;
+	}
 	if (m->kind == MAIL_EXPLAIN) {
 		struct explain_request *e = container_of(m, struct explain_request, mail);
 		if (w->admin != NULL)
@@ -130,13 +272,14 @@ static const char *not_ready(void *ctx)
 static const struct sender_stats *stats_of(void *ctx, unsigned exporter)
 {
 	struct worker *w = ctx;
-	return sender_stats(w->relay.export.senders[exporter]);
+	return w->stats[w->relay.world->slot[exporter]];
 }
 
 static uint64_t bytes_of(void *ctx, unsigned exporter, enum span_place box)
 {
 	struct worker *w = ctx;
-	return atomic_load_explicit(&w->relay.spillway.boxes[exporter][box].bytes,
+	unsigned slot = w->relay.world->slot[exporter];
+	return atomic_load_explicit(&w->relay.spillway.boxes[slot][box].bytes,
 				    memory_order_relaxed);
 }
 
@@ -147,7 +290,7 @@ static void on_quarantine(void *ctx, unsigned exporter, bool send)
 	if (note == NULL)
 		return;
 	note->mail.kind = send ? MAIL_RESEND : MAIL_CLEAR;
-	note->exporter = exporter;
+	note->exporter = w->relay.world->slot[exporter];
 	note->box = PLACE_QUARANTINE;
 	room_answer(&w->relay.export.room, &note->mail);
 }
@@ -159,20 +302,30 @@ static void on_drop_previous(void *ctx, unsigned exporter)
 	if (note == NULL)
 		return;
 	note->mail.kind = MAIL_DROP_KEY;
-	note->exporter = exporter;
+	note->exporter = w->relay.world->slot[exporter];
 	room_answer(&w->relay.export.room, &note->mail);
+}
+
+/* The one that the keys room knows in that slot: it was there when the worker began. */
+static bool is_original(const struct worker *w, unsigned slot)
+{
+	const struct conf_exporter *was = world_exporter(w->first, slot);
+	const struct conf_exporter *is = world_exporter(w->relay.world, slot);
+	return was != NULL && is != NULL && strcmp(was->name, is->name) == 0;
 }
 
 static const struct keyring *keyring_of(void *ctx, unsigned exporter)
 {
 	struct worker *w = ctx;
-	return &w->relay.keys.rings[exporter];
+	unsigned slot = w->relay.world->slot[exporter];
+	static const struct keyring NONE = {.last_result = -1};
+	return is_original(w, slot) ? &w->relay.keys.rings[slot] : &NONE;
 }
 
 static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
 {
 	struct worker *w = ctx;
-	struct explain_request *e = w->relay.judge.sampler != NULL ? calloc(1, sizeof(*e)) : NULL;
+	struct explain_request *e = w->relay.judge.has_work ? calloc(1, sizeof(*e)) : NULL;
 	if (e == NULL)
 		return false;
 	e->mail.kind = MAIL_EXPLAIN;
@@ -187,8 +340,9 @@ static uint64_t redacted(void *ctx, uint32_t number, unsigned position)
 	struct worker *w = ctx;
 	uint64_t n = 0;
 	for (unsigned i = 0; i < w->relay.n_intakes; i++)
-		n += redactor_count(w->relay.intakes[i].redactor, number, (enum position)position);
-	return n;
+		n += redactor_count(w->redactors[i], number, (enum position)position);
+	return n + found_of(&w->found, ruleset_id(w->relay.world->rules, number),
+			    (enum position)position);
 }
 
 static const struct room_rules RULES = {"main", 4096, on_mail, NULL};
@@ -219,7 +373,7 @@ static void tell_intakes(struct worker *w, enum stop_step what)
 static void stop_step(struct worker *w)
 {
 	uint64_t now_ms = clock_mono_ms(), in_state_ms = now_ms - w->state_ms;
-	bool late = now_ms - w->stop_ms >= w->relay.conf->shutdown_ms;
+	bool late = now_ms - w->stop_ms >= w->relay.world->conf.shutdown_ms;
 	switch (w->state) {
 	case NOTICED:
 		if (in_state_ms < NOTICE_MS && !late)
@@ -250,13 +404,13 @@ static void on_step(struct ev_loop *loop, struct ev_timer *timer, int events)
 	stop_step(timer->data);
 }
 
-static void on_stop_signal(struct worker *w)
+static void stop(struct worker *w)
 {
 	if (w->state != SERVING)
 		_exit(EX_OK); /* the second one: every start is a recovery, so this is safe */
 	log_info("stopping", "connections=%llu deadline_ms=%llu",
 		 (unsigned long long)metric_get(&w->relay.metrics, METRIC_CONNECTIONS_OPEN),
-		 (unsigned long long)w->relay.conf->shutdown_ms);
+		 (unsigned long long)w->relay.world->conf.shutdown_ms);
 	for (int i = 0; i < PORTS; i++)
 		listener_stop(&w->listeners[i]);
 	w->stop_ms = clock_mono_ms();
@@ -276,10 +430,12 @@ static void on_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
 	}
 	if (read(w->signal_fd, &which, sizeof(which)) < 0) /* a signal all the same */
 		log_warn("a signal cannot be read", "code=%d", errno);
-	if (which.ssi_signo == SIGHUP)
+	if (which.ssi_signo == SIGHUP) {
 		keys_reread(&w->relay.keys);
-	else
-		on_stop_signal(w);
+		ask_reload(w, false);
+	} else {
+		stop(w);
+	}
 }
 
 /* ---- start ---- */
@@ -287,8 +443,8 @@ static void on_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
 /* The old worker of an upgrade holds the data until it has drained; anybody else is a mistake. */
 static int take_lock(struct worker *w, bool wait)
 {
-	const char *dir = w->relay.conf->data_dir;
-	uint64_t give_up_ms = clock_mono_ms() + w->relay.conf->shutdown_ms + 30000;
+	const char *dir = w->relay.data_dir;
+	uint64_t give_up_ms = clock_mono_ms() + w->relay.world->conf.shutdown_ms + 30000;
 	for (;;) {
 		int rc = store_lock_open(&w->lock, dir);
 		if (rc == 0)
@@ -321,7 +477,9 @@ static int open_rooms(struct worker *w)
 		rc = keys_open(&relay->keys, relay);
 	if (rc == 0)
 		rc = certificates_watch(relay->certificates, relay);
-	relay->n_intakes = (unsigned)relay->conf->intake_threads;
+	if (rc == 0)
+		rc = reloader_open(&relay->reloader, relay, w->file);
+	relay->n_intakes = (unsigned)relay->world->conf.intake_threads;
 	while (rc == 0 && w->intakes_open < relay->n_intakes)
 		rc = intake_open(&relay->intakes[w->intakes_open++], relay);
 	return rc;
@@ -341,6 +499,8 @@ static int start_rooms(struct relay *relay)
 		rc = room_start(&relay->archive.room);
 	for (unsigned i = 0; rc == 0 && i < relay->n_intakes; i++)
 		rc = room_start(&relay->intakes[i].room);
+	if (rc == 0)
+		rc = room_start(&relay->reloader.room);
 	return rc;
 }
 
@@ -351,6 +511,7 @@ static bool close_rooms(struct worker *w)
 	struct relay *relay = &w->relay;
 	bool whole = keys_stop(&relay->keys);
 	relay->judge.stopping = true; /* what it would still decide, the next worker does */
+	reloader_close(&relay->reloader);
 	room_stop(&relay->export.room);
 	room_stop(&relay->spillway.room); /* it holds what the senders own */
 	room_stop(&relay->archive.room);
@@ -363,6 +524,11 @@ static bool close_rooms(struct worker *w)
 	archive_close(&relay->archive);
 	if (whole)
 		keys_close(&relay->keys);
+	found_finish(&w->found);
+	if (w->reload != NULL) { /* it went no further */
+		world_destroy(w->reload->world, relay->world);
+		reload_free(w->reload);
+	}
 	return whole;
 }
 
@@ -373,7 +539,7 @@ static int start_admin(struct worker *w, int fd)
 	struct admin_options o = {
 	    .loop = w->room.loop,
 	    .fd = fd,
-	    .conf = w->relay.conf,
+	    .conf = &w->relay.world->conf,
 	    .metrics = &w->relay.metrics,
 	    .account = &w->relay.account,
 	    .ask_ledger = ask_ledger,
@@ -384,7 +550,8 @@ static int start_admin(struct worker *w, int fd)
 	    .drop_previous = on_drop_previous,
 	    .keyring = keyring_of,
 	    .explain = ask_why,
-	    .rules = w->relay.rules,
+	    .rules = w->relay.world->rules,
+	    .reload = ask_reload,
 	    .certificates = w->relay.certificates,
 	    .redacted = redacted,
 	    .ctx = w,
@@ -457,12 +624,6 @@ static void on_libev_error(const char *message)
 	_exit(EX_OSERR);
 }
 
-static void report(const struct worker_birth *birth, char what)
-{
-	if (write(birth->report, &what, 1) != 1)
-		log_warn("the keeper does not listen", "pid=%d", (int)getppid());
-}
-
 static void raise_file_limit(void)
 {
 	struct rlimit files;
@@ -493,30 +654,42 @@ static void log_start(const struct conf *conf)
 		log_exporter(&conf->exporters[i]);
 }
 
+/* Before their rooms start. */
+static void look_at_rooms(struct worker *w)
+{
+	for (unsigned i = 0; i < w->relay.n_intakes; i++)
+		w->redactors[i] = w->relay.intakes[i].redactor;
+	for (unsigned i = 0; i < w->relay.world->conf.n_exporters; i++)
+		w->stats[i] = sender_stats(w->relay.export.senders[i]);
+	show_world(w);
+}
+
 static int serve(struct worker *w, const struct worker_birth *birth)
 {
+	look_at_rooms(w);
 	int rc = start_rooms(&w->relay);
 	if (rc == 0)
 		rc = start_admin(w, birth->sockets[SOCKET_ADMIN]);
 	if (rc != 0)
 		return EX_OSERR;
 	start_listeners(w, birth->sockets);
-	report(birth, REPORT_READY);
-	log_start(w->relay.conf);
+	report(w, REPORT_READY);
+	log_start(&w->relay.world->conf);
 	log_info("ready", "version=%s pid=%d data_dir=\"%s\"%s", SPANRELAY_VERSION, (int)getpid(),
-		 w->relay.conf->data_dir, w->relay.discard ? " discard=true" : "");
+		 w->relay.data_dir, w->relay.discard ? " discard=true" : "");
 	ev_run(w->room.loop, 0);
 	admin_stop(w->admin);
 	w->admin = NULL;
 	return EX_OK;
 }
 
-int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *rules,
-	       struct certificates *certificates, const struct worker_birth *birth, bool discard)
+int worker_run(struct world *world, struct certificates *certificates, const char *file,
+	       const struct worker_birth *birth, bool discard)
 {
 	struct worker *w = calloc(1, sizeof(*w));
+	int code = EX_OSERR;
 	if (w == NULL)
-		return EX_OSERR;
+		return code;
 	mallopt(M_MMAP_THRESHOLD, KEEP_HEAP);
 	mallopt(M_TRIM_THRESHOLD, KEEP_HEAP);
 	prctl(PR_SET_NAME, "spanrelay");
@@ -526,22 +699,20 @@ int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *r
 	raise_file_limit();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write(), not of ours */
-	w->relay.conf = conf;
-	w->relay.policy = policy;
-	w->relay.rules = rules;
+	w->file = file;
+	w->report = birth->report;
+	w->relay.world = world;
+	w->relay.data_dir = world->conf.data_dir;
+	w->first = world;
 	w->relay.certificates = certificates;
-	w->relay.judges = policy_judges(conf);
 	w->relay.discard = discard;
-	w->relay.account.limit = conf->limits.memory_bytes;
+	w->relay.account.limit = world->conf.limits.memory_bytes;
 	w->relay.main_room = &w->room;
-	metric_set(&w->relay.metrics, METRIC_MEMORY_LIMIT_BYTES, conf->limits.memory_bytes);
-
-	int code = EX_OSERR;
 	if (room_init(&w->room, &RULES, w) != 0)
 		goto undo_worker;
 	if (catch_signals(w) != 0)
 		goto undo_room;
-	report(birth, REPORT_PREPARED);
+	report(w, REPORT_PREPARED);
 	code = take_lock(w, birth->succeeds);
 	if (code != 0)
 		goto undo_signals;
@@ -559,6 +730,8 @@ undo_signals:
 undo_room:
 	room_finish(&w->room);
 undo_worker:
+	if (w->relay.world != world)
+		world_destroy(w->relay.world, NULL);
 	free(w);
 	return code;
 }

@@ -7,12 +7,12 @@
 #include "relay/keeper.h"
 
 struct certificates;
-struct policy;
-struct ruleset;
+struct world;
 
-/* Borrows all. `rules` may be NULL: nothing is redacted. discard: answer and throw away, for
- * measuring only. Gives an exit code. */
-int worker_run(struct conf *conf, const struct policy *policy, struct ruleset *rules,
-	       struct certificates *certificates, const struct worker_birth *birth, bool discard);
+/* Borrows all. `world` came out of `file` (NULL: the defaults), which a reload reads again; it
+ * loses what later worlds take from it. discard: answer and throw away, for measuring only. Gives
+ * an exit code. */
+int worker_run(struct world *world, struct certificates *certificates, const char *file,
+	       const struct worker_birth *birth, bool discard);
 
 #endif

@@ -179,6 +179,13 @@ void box_close(struct box *b)
 	free(b);
 }
 
+void box_limit(struct box *b, uint64_t limit_bytes)
+{
+	b->limit_bytes = limit_bytes;
+	if (b->making.env == NULL)
+		b->segment_bytes = box_segment_bytes(limit_bytes);
+}
+
 /* A difference, so that what was lost between two segments is counted where it is found: by whoever
  * reads on behind the gap. */
 uint64_t box_spans(const struct box *b)

@@ -37,6 +37,8 @@ uint64_t box_segment_bytes(uint64_t limit_bytes); /* an eighth of the limit, wit
 struct box;
 int box_open(struct box **out, const struct box_options *o);
 void box_close(struct box *b); /* seals; NULL is fine */
+/* Another limit. What is beyond a lower one stays until it is done with. */
+void box_limit(struct box *b, uint64_t limit_bytes);
 
 /* What is held beyond `done`, as box_open() found it, or now; gaps that damage left before the end
  * are in it. */

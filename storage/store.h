@@ -192,6 +192,20 @@ struct ledger {
 };
 void store_ledger(const struct store *s, struct ledger *out);
 
+/* ---- while it is open: what the next commit makes durable ---- */
+
+/* The number of a configured exporter, by which it is known here; -1: there is none. */
+int store_exporter(const struct store *s, const char *name);
+/* The account of one that was configured once; false: there is none. */
+bool store_removed_exporter(const struct store *s, const char *name, struct ledger_exporter *out);
+/* A new one, or one that comes back: as store_open() does. Gives its number, the highest. Not when
+ * there are STORE_MAX_EXPORTERS. Its boxes follow by store_found(). */
+unsigned store_add_exporter(struct store *s, const char *name);
+/* It gives up what it has left, as DROP_EXPORTER_REMOVED. Those after it move up by one. */
+void store_remove_exporter(struct store *s, unsigned exporter);
+/* What store_append() takes from now on is pending, or is kept. */
+void store_judge(struct store *s, bool judged);
+
 /* At the start, once the boxes of all exporters are open: what they really hold, ids [first, end).
  * Where the account says more, the rest was lost and is dropped as damaged; where it says less, it
  * is corrected. To be committed before anything is put into a box. */

@@ -2,7 +2,8 @@
  * The sampler against a model of it, over random policies and traffic, until so many traces were
  * decided: what comes late, twice, out of order or not at all, limits, short memory, budgets. The
  * same decisions, to the byte. Every other world is killed now and then instead, with its last
- * rulings lost: there each span is ruled on once, and every trace goes one way.
+ * rulings lost, or goes on by another policy: there each span is ruled on once, and every trace
+ * goes one way.
  * Usage: truth [TRACES] [SEED]. */
 #include "base/log.h"
 #include "model.h"
@@ -293,7 +294,8 @@ static void compare(struct world *w, struct model *m)
 }
 
 struct tally {
-	uint64_t traces, spans, rulings, worlds, kills, verdicts[VERDICTS], triggers[TRIGGERS];
+	uint64_t traces, spans, rulings, worlds, kills, changes, verdicts[VERDICTS],
+	    triggers[TRIGGERS];
 	uint64_t late, waited;
 };
 
@@ -429,6 +431,52 @@ static void kill_and_start(struct world *w, struct disk *d, const struct traffic
 			notice_block(w, NULL, &t->blocks[i]);
 }
 
+static uint64_t held[MOST_BLOCKS];
+static size_t n_held;
+
+static void on_held(void *ctx, uint64_t id, uint32_t spans, uint64_t bytes, uint64_t unix_ms)
+{
+	(void)ctx, (void)spans, (void)bytes, (void)unix_ms;
+	held[n_held++] = id;
+}
+
+static struct budget *budget_like(struct world *w)
+{
+	struct buf bytes = {.data = NULL};
+	struct budget *next = world_budget(w);
+	CHECK_EQ(budget_save(w->budget, &bytes), 0);
+	CHECK_EQ(budget_load(next, buf_slice(&bytes),
+			     (struct budget_now){w->now.mono_ms, w->now.unix_ms}),
+		 0);
+	buf_finish(&bytes);
+	budget_destroy(w->budget);
+	return next;
+}
+
+/* Nothing is lost; another sampler, of a policy that is as good, goes on. */
+static void succeed(struct world *w, struct disk *d, const struct traffic *t)
+{
+	uint16_t same[POLICY_RULES];
+	struct sampler *old = w->sampler;
+	for (uint16_t i = 0; i < POLICY_RULES; i++)
+		same[i] = i;
+	n_held = 0;
+	sampler_each_block(old, on_held, NULL);
+	if (w->policy.n_nodes != 0)
+		w->budget = budget_like(w);
+	world_sampler(w);
+	sampler_succeed(w->sampler, old, same, w->policy.n_rules,
+			d->n != 0 ? d->rulings[d->n - 1].position : 0, 0);
+	sampler_destroy(old);
+	size_t seen = 0;
+	for (uint32_t i = 0; i < t->n; i++)
+		if (seen < n_held && t->blocks[i].id == held[seen]) {
+			notice_block(w, NULL, &t->blocks[i]);
+			seen++;
+		}
+	CHECK_EQ(seen, n_held);
+}
+
 /* Each span once, over all that came to the disk. */
 static void check_accounts(const struct disk *d, const struct traffic *t)
 {
@@ -497,6 +545,10 @@ static void world_with_kills(struct tally *c)
 		if (!one_in(3))
 			decide_killed(&w, &d, c);
 		if (one_in(8)) {
+			succeed(&w, &d, &t);
+			c->changes++;
+		}
+		if (one_in(8)) {
 			world_pass(&w, rnd(20000));
 			kill_and_start(&w, &d, &t);
 			c->kills++;
@@ -532,8 +584,8 @@ int main(int argc, char **argv)
 			world_with_kills(&c);
 	}
 	printf("sampler-truth: %" PRIu64 " worlds, %" PRIu64 " traces, %" PRIu64 " spans, %" PRIu64
-	       " rulings, %" PRIu64 " kills\n",
-	       c.worlds, c.traces, c.spans, c.rulings, c.kills);
+	       " rulings, %" PRIu64 " kills, %" PRIu64 " changes of policy\n",
+	       c.worlds, c.traces, c.spans, c.rulings, c.kills, c.changes);
 	for (int v = 0; v < VERDICTS; v++)
 		printf("  %s %" PRIu64, VERDICT_NAMES[v], c.verdicts[v]);
 	printf("\n");

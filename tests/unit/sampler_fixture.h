@@ -193,7 +193,7 @@ static inline struct notices *make_notices(const struct policy *p, uint64_t bloc
 	uint32_t stride = stride_of(p);
 	struct notices *all = calloc(1, sizeof(*all) + (size_t)n * stride);
 	CHECK(all != NULL);
-	all->policy = p;
+	all->generation = p->generation;
 	all->block_id = block;
 	all->offset = first;
 	all->n = n;

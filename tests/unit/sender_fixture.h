@@ -402,8 +402,18 @@ static void fake_destroy(void *exporter)
 		end_call(0, (struct outcome){.verdict = RETRY, .reason = "shutting down"});
 }
 
+static unsigned takes; /* how often it was told of another configuration */
+
+static inline int fake_take(void *exporter, const struct conf_exporter *c)
+{
+	CHECK(exporter == &connects && c != NULL);
+	takes++;
+	return 0;
+}
+
 static const struct exporter_ops FAKE = {.name = "fake",
 					 .create = fake_create,
+					 .take = fake_take,
 					 .renew = fake_renew,
 					 .send = fake_send,
 					 .destroy = fake_destroy};

@@ -87,6 +87,7 @@ static void raise_stage(struct stage *s)
 	struct buf findings = {.data = NULL};
 	memset(s, 0, sizeof(*s));
 	CHECK_EQ(conf_parse(&s->conf, "f", slice_str(TEXT), &findings), 0);
+	s->certificates.conf = &s->conf;
 	s->ledger = (struct ledger){.received = 30, .rejected = 3, .accepted = 27};
 	s->ledger.n_exporters = 2;
 	s->ledger.n_removed = 1;

@@ -203,6 +203,31 @@ static void test_a_connection_closed_while_idle_costs_no_failure(void)
 	stop();
 }
 
+/* And the old one may go at once: of ours nothing is left. */
+static void test_another_configuration_keeps_the_connection(void)
+{
+	static char other_name[] = "x-team", other_value[] = "a longer blue";
+	static struct conf_header other = {.name = other_name, .value = other_value};
+	static const enum conf_protocol protocols[] = {PROTOCOL_HTTP, PROTOCOL_GRPC};
+	for (size_t i = 0; i < 2; i++) {
+		listen_with((struct peer){.answer = i == 1 ? "0" : OK_200, .http2 = i == 1});
+		start(protocols[i], "http://127.0.0.1");
+		CHECK_EQ(ask("x").verdict, SENT);
+		CHECK(head_has("open-sesame"));
+		struct conf_exporter next = conf;
+		next.headers = &other;
+		next.timeout_ms = 54321;
+		next.concurrency = 64;
+		CHECK_EQ(ops->take(exporter, &next), 0);
+		memset(&conf, 0xff, sizeof(conf));
+		CHECK_EQ(ask("y").verdict, SENT);
+		CHECK(head_has("a longer blue") && !head_has("open-sesame"));
+		CHECK(i == 0 || head_has("54321m"));
+		CHECK_EQ(connects, 1);
+		stop();
+	}
+}
+
 static void test_an_early_answer_to_a_large_body_is_heard(void)
 {
 	listen_with((struct peer){.answer = "HTTP/1.1 413 No\r\nconnection: close\r\n"
@@ -482,6 +507,7 @@ int main(int argc, char **argv)
 		   TEST(test_http1_calls_at_once_have_connections_of_their_own),
 		   TEST(test_http1_answers_end_as_they_like),
 		   TEST(test_a_connection_closed_while_idle_costs_no_failure),
+		   TEST(test_another_configuration_keeps_the_connection),
 		   TEST(test_an_early_answer_to_a_large_body_is_heard),
 		   TEST(test_silence_ends_by_the_time_limit),
 		   TEST(test_a_body_that_was_given_up_is_not_touched_again),
