@@ -8,7 +8,8 @@ const char *const TOKEN_VARIABLE_NAMES[TOKEN_VARIABLES] = {"LS_ACCESS_TOKEN",
 
 struct slice token_trim(struct slice text)
 {
-	while (text.len > 0 && memchr("\r\n \t", text.data[text.len - 1], 4) != NULL)
+	static const char BLANKS[] = {'\r', '\n', ' ', '\t'};
+	while (text.len > 0 && memchr(BLANKS, text.data[text.len - 1], sizeof(BLANKS)) != NULL)
 		text.len--;
 	return text;
 }

@@ -110,9 +110,9 @@ bool rotation_end(struct request *r, const struct outcome *o, bool was_probe, bo
 /* Any change may be the cure of a hold, so it is tried at once. */
 static void wake(struct sender *s)
 {
-	if (state_of(s) == SENDER_NO_CREDENTIAL)
-		sender_recover(s);
-	else if (state_of(s) == SENDER_HELD_AUTH && !s->draining) {
+	if (state_of(s) == SENDER_NO_CREDENTIAL) {
+		atomic_store(&s->stats.state, SENDER_OK);
+	} else if (state_of(s) == SENDER_HELD_AUTH && !s->draining) {
 		s->backoff_ms = 0;
 		sender_set_timer(s, 0);
 	}

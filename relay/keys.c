@@ -117,7 +117,14 @@ static void on_start(struct keys *k)
 {
 	atomic_store(&k->posted, false);
 	k->begun = true;
-	list_for_each_safe(pos, tmp, &k->items) begin(k, container_of(pos, struct keys_item, link));
+	for (int files = 0; files <= 1; files++) { /* what needs no file waits for none */
+		list_for_each_safe(pos, tmp, &k->items)
+		{
+			struct keys_item *item = container_of(pos, struct keys_item, link);
+			if ((item->n != 0) == files)
+				begin(k, item);
+		}
+	}
 }
 
 static void on_mail(void *ctx, struct mail *m)
@@ -176,14 +183,17 @@ int keys_start(struct keys *k)
 	return room_start(&k->room);
 }
 
-bool keys_close(struct keys *k)
+bool keys_stop(struct keys *k)
 {
 	atomic_store(&k->closing, true);
-	if (!room_stop_within(&k->room, STOP_MS)) {
-		log_warn("the keys room hangs in a read and is left behind", "waited_ms=%d",
-			 STOP_MS);
-		return false;
-	}
+	if (room_stop_within(&k->room, STOP_MS))
+		return true;
+	log_warn("the keys room hangs in a read and is left behind", "waited_ms=%d", STOP_MS);
+	return false;
+}
+
+void keys_close(struct keys *k)
+{
 	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
 		keyring_close(&k->rings[i]);
 	watch_destroy(k->watch);
@@ -192,5 +202,4 @@ bool keys_close(struct keys *k)
 		list_for_each_safe(pos, tmp, &k->items)
 		    item_free(container_of(pos, struct keys_item, link));
 	room_finish(&k->room);
-	return true;
 }

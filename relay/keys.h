@@ -67,8 +67,10 @@ struct keys {
 
 int keys_open(struct keys *k, struct relay *relay); /* after the export room */
 int keys_start(struct keys *k);
-/* False: it hangs in a read. Then it is left as it is, for the process ends anyway. */
-bool keys_close(struct keys *k);
+/* First of all rooms, so that nothing new comes from it. False: it hangs in a read. Then it is left
+ * as it is and not closed, for the process ends anyway. */
+bool keys_stop(struct keys *k);
+void keys_close(struct keys *k); /* when the rooms that post to it have ended */
 
 /* Any room: everything is read again. Calls while a reading has not begun yet are one with it; one
  * that comes during a reading is followed by another. */

@@ -349,7 +349,7 @@ static int start_rooms(struct relay *relay)
 static bool close_rooms(struct worker *w)
 {
 	struct relay *relay = &w->relay;
-	bool whole = keys_close(&relay->keys);
+	bool whole = keys_stop(&relay->keys);
 	relay->judge.stopping = true; /* what it would still decide, the next worker does */
 	room_stop(&relay->export.room);
 	room_stop(&relay->spillway.room); /* it holds what the senders own */
@@ -361,6 +361,8 @@ static bool close_rooms(struct worker *w)
 	spillway_close(&relay->spillway);
 	judge_close(&relay->judge);
 	archive_close(&relay->archive);
+	if (whole)
+		keys_close(&relay->keys);
 	return whole;
 }
 

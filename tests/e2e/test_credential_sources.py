@@ -10,7 +10,7 @@ import pytest
 
 from lightstep import A, B, REFUSALS, delivered, replace, send, write
 from lightstep import lightstep, run, token_file  # noqa: F401
-from relay import BINARY, check_ledger
+from relay import BINARY, check_ledger, is_sanitized
 
 
 def test_relay_starts_without_a_token_and_sends_when_there_is_one(run, lightstep, token_file):
@@ -149,3 +149,39 @@ def test_credentials_are_shown_and_the_previous_one_is_dropped(run, lightstep, t
     assert command("drop-previous", "main").returncode == 0
     relay.wait_until(lambda: relay.exporter()["credential"]["previous"] is None)
     assert finger[A] not in command("--json").stdout
+
+
+@pytest.fixture
+def hung(tmp_path):
+    """A folder on a mount that hangs until the file `back` is there."""
+    library, folder = str(tmp_path / "hanging.so"), tmp_path / "hung"
+    source = os.path.join(os.path.dirname(__file__), "hanging.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-o", library, source, "-ldl"], check=True)
+    folder.mkdir()
+    write(str(folder / "token"), A)
+    return {
+        "LS_ACCESS_TOKEN_FILE": str(folder / "token"),
+        "LD_PRELOAD": library,
+        "HANGING_UNTIL": str(tmp_path / "back"),
+    }
+
+
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer has to be the first library")
+def test_mount_that_hangs_holds_up_nobody(run, lightstep, hung):
+    relay = run(env=hung)
+    send(relay, 3)
+    for _ in range(20):
+        relay.process.send_signal(signal.SIGHUP)
+    assert relay.get("/_ready")[0] == 200
+    assert relay.exporter()["state"] == "no_credential"
+    write(hung["HANGING_UNTIL"], "")
+    delivered(relay, lightstep, 3)
+
+
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer has to be the first library")
+def test_mount_that_hangs_does_not_hold_up_a_stop(run, hung):
+    relay = run(env=hung)
+    send(relay, 3)
+    began = time.monotonic()
+    assert relay.stop() == 0
+    assert time.monotonic() - began < 3
