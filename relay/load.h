@@ -6,7 +6,6 @@
 
 #include "conf/conf.h"
 
-struct certificates;
 struct policy;
 struct ruleset;
 
