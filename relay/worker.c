@@ -29,6 +29,7 @@ enum {
 	NOTICE_MS = 100,   /* a round trip between the two GOAWAYs (C14) */
 	SENDING_MS = 2000, /* what is in flight to backends; the rest is on disk */
 	SUCCESSOR_POLL_MS = 5,
+	DEAD_MS = 1000,
 	KEEP_HEAP = 8 << 20 /* bodies come and go: give memory back only above this */
 };
 
@@ -440,18 +441,22 @@ static void on_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
 
 /* ---- start ---- */
 
-/* The old worker of an upgrade holds the data until it has drained; anybody else is a mistake. */
+/* The old worker of an upgrade holds the data until it has drained. One that was killed lets go
+ * when the kernel has taken it apart, which may be after the next one began. Anybody else is a
+ * mistake.
+ */
 static int take_lock(struct worker *w, bool wait)
 {
 	const char *dir = w->relay.data_dir;
-	uint64_t give_up_ms = clock_mono_ms() + w->relay.world->conf.shutdown_ms + 30000;
+	uint64_t patience_ms = wait ? w->relay.world->conf.shutdown_ms + 30000 : DEAD_MS;
+	uint64_t give_up_ms = clock_mono_ms() + patience_ms;
 	for (;;) {
 		int rc = store_lock_open(&w->lock, dir);
 		if (rc == 0)
 			return 0;
 		if (rc < 0)
 			return EX_CANTCREAT;
-		if (!wait || clock_mono_ms() > give_up_ms) {
+		if (clock_mono_ms() > give_up_ms) {
 			log_error("data folder in use",
 				  "data_dir=\"%s\" reason=\"another process holds %s/LOCK\"", dir,
 				  dir);

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A start either works or says why not, with an exit code for scripts."""
+import fcntl
 import os
 import socket
 import subprocess
+import time
 
 import otlp
 import peers
@@ -46,6 +48,20 @@ def test_a_second_process_on_the_same_data_is_refused(tmp_path, start):
     done = run("run", "-c", config(tmp_path, OFF + f"data_dir: {relay.data}\n"))
     assert done.returncode == 75
     assert "LOCK" in done.stderr
+
+
+def test_a_start_outlives_a_relay_that_is_still_dying(tmp_path, backend):
+    """The kernel lets go of a killed process's lock a moment after the next one began."""
+    data = tmp_path / "data"
+    data.mkdir()
+    item = f'{{ name: main, protocol: http/protobuf, endpoint: "http://127.0.0.1:{backend.port}" }}'
+    with open(data / "LOCK", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        relay = Relay(str(tmp_path), [item], wait=False)
+        time.sleep(0.4)
+        assert "ready" not in relay.text()
+    relay.wait_ready()
+    assert relay.stop() == 0
 
 
 def test_an_unwritable_data_folder_is_explained(tmp_path):
