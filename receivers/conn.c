@@ -204,6 +204,14 @@ void conn_flush(struct conn *c)
 
 /* ---- reading ---- */
 
+void conn_answer_plainly(struct conn *c, const char *hint)
+{
+	buf_printf(&c->out,
+		   "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+		   "Content-Length: %zu\r\n\r\n%s",
+		   strlen(hint), hint);
+}
+
 static void wrong_protocol(struct conn *c, bool tls)
 {
 	if (tls) {
@@ -214,11 +222,7 @@ static void wrong_protocol(struct conn *c, bool tls)
 		conn_refuse(c, METRIC_CLOSED_TLS_ON_PLAINTEXT, NULL);
 		return;
 	}
-	static const char HINT[] = "This port speaks gRPC. OTLP/HTTP has its own, usually 4318.\n";
-	buf_printf(&c->out,
-		   "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-		   "Content-Length: %zu\r\n\r\n%s",
-		   sizeof(HINT) - 1, HINT);
+	conn_answer_plainly(c, "This port speaks gRPC. OTLP/HTTP has its own, usually 4318.\n");
 	log_limited(LOG_WARN, "HTTP/1.1 on the gRPC port",
 		    "listener=%s hint=\"OTLP/HTTP has a port of its own, usually 4318\"",
 		    PORT_NAMES[c->port]);

@@ -81,6 +81,8 @@ void conn_touch(struct conn *c);                  /* to be flushed at the end of
 void conn_sweep(struct conn *c, uint64_t now_ms); /* deadlines; may destroy c */
 /* Counts, logs the reason if one is given, and closes after writing. */
 void conn_refuse(struct conn *c, enum metric why, const char *reason);
+/* To a client that speaks HTTP/1.1 where nobody does; conn_refuse() follows. */
+void conn_answer_plainly(struct conn *c, const char *hint);
 
 /* conn_tls.c: TLS below all that. */
 enum { CONN_LATER = -1, CONN_BROKEN = -2 };

@@ -39,12 +39,9 @@ static void refuse(struct conn *c, enum metric why, const char *reason)
 
 static void refuse_plain_text(struct conn *c, uint8_t first)
 {
-	static const char HINT[] = "This port speaks TLS: give the client an https:// endpoint.\n";
 	if (first >= 'A' && first <= 'Z')
-		buf_printf(&c->out,
-			   "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
-			   "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
-			   sizeof(HINT) - 1, HINT);
+		conn_answer_plainly(
+		    c, "This port speaks TLS: give the client an https:// endpoint.\n");
 	log_limited(LOG_WARN, "the client does not speak TLS",
 		    "listener=%s client=%s hint=\"give it an https:// endpoint\"",
 		    PORT_NAMES[c->port], c->peer);

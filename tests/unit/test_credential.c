@@ -3,19 +3,11 @@
 #include "exporters/credential.h"
 
 #include "check.h"
+#include "key_fixture.h"
 
 static struct conf_credentials times;
 static struct credential c;
-static uint64_t now_ms, generations;
-
-static struct key *key_of(const char *token)
-{
-	struct key *k = key_create();
-	k->values[k->n++] = secret_create(slice_str(token));
-	k->generation = ++generations;
-	memcpy(k->fingerprint, secret_fingerprint(k->values[0]), sizeof(k->fingerprint));
-	return k;
-}
+static uint64_t now_ms;
 
 static bool offer(const char *first, const char *second)
 {

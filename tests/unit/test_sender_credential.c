@@ -2,21 +2,11 @@
  * A sender whose token changes: each request has one generation, a refused one goes again in its
  * place, and no refusal costs a span or a try. */
 #include "conf/header.h"
-#include "exporters/credential.h"
+#include "key_fixture.h"
 #include "sender_fixture.h"
 
 static struct conf_header header;
 static char header_name[] = "authorization";
-static uint64_t generations;
-
-static struct key *key_of(const char *token)
-{
-	struct key *k = key_create();
-	k->values[k->n++] = secret_create(slice_str(token));
-	k->generation = ++generations;
-	memcpy(k->fingerprint, secret_fingerprint(k->values[0]), sizeof(k->fingerprint));
-	return k;
-}
 
 static void give(const char *token)
 {
