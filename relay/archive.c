@@ -382,7 +382,7 @@ static void on_mail(void *ctx, struct mail *m)
 	}
 }
 
-static const struct room_rules RULES = {"store", 4096, on_mail, on_round};
+static const struct room_rules RULES = {"store", 4096, on_mail, on_round, NULL};
 
 int archive_open(struct archive *a, struct relay *relay)
 {
