@@ -163,7 +163,7 @@ static int make_resource(struct stamper *s, struct slice attributes)
 	       buf_append(&s->resource, attributes.data, attributes.len);
 }
 
-static int write_anew(struct stamper *s, struct buf *body, size_t limit)
+static int write_changes(struct stamper *s, struct buf *body, size_t limit)
 {
 	struct buf out = {.limit = limit};
 	otlp_changes_sort(s->changes, s->n);
@@ -172,6 +172,12 @@ static int write_anew(struct stamper *s, struct buf *body, size_t limit)
 		return rc < 0 ? rc : fail(-EINVAL, "identity: a change stands nowhere");
 	if (s->plan.size > limit)
 		return STAMP_TOO_LARGE;
+	if (s->plan.size > body->len && buf_reserve(body, s->plan.size - body->len) != 0)
+		return fail(-ENOMEM, "identity: no memory");
+	if (otlp_rewrite_in_place(&s->plan, buf_slice(body), body->data)) {
+		body->len = s->plan.size;
+		return 0;
+	}
 	if (buf_reserve(&out, s->plan.size) != 0)
 		return fail(-ENOMEM, "identity: no memory");
 	otlp_rewrite_write(&s->plan, buf_slice(body), out.data);
@@ -191,7 +197,7 @@ int stamp_request(struct stamper *s, struct buf *body, struct slice attributes, 
 	while (rc == 0 && field_next(&rest, &f))
 		if (field_is(&f, REQUEST_RESOURCE_SPANS))
 			rc = stamp_one(s, body, f.value, attributes, forged, stripped);
-	return rc != 0 || s->n == 0 ? rc : write_anew(s, body, limit);
+	return rc != 0 || s->n == 0 ? rc : write_changes(s, body, limit);
 }
 
 void stamper_finish(struct stamper *s)
