@@ -81,7 +81,7 @@ static void one_request(struct stage *s, struct sample *sample, struct lap *l)
 	read_all(&sample->message);
 	l->last = cpu_ns();
 	need(scanner_begin(s->scanner, s->set) == 0 &&
-		 harvest_request(&s->harvest, buf_slice(&sample->message), s->set, s->scanner) == 0,
+		 harvest_request(&s->harvest, &sample->message, s->set, s->scanner) == 0,
 	     "no memory");
 	lap(l, HARVEST);
 	need(decode_copies(&s->harvest) == 0, "no memory");
