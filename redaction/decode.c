@@ -194,10 +194,16 @@ static bool copy_texts(struct decoder *d, size_t at, size_t len)
 	}
 }
 
+/* Bytes that so many characters give. */
+static size_t decoded_len(size_t characters)
+{
+	return characters * 3 / 4;
+}
+
 static bool copy_run(struct decoder *d, size_t at, size_t len)
 {
 	unsigned starts = text64_starts(slice_of(text_of(d->h, d->of).data + at, len));
-	for (size_t skip = 0; skip < 4; skip++)
+	for (size_t skip = 0; skip < 4 && decoded_len(len - skip) >= TEXT64_LEAST; skip++)
 		if ((starts >> skip & 1) != 0 && !copy_texts(d, at + skip, len - skip))
 			return false;
 	return true;
@@ -229,10 +235,22 @@ static void decode_value(struct decoder *d, uint32_t value)
 		}
 		copy_escaped(d);
 	}
-	copy_base64(d);
+	if (h->values[value].len >= TEXT64_RUN)
+		copy_base64(d);
 }
 
 /* ---- the way back ---- */
+
+/* What begins at an escape's first byte, which may be no escape. */
+static void read_unit(const uint8_t *p, size_t left, struct escape *e)
+{
+	size_t used;
+	e->len = 1;
+	if (escape_byte(p, left, &used) >= 0)
+		e->used = (uint8_t)used;
+	else if (!escape_is_long(p, left) || !escape_read(p, left, e))
+		e->used = e->len = 1;
+}
 
 /* The byte of its source at which the unit that gives byte `at` of the copy begins, or, for `end`,
  * ends. */
@@ -241,7 +259,9 @@ static uint32_t escaped_source(const struct harvest *h, const struct copy *c, ui
 	const struct decode_mark *m = &h->marks[c->mark];
 	struct slice s = text_of(h, c->of);
 	uint32_t low = 0, high = c->n_marks;
-	while (high - low > 1) { /* the last mark that is not behind it */
+	if (end && at + 1 == h->values[h->n_spots + (uint32_t)(c - h->copies)].len)
+		return (uint32_t)s.len; /* mostly all of a copy is meant */
+	while (high - low > 1) {        /* the last mark that is not behind it */
 		uint32_t mid = low + (high - low) / 2;
 		if (m[mid].at <= at)
 			low = mid;
@@ -252,8 +272,8 @@ static uint32_t escaped_source(const struct harvest *h, const struct copy *c, ui
 	struct escape e;
 	while (i < s.len) {
 		e.used = e.len = 1;
-		if (escape_begins(s.data[i]) && !escape_read(s.data + i, s.len - i, &e))
-			e.used = e.len = 1;
+		if (escape_begins(s.data[i]))
+			read_unit(s.data + i, s.len - i, &e);
 		if (copied + e.len > at)
 			return (uint32_t)(end ? i + e.used : i);
 		i += e.used;

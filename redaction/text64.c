@@ -241,6 +241,8 @@ AVX2 static size_t decode_avx2(struct slice run, uint8_t *out)
 		bits = _mm256_permutevar8x32_epi32(bits, together);
 		_mm256_storeu_si256((__m256i *)(void *)(out + n), bits);
 	}
+	_mm256_zeroupper(); /* gcc 12 leaves it out before this call, and SSE is slow from then on
+			     */
 	return n + decode_any(slice_of(run.data + i, run.len - i), out + n);
 }
 
