@@ -228,11 +228,13 @@ static void on_round(void *ctx)
 		}
 }
 
-/* The next worker trims what it finds done. */
+/* The next worker trims what it finds done; the record of recent traffic has a gap. */
 static void on_late(struct mail *m)
 {
 	if (m->kind == MAIL_TRIM)
 		free(container_of(m, struct box_note, mail));
+	else if (m->kind == MAIL_RECORD)
+		record_note_free(container_of(m, struct record_note, mail));
 }
 
 static const struct room_rules RULES = {"spillway", 4096, on_mail, on_round, on_late};
