@@ -97,7 +97,7 @@ static inline size_t copy_plain(struct slice s, size_t i, uint8_t *out)
 	size_t end = s.len - i > MARK_EVERY ? i + MARK_EVERY : s.len;
 	size_t len = next_escape(slice_of(s.data, end), i) - i;
 	for (size_t at = 0; at < len; at += CHUNK)
-		memcpy(out + at, s.data + i + at, CHUNK);
+		memmove(out + at, s.data + i + at, CHUNK); /* what is too much may overlap */
 	return len;
 }
 
