@@ -2,17 +2,25 @@
 #include "redaction/class.h"
 
 #ifdef __SSE2__
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 enum { BLOCK = 64 };
 
-/* A bit for each byte of two blocks, the first byte lowest. */
-__extension__ typedef unsigned __int128 bits;
+/* Each into both ways of scanning. */
+#define INLINE static inline __attribute__((always_inline))
 
-/* Which bytes are what, of the block that is looked at and the one behind it. */
+/* A bit for each byte of a block, the first byte lowest, in two words: the first begins where the
+ * block does, the second HALF a block further. Of each the lower half is told; what may begin there
+ * is no longer than HALF, so one word is enough to know it. */
+enum { HALF = BLOCK / 2 };
+typedef uint64_t bits __attribute__((vector_size(16)));
+
+/* Which bytes are what, of the block that is looked at and half of the one behind it. */
 struct marks {
-	bits digit, upper, at, dot, hyphen, space;
+	bits digit, upper, dot, hyphen, space;
+	bits behind_digit;
+	uint64_t at;
 };
 
 struct block {
@@ -48,6 +56,41 @@ static void block_read(struct block *b, const uint8_t *p)
 		b->dot |= equal_to(v, '.') << i;
 		b->hyphen |= equal_to(v, '-') << i;
 		b->space |= equal_to(v, ' ') << i;
+	}
+}
+
+/* Of 32 bytes. */
+__attribute__((target("avx2"))) static inline uint64_t top_bits(__m256i v)
+{
+	return (uint32_t)_mm256_movemask_epi8(v);
+}
+
+/* The same in less than half the steps: two tables, by the low and the high half of a byte, have a
+ * bit in common for each class. */
+__attribute__((target("avx2"))) static void block_read_avx2(struct block *b, const uint8_t *p)
+{
+	enum { DIGIT = 1, A_O = 2, P_Z = 4, AT = 8, DOT = 16, HYPHEN = 32, SPACE = 64 };
+	enum { ALL = DIGIT | A_O | P_Z };
+	const __m256i low = _mm256_broadcastsi128_si256(
+	    _mm_setr_epi8(DIGIT | P_Z | AT | SPACE, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL,
+			  A_O | P_Z, A_O, A_O, A_O | HYPHEN, A_O | DOT, A_O));
+	const __m256i high = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+	    0, 0, DOT | HYPHEN | SPACE, DIGIT, A_O | AT, P_Z, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+	*b = (struct block){0};
+#pragma GCC unroll 2
+	for (int i = 0; i < BLOCK; i += 32) {
+		__m256i c = _mm256_loadu_si256((const __m256i *)(const void *)(p + i));
+		__m256i half = _mm256_and_si256(_mm256_srli_epi16(c, 4), _mm256_set1_epi8(15));
+		__m256i class =
+		    _mm256_and_si256(_mm256_shuffle_epi8(low, c), _mm256_shuffle_epi8(high, half));
+		__m256i upper =
+		    _mm256_or_si256(_mm256_slli_epi16(class, 6), _mm256_slli_epi16(class, 5));
+		b->digit |= top_bits(_mm256_slli_epi16(class, 7)) << i;
+		b->upper |= top_bits(upper) << i;
+		b->at |= top_bits(_mm256_slli_epi16(class, 4)) << i;
+		b->dot |= top_bits(_mm256_slli_epi16(class, 3)) << i;
+		b->hyphen |= top_bits(_mm256_slli_epi16(class, 2)) << i;
+		b->space |= top_bits(_mm256_slli_epi16(class, 1)) << i;
 	}
 }
 #else
@@ -89,52 +132,62 @@ static void block_read(struct block *b, const uint8_t *p)
 }
 #endif
 
-static inline bits both(uint64_t now, uint64_t next)
+INLINE bits both(uint64_t now, uint64_t next)
 {
-	return now | (bits)next << BLOCK;
+	return (bits){now, now >> HALF | next << HALF};
 }
 
-static inline struct marks marks_of(const struct block *now, const struct block *next)
+INLINE uint64_t told(bits b)
 {
-	return (struct marks){both(now->digit, next->digit),   both(now->upper, next->upper),
-			      both(now->at, next->at),         both(now->dot, next->dot),
-			      both(now->hyphen, next->hyphen), both(now->space, next->space)};
+	return (b[0] & UINT32_MAX) | b[1] << HALF;
 }
 
-/* ---- where one may begin: a bit for each byte of the first block ---- */
+INLINE struct marks marks_of(const struct block *now, const struct block *next,
+			     uint64_t digit_before)
+{
+	uint64_t behind = now->digit << 1 | digit_before;
+	return (struct marks){
+	    .digit = both(now->digit, next->digit),
+	    .upper = both(now->upper, next->upper),
+	    .dot = both(now->dot, next->dot),
+	    .hyphen = both(now->hyphen, next->hyphen),
+	    .space = both(now->space, next->space),
+	    .behind_digit = both(behind, next->digit << 1 | now->digit >> (BLOCK - 1)),
+	    .at = now->at,
+	};
+}
 
-static uint64_t card_anchors(const struct marks *m, uint64_t digit_before)
+/* ---- where one may begin: a bit for each byte of the block ---- */
+
+INLINE uint64_t card_anchors(const struct marks *m)
 {
 	bits in = m->digit | m->hyphen | m->space;
 	bits two = in & in >> 1, four = two & two >> 2, eight = four & four >> 4;
-	uint64_t first = (uint64_t)m->digit & ~((uint64_t)m->digit << 1 | digit_before);
-	return first & (uint64_t)(eight & eight >> 5) & (uint64_t)(m->digit >> 1) &
-	       (uint64_t)(m->digit >> 2) & (uint64_t)(m->digit >> 3);
+	bits digits = m->digit & m->digit >> 1;
+	return told(digits & digits >> 2 & ~m->behind_digit & eight & eight >> 5);
 }
 
-static uint64_t iban_anchors(const struct marks *m)
+INLINE uint64_t iban_anchors(const struct marks *m)
 {
 	bits of_word = m->upper | m->digit;
-	return (uint64_t)(m->upper & m->upper >> 1 & m->digit >> 2 & m->digit >> 3 &
-			  (of_word | m->space) >> 4 & of_word >> 5 & of_word >> 6);
+	return told(m->upper & m->upper >> 1 & m->digit >> 2 & m->digit >> 3 &
+		    (of_word | m->space) >> 4 & of_word >> 5 & of_word >> 6);
 }
 
 /* The first of three dots that stand between digits. */
-static uint64_t ipv4_anchors(const struct marks *m, uint64_t digit_before)
+INLINE uint64_t ipv4_anchors(const struct marks *m)
 {
-	bits before = m->digit << 1 | (digit_before & 1);
-	bits dot = m->dot & before & m->digit >> 1;
-	bits second = dot & (dot >> 2 | dot >> 3 | dot >> 4);
-	return (uint64_t)(second & (second >> 2 | second >> 3 | second >> 4));
+	bits dot = m->dot & m->behind_digit & m->digit >> 1;
+	bits near = dot >> 2 | dot >> 3 | dot >> 4, second = dot & near;
+	return told(second & (second >> 2 | second >> 3 | second >> 4));
 }
 
-static uint64_t ssn_anchors(const struct marks *m, uint64_t digit_before)
+INLINE uint64_t ssn_anchors(const struct marks *m)
 {
 	bits d = m->digit, between = m->hyphen | m->space;
 	bits two = d & d >> 1;
-	return (uint64_t)(two & d >> 2 & between >> 3 & two >> 4 & between >> 6 & two >> 7 &
-			  two >> 9) &
-	       ~((uint64_t)d << 1 | digit_before);
+	return told(two & d >> 2 & between >> 3 & two >> 4 & between >> 6 & two >> 7 & two >> 9 &
+		    ~m->behind_digit);
 }
 
 struct scan {
@@ -143,53 +196,78 @@ struct scan {
 	void *user;
 };
 
-static inline void report_anchors(const struct scan *s, enum rule_class class, uint64_t anchors)
+/* In the order of their places, whatever the class: so are those who hear of them. */
+static void report_anchors(const struct scan *s, const uint64_t anchors[CLASSES], uint64_t all)
 {
-	for (; anchors != 0; anchors &= anchors - 1)
-		s->on_anchor(s->user, class, s->at + (unsigned)__builtin_ctzll(anchors));
+	for (; all != 0; all &= all - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(all);
+		for (int class = 0; class < CLASSES; class ++)
+			if ((anchors[class] >> i & 1) != 0)
+				s->on_anchor(s->user, (enum rule_class) class, s->at + i);
+	}
 }
 
-static void block_scan(const struct scan *s, uint32_t classes, const struct marks *m,
-		       uint64_t digit_before)
+INLINE void block_scan(const struct scan *s, uint32_t classes, const struct marks *m)
 {
-	if ((classes & 1u << CLASS_CARD) != 0)
-		report_anchors(s, CLASS_CARD, card_anchors(m, digit_before));
-	if ((classes & 1u << CLASS_IBAN) != 0)
-		report_anchors(s, CLASS_IBAN, iban_anchors(m));
-	if ((classes & 1u << CLASS_EMAIL) != 0)
-		report_anchors(s, CLASS_EMAIL, (uint64_t)m->at);
-	if ((classes & 1u << CLASS_IPV4) != 0)
-		report_anchors(s, CLASS_IPV4, ipv4_anchors(m, digit_before));
-	if ((classes & 1u << CLASS_SSN) != 0)
-		report_anchors(s, CLASS_SSN, ssn_anchors(m, digit_before));
+	uint64_t anchors[CLASSES] = {
+	    [CLASS_CARD] = card_anchors(m), [CLASS_IBAN] = iban_anchors(m), [CLASS_EMAIL] = m->at,
+	    [CLASS_IPV4] = ipv4_anchors(m), [CLASS_SSN] = ssn_anchors(m),
+	};
+	uint64_t all = 0;
+	for (int class = 0; class < CLASSES; class ++) {
+		anchors[class] = (classes >> class & 1) != 0 ? anchors[class] : 0;
+		all |= anchors[class];
+	}
+	if (all != 0)
+		report_anchors(s, anchors, all);
 }
+
+INLINE void scan_blocks(struct slice text, uint32_t classes, struct scan *s,
+			void (*read)(struct block *b, const uint8_t *p))
+{
+	struct block now = {0}, next;
+	uint64_t digit_before = 0;
+	uint8_t rest[BLOCK];
+	/* One block further than the text is long, so that each is once the first of two. */
+	for (size_t at = 0; at < text.len + BLOCK; at += BLOCK) {
+		const uint8_t *p = text.data + at;
+		if (at + BLOCK > text.len) {
+			memset(rest, 0, sizeof(rest));
+			if (at < text.len)
+				memcpy(rest, p, text.len - at);
+			p = rest;
+		}
+		read(&next, p);
+		if (at != 0) {
+			struct marks m = marks_of(&now, &next, digit_before);
+			s->at = at - BLOCK;
+			block_scan(s, classes, &m);
+			digit_before = now.digit >> (BLOCK - 1);
+		}
+		now = next;
+	}
+}
+
+#ifdef __SSE2__
+__attribute__((target("avx2"))) static void scan_avx2(struct slice text, uint32_t classes,
+						      struct scan *s)
+{
+	scan_blocks(text, classes, s, block_read_avx2);
+}
+#endif
 
 void class_scan(struct slice text, uint32_t classes, class_anchor *on_anchor, void *user)
 {
 	struct scan s = {.on_anchor = on_anchor, .user = user};
-	struct block now = {0}, next;
-	uint64_t digit_before = 0;
-	uint8_t rest[BLOCK];
 	if (classes == 0)
 		return;
-	/* One block further than the text is long, so that each is once the first of two. */
-	for (size_t at = 0; at < text.len + BLOCK; at += BLOCK) {
-		if (at + BLOCK <= text.len) {
-			block_read(&next, text.data + at);
-		} else {
-			memset(rest, 0, sizeof(rest));
-			if (at < text.len)
-				memcpy(rest, text.data + at, text.len - at);
-			block_read(&next, rest);
-		}
-		if (at != 0) {
-			struct marks m = marks_of(&now, &next);
-			s.at = at - BLOCK;
-			block_scan(&s, classes, &m, digit_before);
-			digit_before = now.digit >> 63;
-		}
-		now = next;
+#ifdef __SSE2__
+	if (__builtin_cpu_supports("avx2")) {
+		scan_avx2(text, classes, &s);
+		return;
 	}
+#endif
+	scan_blocks(text, classes, &s, block_read);
 }
 
 /* ---- what is there ---- */

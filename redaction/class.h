@@ -17,7 +17,7 @@
 #include "redaction/rule.h"
 
 /* Calls `on_anchor` for each place where one of `classes`, bits 1 << CLASS_..., may be; in the
- * order of places within a class. */
+ * order of places, and of classes where those are the same. */
 typedef void class_anchor(void *user, enum rule_class class, size_t at);
 void class_scan(struct slice text, uint32_t classes, class_anchor *on_anchor, void *user);
 

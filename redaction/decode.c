@@ -1,32 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "redaction/decode.h"
 
-#include "base/endian.h"
 #include "redaction/escape.h"
 #include "redaction/hint.h"
-#include "wire/utf8.h"
+#include "redaction/hint_block.h"
+#include "redaction/text64.h"
 
-enum { NO_DIGIT = 0, MARK_EVERY = 256 /* bytes of a copy: a range is found in so many steps */ };
+enum {
+	MARK_EVERY = 256, /* bytes of a copy: a range is found in so many steps */
+	CHUNK = 16        /* bytes that are copied at once, more of them than there may be */
+};
 
 struct decoder {
 	struct harvest *h;
 	size_t budget; /* the text's length that copies may bring it to */
 	uint32_t of;   /* the value at hand */
 	uint8_t depth; /* of its copies */
-};
-
-/* Both alphabets of RFC 4648; what is in neither is 0, which is taken for NO_DIGIT: A is 64 here,
- * of which the six low bits count. */
-static const uint8_t DIGITS[256] = {
-    ['A'] = 64, ['B'] = 1,  ['C'] = 2,  ['D'] = 3,  ['E'] = 4,  ['F'] = 5,  ['G'] = 6,  ['H'] = 7,
-    ['I'] = 8,  ['J'] = 9,  ['K'] = 10, ['L'] = 11, ['M'] = 12, ['N'] = 13, ['O'] = 14, ['P'] = 15,
-    ['Q'] = 16, ['R'] = 17, ['S'] = 18, ['T'] = 19, ['U'] = 20, ['V'] = 21, ['W'] = 22, ['X'] = 23,
-    ['Y'] = 24, ['Z'] = 25, ['a'] = 26, ['b'] = 27, ['c'] = 28, ['d'] = 29, ['e'] = 30, ['f'] = 31,
-    ['g'] = 32, ['h'] = 33, ['i'] = 34, ['j'] = 35, ['k'] = 36, ['l'] = 37, ['m'] = 38, ['n'] = 39,
-    ['o'] = 40, ['p'] = 41, ['q'] = 42, ['r'] = 43, ['s'] = 44, ['t'] = 45, ['u'] = 46, ['v'] = 47,
-    ['w'] = 48, ['x'] = 49, ['y'] = 50, ['z'] = 51, ['0'] = 52, ['1'] = 53, ['2'] = 54, ['3'] = 55,
-    ['4'] = 56, ['5'] = 57, ['6'] = 58, ['7'] = 59, ['8'] = 60, ['9'] = 61, ['+'] = 62, ['/'] = 63,
-    ['-'] = 62, ['_'] = 63,
 };
 
 /* The value of the request that a copy goes back to. */
@@ -50,7 +39,7 @@ static bool may_copy(struct decoder *d, size_t len)
 		give_up(d, EXTRA_TOO_MANY);
 		return false;
 	}
-	return harvest_room(d->h, len + 4);
+	return harvest_room(d->h, len + TEXT64_SLACK);
 }
 
 static struct slice text_of(const struct harvest *h, uint32_t value)
@@ -64,6 +53,16 @@ static struct slice text_of(const struct harvest *h, uint32_t value)
 /* Where one may be, from byte i on. */
 static inline size_t next_escape(struct slice s, size_t i)
 {
+#ifdef __SSE2__
+	for (; s.len - i >= CHUNK; i += CHUNK) {
+		__m128i c = _mm_loadu_si128((const __m128i *)(const void *)(s.data + i));
+		__m128i found = _mm_or_si128(hint_equal(c, '%'), hint_equal(c, '\\'));
+		found = _mm_or_si128(found, hint_equal(c, '&'));
+		int bits = _mm_movemask_epi8(found);
+		if (bits != 0)
+			return i + (unsigned)__builtin_ctz((unsigned)bits);
+	}
+#endif
 	while (i < s.len && !escape_begins(s.data[i]))
 		i++;
 	return i;
@@ -73,14 +72,17 @@ static inline size_t next_escape(struct slice s, size_t i)
 static bool has_escapes(struct slice s, bool strong)
 {
 	struct escape e;
-	for (size_t i = 0, used; (i = next_escape(s, i)) < s.len; i += used) {
+	for (size_t i = 0, used; i < s.len; i += used) {
+		if (!escape_begins(s.data[i]) && (i = next_escape(s, i)) == s.len)
+			return false;
 		int byte = escape_byte(s.data + i, s.len - i, &used);
 		if (byte >= 0 && (!strong || (s.data[i] == '%' && byte > 0x20 && byte < 0x7f)))
 			return true;
 		if (byte >= 0)
 			continue;
 		used = 1;
-		if (!escape_read(s.data + i, s.len - i, &e))
+		if (!escape_is_long(s.data + i, s.len - i) ||
+		    !escape_read(s.data + i, s.len - i, &e))
 			continue;
 		if (!strong || e.strong)
 			return true;
@@ -89,26 +91,58 @@ static bool has_escapes(struct slice s, bool strong)
 	return false;
 }
 
-/* What is at byte `i`: an escape, or plain text up to the next. Gives how many bytes it takes. */
-static inline size_t copy_piece(struct slice s, size_t i, uint8_t **out)
+/* Plain text up to the next escape. Gives how many bytes it takes, and may write CHUNK more. */
+static inline size_t copy_plain(struct slice s, size_t i, uint8_t *out)
 {
-	struct escape e;
-	size_t used, end;
-	if (!escape_begins(s.data[i])) {
-		end = s.len - i > MARK_EVERY ? i + MARK_EVERY : s.len;
-		end = next_escape(slice_of(s.data, end), i);
-		memcpy(*out, s.data + i, end - i);
-		*out += end - i;
-		return end - i;
+	size_t end = s.len - i > MARK_EVERY ? i + MARK_EVERY : s.len;
+	size_t len = next_escape(slice_of(s.data, end), i) - i;
+	for (size_t at = 0; at < len; at += CHUNK)
+		memmove(out + at, s.data + i + at, CHUNK); /* what is too much may overlap */
+	return len;
+}
+
+/* As many of %XX as there are one after the other, in URLs mostly one, in hostile texts all. */
+static inline size_t copy_percent(struct slice s, size_t i, uint8_t **out, const uint8_t *until)
+{
+	uint8_t *to = *out;
+	for (; s.len - i >= 3 && s.data[i] == '%' && to < until; i += 3) {
+		int high = ESCAPE_HEX[s.data[i + 1]] - 1, low = ESCAPE_HEX[s.data[i + 2]] - 1;
+		if ((high | low) < 0)
+			break;
+		*to++ = (uint8_t)(high << 4 | low);
 	}
-	int byte = escape_byte(s.data + i, s.len - i, &used);
-	if (byte < 0 && escape_read(s.data + i, s.len - i, &e)) {
-		memcpy(*out, e.bytes, e.len);
-		*out += e.len;
-		return e.used;
+	*out = to;
+	return i;
+}
+
+/* What is from byte `i` on, a piece at a time, until that many bytes are written or some more. The
+ * copy is in the same buffer, behind what it is made of, so CHUNK bytes of that may be read. */
+static size_t copy_pieces(struct slice s, size_t i, uint8_t **out, const uint8_t *until)
+{
+	while (i < s.len && *out < until) {
+		struct escape e;
+		size_t used;
+		i = copy_percent(s, i, out, until);
+		if (i == s.len || *out >= until)
+			break;
+		if (!escape_begins(s.data[i])) {
+			used = copy_plain(s, i, *out);
+			i += used;
+			*out += used;
+			continue;
+		}
+		int byte = escape_byte(s.data + i, s.len - i, &used);
+		if (byte < 0 && escape_is_long(s.data + i, s.len - i) &&
+		    escape_read(s.data + i, s.len - i, &e)) {
+			memcpy(*out, e.bytes, sizeof(e.bytes));
+			*out += e.len;
+			i += e.used;
+			continue;
+		}
+		*(*out)++ = byte >= 0 ? (uint8_t)byte : s.data[i];
+		i += byte >= 0 ? used : 1;
 	}
-	*(*out)++ = byte >= 0 ? (uint8_t)byte : s.data[i];
-	return byte >= 0 ? used : 1;
+	return i;
 }
 
 static void copy_escaped(struct decoder *d)
@@ -119,67 +153,14 @@ static void copy_escaped(struct decoder *d)
 	struct slice s = text_of(h, d->of);
 	struct copy c = {.of = d->of, .mark = h->n_marks, .depth = d->depth};
 	uint8_t *start = h->text.data + h->text.len, *out = start;
-	uint32_t next_mark = 0;
-	for (size_t i = 0; i < s.len;) {
-		uint32_t at = (uint32_t)(out - start);
-		if (at >= next_mark) {
-			if (!harvest_mark(h, (struct decode_mark){at, (uint32_t)i}))
-				return;
-			next_mark = at + MARK_EVERY;
-		}
-		i += copy_piece(s, i, &out);
-	}
+	for (size_t i = 0; i < s.len; i = copy_pieces(s, i, &out, out + MARK_EVERY))
+		if (!harvest_mark(h, (struct decode_mark){(uint32_t)(out - start), (uint32_t)i}))
+			return;
 	c.n_marks = h->n_marks - c.mark;
 	harvest_copy(h, (uint32_t)(out - start), &c);
 }
 
 /* ---- base64 ---- */
-
-/* Whether eight bytes are 0x20 to 0x7e each. Carries only make it say no. */
-static inline bool is_ascii_text(uint64_t bytes)
-{
-	const uint64_t ones = 0x0101010101010101;
-	return ((bytes | (bytes - 0x20 * ones) | (bytes + ones)) & 0x80 * ones) == 0;
-}
-
-/* The first byte of `s` from `at` on that is no text. */
-static size_t text_end(struct slice s, size_t at)
-{
-	while (at < s.len) {
-		if (s.len - at >= 8 && is_ascii_text(get64(s.data + at))) {
-			at += 8;
-			continue;
-		}
-		uint8_t c = s.data[at];
-		bool is_control = c < 0x20 && c != '\t' && c != '\n' && c != '\r';
-		int n = is_control || c == 0x7f ? -1 : utf8_sequence(s.data + at, s.len - at);
-		if (n < 0)
-			break;
-		at += (size_t)n;
-	}
-	return at;
-}
-
-static size_t decode_run(struct slice run, uint8_t *out)
-{
-	const uint8_t *p = run.data;
-	uint32_t bits = 0;
-	size_t n = 0, i = 0;
-	for (; i + 4 <= run.len; i += 4) {
-		bits = (uint32_t)(DIGITS[p[i]] & 63) << 18 |
-		       (uint32_t)(DIGITS[p[i + 1]] & 63) << 12 |
-		       (uint32_t)(DIGITS[p[i + 2]] & 63) << 6 | (DIGITS[p[i + 3]] & 63);
-		out[n++] = (uint8_t)(bits >> 16);
-		out[n++] = (uint8_t)(bits >> 8);
-		out[n++] = (uint8_t)bits;
-	}
-	for (; i < run.len; i++) {
-		bits = bits << 6 | (DIGITS[p[i]] & 63);
-		if (i % 4 != 0)
-			out[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
-	}
-	return n;
-}
 
 /* Texts in the run at `at` of the value. They are decoded to the end of the harvested text, and
  * then moved together. */
@@ -190,11 +171,13 @@ static bool copy_texts(struct decoder *d, size_t at, size_t len)
 		return false;
 	struct slice run = slice_of(text_of(h, d->of).data + at, len);
 	uint8_t *bytes = h->text.data + h->text.len;
-	struct slice all = slice_of(bytes, decode_run(run, bytes));
-	for (size_t i = 0, end; i < all.len; i = end + 1) {
-		end = text_end(all, i);
-		if (end - i < DECODE_LEAST_TEXT)
-			continue;
+	struct slice all = slice_of(bytes, text64_decode(run, bytes));
+	for (size_t i, end = 0;; end++) {
+		struct slice text = text64_next(all, end);
+		i = (size_t)(text.data - bytes);
+		end = i + text.len;
+		if (text.len == 0)
+			return true;
 		if (d->depth > REDACT_DEPTH) {
 			give_up(d, EXTRA_TOO_DEEP);
 			return false;
@@ -209,30 +192,18 @@ static bool copy_texts(struct decoder *d, size_t at, size_t len)
 		if (!harvest_copy(h, (uint32_t)(end - i), &c))
 			return false;
 	}
-	return true;
 }
 
-/* Which of the first four characters a text may begin at, as bits: what is before base64, of a path
- * say, may be of the same alphabet. A text of DECODE_LEAST_TEXT has three groups of four that are
- * of ASCII, whatever the byte it begins at; of a hundred paths two have such by chance. */
-static unsigned text_starts(const uint8_t *run, size_t len)
+/* Bytes that so many characters give. */
+static size_t decoded_len(size_t characters)
 {
-	uint32_t bits = 0, texts = 0; /* of the last groups, a bit each: whether it is text */
-	unsigned starts = 0;
-	for (size_t i = 0; i < len; i++) {
-		bits = (bits << 6 | (DIGITS[run[i]] & 63)) & 0xffffff;
-		/* all three bytes are below 0x80, and \t or above */
-		bool is_text = (bits & 0x808080) == 0 && ((bits + 0x777777) & 0x808080) == 0x808080;
-		texts = texts << 1 | (is_text && i >= 3);
-		starts |= (texts & texts >> 4 & texts >> 8 & 1) << ((i + 1) & 3);
-	}
-	return starts;
+	return characters * 3 / 4;
 }
 
 static bool copy_run(struct decoder *d, size_t at, size_t len)
 {
-	unsigned starts = text_starts(text_of(d->h, d->of).data + at, len);
-	for (size_t skip = 0; skip < 4; skip++)
+	unsigned starts = text64_starts(slice_of(text_of(d->h, d->of).data + at, len));
+	for (size_t skip = 0; skip < 4 && decoded_len(len - skip) >= TEXT64_LEAST; skip++)
 		if ((starts >> skip & 1) != 0 && !copy_texts(d, at + skip, len - skip))
 			return false;
 	return true;
@@ -240,15 +211,12 @@ static bool copy_run(struct decoder *d, size_t at, size_t len)
 
 static void copy_base64(struct decoder *d)
 {
-	size_t len = d->h->values[d->of].len;
-	for (size_t i = 0, start; i < len; i++) {
-		const uint8_t *p = text_of(d->h, d->of).data; /* which may have moved */
-		while (i < len && DIGITS[p[i]] == NO_DIGIT)
-			i++;
-		for (start = i; i < len && DIGITS[p[i]] != NO_DIGIT;)
-			i++;
-		if (i - start >= HINT_RUN && !copy_run(d, start, i - start))
+	for (size_t i = 0;;) {
+		struct slice s = text_of(d->h, d->of), run = text64_run(s, i); /* it may move */
+		size_t at = (size_t)(run.data - s.data);
+		if (run.len == 0 || !copy_run(d, at, run.len))
 			return;
+		i = at + run.len;
 	}
 }
 
@@ -267,10 +235,22 @@ static void decode_value(struct decoder *d, uint32_t value)
 		}
 		copy_escaped(d);
 	}
-	copy_base64(d);
+	if (h->values[value].len >= TEXT64_RUN)
+		copy_base64(d);
 }
 
 /* ---- the way back ---- */
+
+/* What begins at an escape's first byte, which may be no escape. */
+static void read_unit(const uint8_t *p, size_t left, struct escape *e)
+{
+	size_t used;
+	e->len = 1;
+	if (escape_byte(p, left, &used) >= 0)
+		e->used = (uint8_t)used;
+	else if (!escape_is_long(p, left) || !escape_read(p, left, e))
+		e->used = e->len = 1;
+}
 
 /* The byte of its source at which the unit that gives byte `at` of the copy begins, or, for `end`,
  * ends. */
@@ -279,7 +259,9 @@ static uint32_t escaped_source(const struct harvest *h, const struct copy *c, ui
 	const struct decode_mark *m = &h->marks[c->mark];
 	struct slice s = text_of(h, c->of);
 	uint32_t low = 0, high = c->n_marks;
-	while (high - low > 1) { /* the last mark that is not behind it */
+	if (end && at + 1 == h->values[h->n_spots + (uint32_t)(c - h->copies)].len)
+		return (uint32_t)s.len; /* mostly all of a copy is meant */
+	while (high - low > 1) {        /* the last mark that is not behind it */
 		uint32_t mid = low + (high - low) / 2;
 		if (m[mid].at <= at)
 			low = mid;
@@ -290,8 +272,8 @@ static uint32_t escaped_source(const struct harvest *h, const struct copy *c, ui
 	struct escape e;
 	while (i < s.len) {
 		e.used = e.len = 1;
-		if (escape_begins(s.data[i]) && !escape_read(s.data + i, s.len - i, &e))
-			e.used = e.len = 1;
+		if (escape_begins(s.data[i]))
+			read_unit(s.data + i, s.len - i, &e);
 		if (copied + e.len > at)
 			return (uint32_t)(end ? i + e.used : i);
 		i += e.used;

@@ -12,10 +12,8 @@
 #include "redaction/harvest.h"
 #include "redaction/hint.h"
 
-enum {
-	DECODE_LEAST_TEXT = 12, /* bytes that a run of base64 has to give, all text */
-	DECODE_SPARE = 64 << 10 /* bytes of copies a request may have beside twice its text's */
-};
+/* Bytes of copies that a request may have beside twice its text's. */
+enum { DECODE_SPARE = 64 << 10 };
 
 /* Adds the copies. Values of which not all could be decoded are forced: they hold encodings deeper
  * than that (EXTRA_TOO_DEEP), or there are more copies than fit (EXTRA_TOO_MANY). 0, or negative:

@@ -16,19 +16,23 @@ const uint8_t ESCAPE_NAMED[256] = {
     ['"'] = '"',  ['\''] = '\'', ['\\'] = '\\', ['/'] = '/',
 };
 
+const uint8_t ESCAPE_LONG[256] = {
+    ['u'] = 1 | 2, ['U'] = 1, ['x'] = 2, ['#'] = 4, ['q'] = 4, ['a'] = 4, ['l'] = 4, ['g'] = 4,
+};
+
 /* The number of `n` hexadecimal digits; negative: they are not there. */
-static int32_t hex_number(const uint8_t *p, size_t left, unsigned n)
+static inline int32_t hex_number(const uint8_t *p, size_t left, unsigned n)
 {
-	int32_t v = 0;
+	int32_t none = 0;
+	uint32_t v = 0;
 	if (left < n)
 		return -1;
 	for (unsigned i = 0; i < n; i++) {
-		int d = hex_digit(p[i]);
-		if (d < 0)
-			return -1;
-		v = v << 4 | d;
+		int32_t d = ESCAPE_HEX[p[i]] - 1;
+		none |= d;
+		v = v << 4 | (uint32_t)d;
 	}
-	return v;
+	return none < 0 ? -1 : (int32_t)v;
 }
 
 static bool means_byte(struct escape *e, uint8_t used, int32_t byte)
@@ -118,19 +122,24 @@ static bool numeric_entity(const uint8_t *p, size_t len, struct escape *e)
 static bool entity(const uint8_t *p, size_t left, struct escape *e)
 {
 	static const struct {
-		const char *name;
-		uint8_t byte;
-	} NAMED[] = {{"&quot", '"'}, {"&amp", '&'}, {"&lt", '<'}, {"&gt", '>'}, {"&apos", '\''}};
-	size_t most = left < ENTITY_MAX ? left : ENTITY_MAX;
-	const uint8_t *end = memchr(p, ';', most);
-	if (end == NULL || end - p < 3)
+		char text[7];
+		uint8_t len, byte;
+	} NAMED[] = {{"&amp;", 5, '&'},
+		     {"&quot;", 6, '"'},
+		     {"&lt;", 4, '<'},
+		     {"&gt;", 4, '>'},
+		     {"&apos;", 6, '\''}};
+	if (left < 4)
 		return false;
-	if (p[1] == '#')
-		return numeric_entity(p, (size_t)(end - p), e);
+	if (p[1] == '#') {
+		const uint8_t *end = memchr(p, ';', left < ENTITY_MAX ? left : ENTITY_MAX);
+		return end != NULL && end - p > 2 && numeric_entity(p, (size_t)(end - p), e);
+	}
 	for (size_t i = 0; i < sizeof(NAMED) / sizeof(NAMED[0]); i++) {
-		if (!slice_is(slice_of(p, (size_t)(end - p)), NAMED[i].name))
+		if (p[1] != NAMED[i].text[1] || left < NAMED[i].len ||
+		    memcmp(p, NAMED[i].text, NAMED[i].len) != 0)
 			continue;
-		means_byte(e, (uint8_t)(end - p + 1), NAMED[i].byte);
+		means_byte(e, NAMED[i].len, NAMED[i].byte);
 		e->strong = false;
 		return true;
 	}

@@ -125,17 +125,47 @@ struct owner *harvest_owner(struct harvest *h)
 	return &h->owners[h->n_owners++];
 }
 
-/* Neighbours in one payload go together, so that a flood of them needs no flood of changes. */
-bool harvest_cut(struct harvest *h, const struct cut *c)
+/* A field of exactly so many bytes, 4 at least, that no message knows. */
+static void write_filler(uint8_t *out, uint32_t len)
+{
+	enum { TAG = 31 << 3 | 2, TAG_BYTES = 2, SHORT = TAG_BYTES + 1, LONG = TAG_BYTES + 5 };
+	uint32_t left = len - SHORT;
+	*out++ = (TAG & 0x7f) | 0x80;
+	*out++ = TAG >> 7;
+	if (left >= 0x80) { /* then a length has five bytes, needed or not */
+		left = len - LONG;
+		for (int i = 0; i < 4; i++, left >>= 7)
+			*out++ = (uint8_t)(left | 0x80);
+	}
+	*out = (uint8_t)left;
+}
+
+/* Unknown fields of one payload go together, so that a flood of them needs no flood of changes.
+ * What is between them, if nothing in there was harvested, is moved before them. */
+static bool join_cut(struct harvest *h, const struct cut *c)
 {
 	struct cut *last = h->n_cuts != 0 ? &h->cuts[h->n_cuts - 1] : NULL;
-	if (last != NULL && !c->is_attribute && !last->is_attribute && last->within == c->within &&
-	    last->at + last->len == c->at) {
-		last->len += c->len;
-		return true;
+	if (last == NULL || c->is_attribute || last->is_attribute || last->within != c->within ||
+	    h->cut_spots != h->n_spots || h->cut_owners != h->n_owners)
+		return false;
+	uint32_t between = c->at - (last->at + last->len);
+	if (between != 0) {
+		memmove(h->bytes + last->at, h->bytes + last->at + last->len, between);
+		last->at += between;
+		write_filler(h->bytes + last->at, last->len + c->len);
 	}
+	last->len += c->len;
+	return true;
+}
+
+bool harvest_cut(struct harvest *h, const struct cut *c)
+{
+	if (join_cut(h, c))
+		return true;
 	ROOM(h, cuts, h->n_cuts, cap_cuts);
 	h->cuts[h->n_cuts++] = *c;
+	h->cut_spots = h->n_spots;
+	h->cut_owners = h->n_owners;
 	return true;
 }
 
@@ -172,12 +202,13 @@ int harvest_outcome(const struct harvest *h)
 	return h->failed ? fail(-ENOMEM, "redaction: no memory for %u texts", h->n) : 0;
 }
 
-int harvest_request(struct harvest *h, struct slice request, const struct ruleset *set,
+int harvest_request(struct harvest *h, struct buf *request, const struct ruleset *set,
 		    struct scanner *s)
 {
 	harvest_begin(h, set, s);
-	if (!h->failed && request.len != 0)
-		harvest_walk(h, request);
+	h->bytes = request->data;
+	if (!h->failed && request->len != 0)
+		harvest_walk(h, buf_slice(request));
 	return harvest_outcome(h);
 }
 

@@ -90,7 +90,9 @@ struct harvest {
 	const struct ruleset *set; /* the walk's */
 	struct scanner *scanner;
 	bool numbers; /* some rule may find something in a number without regard to its key */
-	const uint8_t *base, *end; /* of the request */
+	const uint8_t *base, *end;      /* of the request */
+	uint8_t *bytes;                 /* the same, to move unknown fields together */
+	uint32_t cut_spots, cut_owners; /* how many there were at the last cut */
 	struct harvest_frame *frames;
 };
 
@@ -101,9 +103,10 @@ void harvest_trim(struct harvest *h); /* gives its memory back; it stays ready *
 /* Whether rules of the set look at numbers under any key: once for each set. */
 bool harvest_wants_numbers(const struct ruleset *set);
 
-/* Gathers a request that otlp_index() passed, edits applied. The scanner has begun. 0, or negative:
- * no memory. */
-int harvest_request(struct harvest *h, struct slice request, const struct ruleset *set,
+/* Gathers a request that otlp_index() passed, edits applied. The scanner has begun. What is
+ * nobody's may be moved in the request behind fields that stay as they are, so that it goes in one
+ * piece. 0, or negative: no memory. */
+int harvest_request(struct harvest *h, struct buf *request, const struct ruleset *set,
 		    struct scanner *s);
 
 /* Gathers one text, under a key or an empty one. */

@@ -93,8 +93,9 @@ size_t hint_next(struct hint *h)
 		size_t at = h->at + (size_t)__builtin_ctzll(h->spots);
 		h->spots &= h->spots - 1;
 		const uint8_t *p = h->text.data + at;
-		if (!escape_begins(*p) || escape_byte(p, h->text.len - at, &used) >= 0 ||
-		    escape_read(p, h->text.len - at, &e))
+		size_t left = h->text.len - at;
+		if (!escape_begins(*p) || escape_byte(p, left, &used) >= 0 ||
+		    (escape_is_long(p, left) && escape_read(p, left, &e)))
 			return at;
 	}
 }

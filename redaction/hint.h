@@ -4,9 +4,9 @@
 #ifndef REDACTION_HINT_H
 #define REDACTION_HINT_H
 
-#include "base/slice.h"
+#include "redaction/text64.h"
 
-enum { HINT_RUN = 16 /* characters of base64 one after the other */ };
+enum { HINT_RUN = TEXT64_RUN /* characters of base64 one after the other */ };
 
 struct hint {
 	struct slice text;

@@ -190,7 +190,7 @@ int redact_request(struct redactor *r, struct ruleset *set, struct buf *body, si
 	*counts = (struct redaction_counts){0};
 	int rc = begin(r, set);
 	if (rc == 0)
-		rc = harvest_request(&r->harvest, buf_slice(body), set, r->scanner);
+		rc = harvest_request(&r->harvest, body, set, r->scanner);
 	if (rc == 0)
 		rc = decode_copies(&r->harvest);
 	if (rc == 0)

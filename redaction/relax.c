@@ -3,133 +3,18 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/log.h"
 
 enum {
-	SMALL_SET = 8,     /* of so few bytes, a set is as good as a literal's byte ... */
-	MAX_VARIANTS = 64, /* ... while a literal has no more forms than this */
-	WIDE_SET = 160,    /* of more bytes, a set says nothing */
-	WORD_SET = 26,     /* of more, it goes on through words */
-	MAX_SPREAD = 64,   /* how far an inner repeat may stretch before it is opened or ends it */
-	MAX_TAIL = 64,     /* times a repeat at the end is asked for */
-	GATE_SPAN = 1200,  /* bytes that a gate looks ahead: a user and a password of 512 each */
-	SELECTIVE = 32,    /* of a gate's bytes: operators and `@`, no letter, blank or quote */
-	ENOUGH = 16,       /* bytes behind a literal that ordinary text does not have by chance */
+	WIDE_SET = 160,  /* of more bytes, a set says nothing */
+	WORD_SET = 26,   /* of more, it goes on through words */
+	MAX_SPREAD = 64, /* how far an inner repeat may stretch before it is opened or ends it */
+	MAX_TAIL = LITERAL_REPEATS, /* times a repeat at the end is asked for */
+	ENOUGH = 16,         /* bytes behind a literal that ordinary text does not have by chance */
 	MAX_POSITIONS = 600, /* of the automaton: what is more is cut off at the end */
 	TREE_BYTES = 1 << 20
 };
-
-/* ---- literals ---- */
-
-/* Bytes that are certain in all that a node matches, one after the other: of a branch, the worst.
- */
-static uint32_t literal_of(const struct regex *r);
-
-/* Bytes that ordinary text has so seldom that one of them tells as much as two letters. */
-static bool is_rare(const struct byte_set *s)
-{
-	static const char RARE[] = "$|<^~`{}!#*@";
-	unsigned n = 0;
-	for (const char *c = RARE; *c != '\0'; c++)
-		n += set_has(s, (unsigned char)*c);
-	return n != 0 && n == set_count(s);
-}
-
-/* How many texts a node is all of, and how long the shortest is: a set, or words beside each other.
- * 0: too many, or no end of them. */
-static uint32_t variants_of(const struct regex *r, uint32_t *bytes)
-{
-	uint32_t all = r->kind != REGEX_ALT, least = r->kind == REGEX_ALT ? REGEX_FAR : 0, one;
-	if (r->kind == REGEX_SET) {
-		*bytes = is_rare(&r->set) ? 2 : 1;
-		all = set_is_literal(&r->set) ? 1 : set_count(&r->set);
-		return all <= SMALL_SET ? all : 0;
-	}
-	if (r->kind == REGEX_EMPTY || r->kind == REGEX_REPEAT)
-		return 0;
-	for (const struct regex *c = r->first; c != NULL && all <= MAX_VARIANTS; c = c->next) {
-		uint32_t v = variants_of(c, &one);
-		if (v == 0)
-			return 0;
-		all = r->kind == REGEX_ALT ? all + v : all * v;
-		least = r->kind == REGEX_CAT ? least + one : one < least ? one : least;
-	}
-	*bytes = least;
-	return all <= MAX_VARIANTS ? all : 0;
-}
-
-/* The best run of literal bytes, or single node, in a list of nodes: its first and last. */
-struct run {
-	const struct regex *first, *last;
-	uint32_t bytes, variants;
-};
-
-/* Of runs as long as each other the one that has fewest forms: `key` in `(?:api|app)[_-]?key`. */
-static void run_best(struct run *best, const struct run *other)
-{
-	if (other->bytes > best->bytes ||
-	    (other->bytes == best->bytes && other->variants < best->variants))
-		*best = *other;
-}
-
-static struct run find_run(const struct regex *list, const struct regex *behind)
-{
-	struct run best = {.variants = REGEX_FAR}, now = {.first = NULL};
-	for (const struct regex *r = list; r != behind; r = r->next) {
-		uint32_t bytes = 0, v = variants_of(r, &bytes);
-		if (r->kind == REGEX_EMPTY)
-			continue;
-		if (v == 0) {
-			struct run alone = {r, r, literal_of(r), REGEX_FAR};
-			run_best(&best, &alone);
-			now.first = NULL;
-			continue;
-		}
-		if (now.first == NULL || now.variants * v > MAX_VARIANTS)
-			now = (struct run){r, r, 0, 1};
-		now.last = r;
-		now.bytes += bytes;
-		now.variants *= v;
-		run_best(&best, &now);
-	}
-	return best;
-}
-
-/* `0{8}`, `[xy]{2}` */
-static uint32_t repeated_literal(const struct regex *r)
-{
-	uint32_t n = 0, bytes, v = variants_of(r->first, &bytes);
-	if (v == 0)
-		return 0;
-	for (uint32_t variants = v; n < r->least && n < MAX_TAIL && variants <= MAX_VARIANTS; n++)
-		variants *= v;
-	return n;
-}
-
-static uint32_t literal_of(const struct regex *r)
-{
-	uint32_t worst = REGEX_FAR, one;
-	switch (r->kind) {
-	case REGEX_SET:
-		return variants_of(r, &worst) != 0;
-	case REGEX_CAT:
-		return find_run(r->first, NULL).bytes;
-	case REGEX_REPEAT:
-		if (r->least == 0)
-			return 0;
-		return r->first->kind == REGEX_SET ? repeated_literal(r) : literal_of(r->first);
-	case REGEX_ALT:
-		for (const struct regex *c = r->first; c != NULL; c = c->next) {
-			one = literal_of(c);
-			worst = one < worst ? one : worst;
-		}
-		return worst;
-	default:
-		return 0;
-	}
-}
 
 /* ---- what an automaton can bear ---- */
 
@@ -212,7 +97,7 @@ static void cut_head(struct regex *r)
 	if (r->kind != REGEX_CAT)
 		return;
 	flatten(r);
-	struct run run = find_run(r->first, NULL);
+	struct literal run = literal_find(r->first, NULL);
 	if (run.bytes < RELAX_LEAST)
 		return;
 	struct regex *c = r->first;
@@ -259,153 +144,6 @@ static uint32_t cut_tail(struct regex *r)
 	}
 }
 
-/* ---- gates ---- */
-
-static void add_set(struct byte_set *to, const struct byte_set *more)
-{
-	for (int i = 0; i < 4; i++)
-		to->bits[i] |= more->bits[i];
-}
-
-static void add_all(struct byte_set *to, const struct regex *r)
-{
-	if (r->kind == REGEX_SET)
-		add_set(to, &r->set);
-	for (const struct regex *c = r->first; c != NULL; c = c->next)
-		add_all(to, c);
-}
-
-/* The bytes with which a node may begin. */
-static void add_first(struct byte_set *to, const struct regex *r)
-{
-	if (r->kind == REGEX_SET)
-		add_set(to, &r->set);
-	for (const struct regex *c = r->first; c != NULL; c = c->next) {
-		add_first(to, c);
-		if (r->kind == REGEX_CAT && c->narrow != 0)
-			return;
-	}
-}
-
-/* How often ordinary text has bytes of a set: an estimate, for which of two tells more. */
-static uint32_t commonness(const struct byte_set *s)
-{
-	uint32_t n = 0;
-	for (unsigned c = 0; c < 256; c++) {
-		if (!set_has(s, c))
-			continue;
-		if (isalnum((int)c) != 0 || (c != 0 && strchr(" \t\n\r-._/", (int)c) != NULL))
-			n += 2 * SELECTIVE;
-		else if (c != 0 && strchr("\"'`,()", (int)c) != NULL)
-			n += SELECTIVE / 2;
-		else
-			n += c == ':' || c == '=' ? SELECTIVE / 8 : 1;
-	}
-	return n;
-}
-
-/* Bytes of which a node has one for certain, the rarest it has: `=` of `[?:]{1,2}=`. */
-static void add_stop(struct byte_set *to, const struct regex *r)
-{
-	struct byte_set best = {{0}};
-	uint32_t least = UINT32_MAX;
-	if (r->kind == REGEX_ALT)
-		for (const struct regex *c = r->first; c != NULL; c = c->next)
-			add_stop(to, c);
-	else if (r->kind == REGEX_REPEAT)
-		add_stop(to, r->first);
-	else if (r->kind == REGEX_SET)
-		add_set(to, &r->set);
-	if (r->kind != REGEX_CAT)
-		return;
-	for (const struct regex *c = r->first; c != NULL; c = c->next) {
-		struct byte_set one = {{0}};
-		if (c->narrow == 0)
-			continue;
-		add_stop(&one, c);
-		if (commonness(&one) < least) {
-			least = commonness(&one);
-			best = one;
-		}
-	}
-	add_set(to, &best);
-}
-
-/* Adds what follows from `r` on as parts, up to what has to be there and tells most: `@` of
- * `[a-z]+:[a-z]+@`. The first one shares its part with what is left of the literal's run, so that a
- * word is in one part to its end. False: nothing has to. */
-static bool add_following(struct gate *g, const struct regex *r, uint32_t *span)
-{
-	struct gate before = *g, upto = *g;
-	struct byte_set stop = {{0}};
-	uint32_t wide = *span, least = UINT32_MAX, part = 0;
-	for (; r != NULL; r = r->next) {
-		struct byte_set one = {{0}};
-		if (r->wide == 0)
-			continue;
-		add_all(&before.parts[part], r);
-		part += part < GATE_PARTS - 1;
-		wide = width_add(wide, r->wide);
-		if (wide > GATE_SPAN && least != UINT32_MAX)
-			break;
-		if (r->narrow == 0)
-			continue;
-		if (r->kind == REGEX_SET || r->kind == REGEX_REPEAT)
-			add_first(&one, r);
-		else
-			add_stop(&one, r);
-		if (commonness(&one) >= least)
-			continue;
-		least = commonness(&one);
-		stop = one;
-		upto = before;
-		*span = wide;
-	}
-	*g = upto;
-	add_set(&g->stop, &stop);
-	return least != UINT32_MAX;
-}
-
-/* What is left of a run behind one of its literals. */
-static uint32_t add_run(struct gate *g, const struct run *run)
-{
-	uint32_t span = 0;
-	for (const struct regex *r = run->first; r != run->last->next; r = r->next) {
-		add_all(&g->parts[0], r);
-		span = width_add(span, r->wide);
-	}
-	return span;
-}
-
-/* The gate of a run: of alternatives, each one's own where it has one, else what follows them all.
- */
-static void add_gate(struct gate *g, const struct run *run, const struct regex *behind)
-{
-	uint32_t span = 0;
-	bool is_alt = run->first == run->last && run->first->kind == REGEX_ALT, goes_on = !is_alt;
-	if (!is_alt)
-		span = add_run(g, run);
-	for (const struct regex *c = is_alt ? run->first->first : NULL; c != NULL; c = c->next) {
-		struct run inner = find_run(c->first, NULL);
-		uint32_t within = inner.last != NULL ? add_run(g, &inner) : 0;
-		struct gate own = *g;
-		own.stop = (struct byte_set){{0}};
-		if (inner.last != NULL && add_following(&own, inner.last->next, &within) &&
-		    commonness(&own.stop) <= SELECTIVE) {
-			add_set(&own.stop, &g->stop);
-			*g = own;
-		} else {
-			add_all(&g->parts[0], c);
-			within = c->wide;
-			goes_on = true;
-		}
-		span = within > span ? within : span;
-	}
-	if (goes_on && !add_following(g, behind, &span))
-		span = REGEX_FAR; /* nothing has to: the gate is open */
-	g->span = span > g->span ? span : g->span;
-}
-
 /* Keeps of each branch its best literal and no more. */
 static void cut_to_literal(struct regex *r)
 {
@@ -414,7 +152,7 @@ static void cut_to_literal(struct regex *r)
 	if (r->kind != REGEX_CAT)
 		return;
 	flatten(r);
-	struct run run = find_run(r->first, NULL);
+	struct literal run = literal_find(r->first, NULL);
 	for (struct regex *c = run.last != NULL ? run.last->next : NULL; c != NULL; c = c->next)
 		drop(c);
 }
@@ -472,7 +210,7 @@ static bool relax_inside(struct regex *r, enum relax_degree degree, struct relax
 static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct relaxed *out)
 {
 	flatten(cat);
-	struct run run = find_run(cat->first, NULL);
+	struct literal run = literal_find(cat->first, NULL);
 	uint32_t before = 0;
 	struct regex **at = &cat->first, *r;
 	if (run.bytes < RELAX_LEAST)
@@ -481,7 +219,7 @@ static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct r
 		before = width_add(before, (*at)->wide);
 	cat->first = *at;
 	if (degree == RELAX_LITERAL)
-		add_gate(&out->gate, &run, run.last->next);
+		gate_add(&out->gate, &run, run.last->next);
 	else if (run.first == run.last && is_barrier(run.first)) {
 		struct relaxed inside = {.literal = REGEX_FAR};
 		if (!relax_inside(cat->first, degree, &inside))
@@ -634,8 +372,6 @@ int relax(struct relaxed *out, struct slice regex, enum relax_degree degree, siz
 			rc = RELAX_NO_LITERAL;
 	}
 	if (rc == 0) {
-		out->gate.selective =
-		    out->gate.span != REGEX_FAR && commonness(&out->gate.stop) <= SELECTIVE;
 		out->positions = positions_of(tree);
 		write_tree(&out->text, tree);
 		if (buf_append(&out->text, "", 1) != 0)

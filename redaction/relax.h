@@ -8,21 +8,12 @@
 #define REDACTION_RELAX_H
 
 #include "base/buf.h"
-#include "redaction/regex.h"
+#include "redaction/gate.h"
 
 enum {
 	RELAX_BAD = 1,    /* as REGEX_BAD */
 	RELAX_NO_LITERAL, /* nothing in it tells a match from other text: `text` is empty */
 	RELAX_LEAST = 2   /* bytes of a literal that is good enough */
-};
-
-/* What has to follow a literal's report: a byte of `stop` within `span` bytes. Before it only bytes
- * of the parts, any number of each, a part's none before those of an earlier part. */
-enum { GATE_PARTS = 15 };
-struct gate {
-	struct byte_set parts[GATE_PARTS], stop;
-	uint32_t span;
-	bool selective; /* ordinary text seldom passes */
 };
 
 struct relaxed {

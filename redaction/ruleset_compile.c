@@ -134,7 +134,7 @@ static int relax_rule(struct builder *b, const struct rule *r, struct exact *e,
 	bool large = relaxed->positions > SMALL_AUTOMATON;
 	if (rc == 0 && (large || relaxed->lingers) && relaxed->literal > RELAX_LEAST) {
 		rc = relax(&less, slice_str(r->regex), RELAX_LITERAL, offset, words);
-		bool better = rc == 0 && (large || less.gate.selective);
+		bool better = rc == 0 && (large || gate_is_selective(&less.gate));
 		if (better)
 			keep_gate(b, e, &less.gate);
 		buf_finish(better ? &relaxed->text : &less.text);

@@ -266,12 +266,6 @@ static int by_job(const void *a, const void *b)
 	return (x->first > y->first) - (x->first < y->first);
 }
 
-static int by_anchor(const void *a, const void *b)
-{
-	const struct anchor *x = a, *y = b;
-	return x->at != y->at ? (x->at > y->at) - (x->at < y->at) : (int)x->class - (int)y->class;
-}
-
 static hs_error_t scan_part(struct scanner *s, uint32_t at, uint32_t len)
 {
 	s->base = at;
@@ -315,10 +309,7 @@ static bool run_automaton(struct scanner *s)
 static void run_classes(struct scanner *s)
 {
 	s->cursor = 0;
-	s->unordered = false;
-	class_scan(s->text, s->set->classes, on_anchor, s);
-	if (s->unordered && s->n_anchors > 1)
-		qsort(s->anchors, s->n_anchors, sizeof(*s->anchors), by_anchor);
+	class_scan(s->text, s->set->classes, on_anchor, s); /* in order */
 }
 
 /* ---- value by value ---- */

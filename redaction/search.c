@@ -125,6 +125,16 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Mostly they are in order: values are scanned so, and only copies and second looks are not. */
+static void sort_by_value(struct search *s)
+{
+	for (uint32_t i = 1; i < s->n; i++)
+		if (s->list[i - 1].value > s->list[i].value) {
+			qsort(s->list, s->n, sizeof(*s->list), by_value);
+			return;
+		}
+}
+
 static int no_memory(const struct search *s)
 {
 	return fail(-ENOMEM, "redaction: no memory for %u findings", s->n);
@@ -182,13 +192,22 @@ static int write_remain(struct search *s, const struct ruleset *set, const struc
 	return rc;
 }
 
-/* The value with n ranges masked, for another look. One that will be gone needs none. */
+/* Whether the value will be nothing but stars. */
+static bool is_all_stars(const struct search *s, const struct harvest *h, uint32_t number)
+{
+	const struct redact_range *r = s->ranges;
+	return r->start == 0 && r->end == h->values[number].len &&
+	       search_style(h->set, &h->spots[number], r->number) == MASK_KEEP_LENGTH;
+}
+
+/* The value with n ranges masked, for another look. One that will be gone, or all stars, in which
+ * no rule finds anything, needs none. */
 static int take_remains(struct search *s, const struct harvest *h, uint32_t number, uint32_t n)
 {
 	const struct scan_value *v = &h->values[number];
 	struct slice value = slice_of(h->text.data + v->at, v->len);
 	struct spot spot = h->spots[number];
-	if (v->len == 0 || spot.kind == HARVESTED_NUMBER)
+	if (v->len == 0 || spot.kind == HARVESTED_NUMBER || is_all_stars(s, h, number))
 		return 0;
 	for (uint32_t i = 0; i < n; i++)
 		if (search_style(h->set, &spot, s->ranges[i].number) == MASK_DROP)
@@ -252,7 +271,7 @@ int search_run(struct search *s, struct scanner *scanner, struct harvest *h)
 	int rc = scan_harvest(s, scanner, h, round);
 	while (rc == 0 && s->n != before && round < SEARCH_ROUNDS) {
 		before = s->n;
-		qsort(s->list, s->n, sizeof(*s->list), by_value);
+		sort_by_value(s);
 		harvest_begin(&s->again, h->set, scanner);
 		rc = take_all_remains(s, h, round++);
 		if (rc == 0)
@@ -262,7 +281,7 @@ int search_run(struct search *s, struct scanner *scanner, struct harvest *h)
 	}
 	if (rc == 0 && s->n != before)
 		rc = give_up(s, h, round);
-	if (rc == 0 && s->n != 0)
-		qsort(s->list, s->n, sizeof(*s->list), by_value);
+	if (rc == 0)
+		sort_by_value(s);
 	return rc;
 }

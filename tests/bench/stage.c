@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What redaction costs a span by its parts, on the requests of tests/bench/corpus.h with the
- * default packs; then what a byte costs in requests that are made to be slow, at 1, 2 and 4 MiB.
- * Usage: stage [parts|slow]. Times are of this thread, the least of several rounds. */
+ * What redaction costs a span by its parts, on the requests of tests/bench/corpus.h, with the
+ * default packs and with those of personal data too, by turns. Times are of this thread, the least
+ * of several rounds. What is made to be slow is in tests/redaction/linear.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "tests/bench/corpus.h"
 #include "tests/unit/otlp_sample.h"
 
-enum { REQUESTS = 64, SPANS = 300, ROUNDS = 25, SLOW_ROUNDS = 9, VALUE_BYTES = 60000 };
+enum { REQUESTS = 64, SPANS = 300, ROUNDS = 25 };
 
 static void need(bool good, const char *what)
 {
@@ -28,14 +28,14 @@ static uint64_t cpu_ns(void)
 	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
-static struct ruleset *make_rules(void)
+static struct ruleset *make_rules(bool personal)
 {
 	char *names[16];
 	struct conf_redaction conf = {.file = "bench", .packs = {.names = names}};
 	struct ruleset *set = NULL;
 	struct buf findings = {.data = NULL};
 	for (uint32_t i = 0; i < N_PACKS && conf.packs.n < 16; i++)
-		if (PACKS[i].by_default)
+		if (PACKS[i].by_default || (personal && strncmp(PACKS[i].name, "pii-", 4) == 0))
 			names[conf.packs.n++] = strdup(PACKS[i].name);
 	need(ruleset_build(&set, &conf, &findings) == 0, "the rules are faulty");
 	for (size_t i = 0; i < conf.packs.n; i++)
@@ -66,154 +66,88 @@ struct stage {
 	struct harvest harvest;
 	struct search search;
 	struct redactor *redactor;
+	uint64_t hits;   /* of the last one */
+	struct buf body; /* the request at hand, to be changed */
 };
-
-/* As the index leaves it for the redactor: in the cache. */
-static void read_all(const struct buf *b)
-{
-	for (size_t i = 0; i < b->len; i += 64)
-		(void)*(const volatile uint8_t *)(b->data + i);
-}
 
 static void one_request(struct stage *s, struct sample *sample, struct lap *l)
 {
 	struct redaction_counts counts;
-	read_all(&sample->message);
+	s->body.len = 0;
+	need(buf_append(&s->body, sample->message.data, sample->message.len) == 0, "no memory");
 	l->last = cpu_ns();
 	need(scanner_begin(s->scanner, s->set) == 0 &&
-		 harvest_request(&s->harvest, buf_slice(&sample->message), s->set, s->scanner) == 0,
+		 harvest_request(&s->harvest, &s->body, s->set, s->scanner) == 0,
 	     "no memory");
 	lap(l, HARVEST);
 	need(decode_copies(&s->harvest) == 0, "no memory");
 	lap(l, HINTS);
 	need(search_run(&s->search, s->scanner, &s->harvest) == 0, "no memory");
 	lap(l, SEARCH);
-	need(redact_request(s->redactor, s->set, &sample->message, SIZE_MAX, &counts) == 0,
-	     "no memory");
+	need(redact_request(s->redactor, s->set, &s->body, SIZE_MAX, &counts) == 0, "no memory");
 	lap(l, WHOLE);
+	s->hits = counts.hits;
 }
 
-static void by_parts(struct stage *s)
+enum { DEFAULT, PERSONAL, SETS };
+
+static void open_stage(struct stage *s, bool personal)
 {
-	struct sample *all = corpus_create(REQUESTS, SPANS, 1, false, true);
-	uint64_t best[PARTS], values = 0, bytes = 0, copies = 0;
-	need(all != NULL, "no memory");
+	*s = (struct stage){.set = make_rules(personal),
+			    .scanner = scanner_create(),
+			    .redactor = redactor_create()};
+	need(s->scanner != NULL && s->redactor != NULL && harvest_init(&s->harvest) == 0 &&
+		 search_init(&s->search) == 0,
+	     "no memory");
+	s->harvest.numbers = harvest_wants_numbers(s->set);
+}
+
+static void close_stage(struct stage *s)
+{
+	buf_finish(&s->body);
+	search_finish(&s->search);
+	harvest_finish(&s->harvest);
+	scanner_destroy(s->scanner);
+	redactor_destroy(s->redactor);
+	ruleset_release(s->set);
+}
+
+int main(void)
+{
+	struct stage stages[SETS];
+	uint64_t best[SETS][PARTS], values = 0, bytes = 0, hits[SETS] = {0};
+	struct sample *all[SETS];
+	for (int k = 0; k < SETS; k++) {
+		open_stage(&stages[k], k == PERSONAL);
+		all[k] = corpus_create(REQUESTS, SPANS, 1, false, true);
+		need(all[k] != NULL, "no memory");
+	}
 	memset(best, 0xff, sizeof(best));
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int k = 0; k < ROUNDS * SETS; k++) {
+		struct stage *s = &stages[k % SETS];
 		struct lap l = {.last = 0};
-		values = bytes = copies = 0;
 		for (int i = 0; i < REQUESTS; i++) {
-			one_request(s, &all[i], &l);
+			one_request(s, &all[k % SETS][i], &l);
 			values += s->harvest.n_spots;
-			copies += s->harvest.n_copies;
+			hits[k % SETS] += s->hits;
 			bytes += s->harvest.text.len;
 		}
 		for (int i = 0; i < PARTS; i++)
-			best[i] = l.spent[i] < best[i] ? l.spent[i] : best[i];
+			if (l.spent[i] < best[k % SETS][i])
+				best[k % SETS][i] = l.spent[i];
 	}
-	double spans = (double)REQUESTS * SPANS;
-	printf("%.1f values, %.1f B of text, %.4f copies a span\n", (double)values / spans,
-	       (double)bytes / spans, (double)copies / spans);
+	double spans = (double)REQUESTS * SPANS, of_all = spans * ROUNDS * SETS;
+	printf("%.1f values, %.1f B of text a span; masked in a thousand spans: %.1f, and %.1f\n",
+	       (double)values / of_all, (double)bytes / of_all,
+	       1000 * SETS * (double)hits[DEFAULT] / of_all,
+	       1000 * SETS * (double)hits[PERSONAL] / of_all);
+	printf("%-12s %10s %10s\n", "ns/span", "default", "personal");
 	for (int i = 0; i < PARTS; i++)
-		printf("%-12s %6.1f ns/span\n", PART_NAMES[i], (double)best[i] / spans);
-	corpus_destroy(all, REQUESTS);
-}
-
-/* ---- made to be slow ---- */
-
-static const struct family {
-	const char *name, *again;
-} FAMILIES[] = {
-    {"clean", "GET /shop/orders/1842 took 12 ms on node seven; "},
-    {"percent", "%25"},
-    {"double percent", "%2541"},
-    {"percent letters", "%41"},
-    {"base64 of %41", "JTQxJTQxJTQxJTQx"},
-    {"backslashes", "\\\\"},
-    {"\\u0041", "\\u0041"},
-    {"&amp;", "&amp;"},
-    {"pw", "password=a "},
-    {"bearer", "Authorization: Bearer "},
-    {"unknown", NULL},
-};
-
-/* One span with attributes of 60,000 bytes, or with fields that nobody knows. */
-static void write_request(struct buf *b, const struct family *f, size_t bytes)
-{
-	static char text[VALUE_BYTES + 1];
-	struct buf span = {.data = NULL};
-	b->len = 0;
-	pb_span_fields(&span, 1);
-	if (f->again != NULL)
-		for (size_t i = 0; i < VALUE_BYTES; i++)
-			text[i] = f->again[i % strlen(f->again)];
-	while (span.len < bytes) {
-		if (f->again == NULL) {
-			for (int i = 0; i < 1000; i++) {
-				pb_int(&span, 19, 1);
-				pb_int(&span, 6, 2); /* so that those do not go together */
-			}
-		} else {
-			pb_attribute(&span, 9, "some.key", text);
-		}
+		printf("%-12s %10.1f %10.1f\n", PART_NAMES[i], (double)best[DEFAULT][i] / spans,
+		       (double)best[PERSONAL][i] / spans);
+	for (int k = 0; k < SETS; k++) {
+		close_stage(&stages[k]);
+		corpus_destroy(all[k], REQUESTS);
 	}
-	struct buf spans = {.data = NULL};
-	pb_message(&spans, 2, &span);
-	pb_request(b, "slow", &spans);
-}
-
-static double a_byte(struct stage *s, const struct buf *request)
-{
-	uint64_t best = UINT64_MAX;
-	for (int i = 0; i < SLOW_ROUNDS; i++) {
-		struct buf body = {.data = NULL};
-		struct redaction_counts counts;
-		need(buf_append(&body, request->data, request->len) == 0, "no memory");
-		uint64_t start = cpu_ns();
-		need(redact_request(s->redactor, s->set, &body, SIZE_MAX, &counts) == 0,
-		     "no memory");
-		uint64_t took = cpu_ns() - start;
-		best = took < best ? took : best;
-		buf_finish(&body);
-	}
-	return (double)best / (double)request->len;
-}
-
-static void slow_ones(struct stage *s)
-{
-	double clean = 0;
-	struct buf request = {.data = NULL};
-	for (size_t i = 0; i < sizeof(FAMILIES) / sizeof(FAMILIES[0]); i++) {
-		double ns[3];
-		for (int k = 0; k < 3; k++) {
-			write_request(&request, &FAMILIES[i], (size_t)1 << (20 + k));
-			ns[k] = a_byte(s, &request);
-		}
-		if (i == 0)
-			clean = ns[2];
-		printf("%-16s %6.2f %6.2f %6.2f ns/B  %5.1f x clean\n", FAMILIES[i].name, ns[0],
-		       ns[1], ns[2], ns[2] / clean);
-	}
-	buf_finish(&request);
-}
-
-int main(int argc, char **argv)
-{
-	const char *what = argc > 1 ? argv[1] : "";
-	struct stage s = {
-	    .set = make_rules(), .scanner = scanner_create(), .redactor = redactor_create()};
-	need(s.scanner != NULL && s.redactor != NULL && harvest_init(&s.harvest) == 0 &&
-		 search_init(&s.search) == 0,
-	     "no memory");
-	s.harvest.numbers = harvest_wants_numbers(s.set);
-	if (strcmp(what, "slow") != 0)
-		by_parts(&s);
-	if (strcmp(what, "parts") != 0)
-		slow_ones(&s);
-	search_finish(&s.search);
-	harvest_finish(&s.harvest);
-	scanner_destroy(s.scanner);
-	redactor_destroy(s.redactor);
-	ruleset_release(s.set);
 	return 0;
 }

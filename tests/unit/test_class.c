@@ -91,8 +91,32 @@ static void test_they_are_found_wherever_blocks_end(void)
 	}
 }
 
+struct order {
+	size_t at;
+	int class;
+	unsigned n;
+};
+
+static void on_ordered(void *user, enum rule_class class, size_t at)
+{
+	struct order *last = user;
+	CHECK(last->n == 0 || at > last->at || (at == last->at && (int)class > last->class));
+	*last = (struct order){at, class, last->n + 1};
+}
+
+/* Who hears of them goes through values once, from the first to the last. */
+static void test_all_classes_are_told_in_the_order_of_places(void)
+{
+	static const char TEXT[] = "a@b.example 10.4.1.2 c@d.example 123-45-6789 e@f.example "
+				   "4111 1111 1111 1111 GB82WEST12345698765432 g@h.example 1.2.3.4";
+	struct order last = {.n = 0};
+	class_scan(slice_str(TEXT), ~0u, on_ordered, &last);
+	CHECK(last.n >= 9);
+}
+
 int main(int argc, char **argv)
 {
-	CHECK_MAIN(TEST(test_numbers_and_addresses_are_found_by_shape_and_sum),
+	CHECK_MAIN(TEST(test_all_classes_are_told_in_the_order_of_places),
+		   TEST(test_numbers_and_addresses_are_found_by_shape_and_sum),
 		   TEST(test_they_are_found_wherever_blocks_end));
 }
