@@ -44,9 +44,8 @@ struct worker {
 	int signal_fd; /* as room.wake_fd: not libev's pipe */
 	struct ev_io on_signal;
 	struct ev_timer step;
-	const char *file;    /* the configuration; NULL: defaults */
-	int report;          /* to the keeper */
-	struct world *first; /* whose options the keys room goes by */
+	const char *file; /* the configuration; NULL: defaults */
+	int report;       /* to the keeper */
 	struct turns turns;
 	struct reload_note *reload; /* under way; NULL: none is */
 	/* What the page shows of other rooms: they change it only by a note that comes here. */
@@ -167,6 +166,19 @@ static void report_deadline(const struct worker *w)
 		log_warn("the keeper does not listen", "pid=%d", (int)getppid());
 }
 
+static void report_secrets(const struct worker *w, struct slice names)
+{
+	while (names.len != 0) {
+		uint8_t message[2 + UINT8_MAX] = {REPORT_SECRET};
+		size_t len = strnlen((const char *)names.data, names.len);
+		message[1] = (uint8_t)len;
+		memcpy(message + 2, names.data, len);
+		if (write(w->report, message, 2 + len) != (ssize_t)(2 + len))
+			log_warn("the keeper does not listen", "pid=%d", (int)getppid());
+		names = slice_of(names.data + len + 1, names.len - len - 1);
+	}
+}
+
 static void show_world(struct worker *w)
 {
 	const struct world *world = w->relay.world;
@@ -209,6 +221,7 @@ static void on_reload(struct worker *w, struct reload_note *n)
 		reload_next(&w->relay, n);
 		return;
 	}
+	report_secrets(w, buf_slice(&n->news.variables));
 	if (n->result == RELOAD_APPLIED && !n->dry_run)
 		take_world(w, n);
 	if (!n->dry_run)
@@ -304,23 +317,26 @@ static void on_drop_previous(void *ctx, unsigned exporter)
 		return;
 	note->mail.kind = MAIL_DROP_KEY;
 	note->exporter = w->relay.world->slot[exporter];
+	note->since = w->relay.world->since.credential[note->exporter];
 	room_answer(&w->relay.export.room, &note->mail);
 }
 
-/* The one that the keys room knows in that slot: it was there when the worker began. */
-static bool is_original(const struct worker *w, unsigned slot)
-{
-	const struct conf_exporter *was = world_exporter(w->first, slot);
-	const struct conf_exporter *is = world_exporter(w->relay.world, slot);
-	return was != NULL && is != NULL && strcmp(was->name, is->name) == 0;
-}
-
+/* The keys room holds this world a little later: until then its news are of another one. */
 static const struct keyring *keyring_of(void *ctx, unsigned exporter)
 {
 	struct worker *w = ctx;
 	unsigned slot = w->relay.world->slot[exporter];
+	const struct keyring *r = &w->relay.keys.rings[slot];
 	static const struct keyring NONE = {.last_result = -1};
-	return is_original(w, slot) ? &w->relay.keys.rings[slot] : &NONE;
+	return atomic_load(&r->since) == w->relay.world->since.credential[slot] ? r : &NONE;
+}
+
+static const struct certificate *certificate_of(void *ctx, unsigned exporter)
+{
+	struct worker *w = ctx;
+	unsigned slot = w->relay.world->slot[exporter];
+	const struct certificate *one = &w->relay.certificates->exporters[slot];
+	return atomic_load(&one->since) == w->relay.world->since.tls[slot] ? one : NULL;
 }
 
 static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
@@ -554,6 +570,7 @@ static int start_admin(struct worker *w, int fd)
 	    .quarantine = on_quarantine,
 	    .drop_previous = on_drop_previous,
 	    .keyring = keyring_of,
+	    .certificate = certificate_of,
 	    .explain = ask_why,
 	    .rules = w->relay.world->rules,
 	    .reload = ask_reload,
@@ -708,7 +725,6 @@ int worker_run(struct world *world, struct certificates *certificates, const cha
 	w->report = birth->report;
 	w->relay.world = world;
 	w->relay.data_dir = world->conf.data_dir;
-	w->first = world;
 	w->relay.certificates = certificates;
 	w->relay.discard = discard;
 	w->relay.account.limit = world->conf.limits.memory_bytes;
