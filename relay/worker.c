@@ -190,6 +190,29 @@ static void show_world(struct worker *w)
 	report_deadline(w);
 }
 
+static void log_exporter(const struct conf_exporter *e)
+{
+	log_info("exporter", "name=%s endpoint=\"%s\" chosen_by=\"%s\"", e->name, e->endpoint,
+		 e->chosen_by);
+	if (e->tls.skip_verify)
+		log_warn("any certificate is believed",
+			 "exporter=%s reason=\"tls.skip_verify: whoever answers gets spans and "
+			 "headers\"",
+			 e->name);
+	if (e->tls.insecure && strncmp(e->endpoint, "http://", 7) == 0)
+		log_warn("headers go in plain text",
+			 "exporter=%s reason=\"tls.insecure: everybody on the way can read them\"",
+			 e->name);
+}
+
+/* Those that are new, or go another way. */
+static void log_exporters(const struct world *world)
+{
+	for (size_t i = 0; i < world->conf.n_exporters; i++)
+		if (world->since.tls[world->slot[i]] == world->number)
+			log_exporter(&world->conf.exporters[i]);
+}
+
 /* All rooms hold the new one. */
 static void take_world(struct worker *w, struct reload_note *n)
 {
@@ -202,6 +225,7 @@ static void take_world(struct worker *w, struct reload_note *n)
 	if (w->admin != NULL)
 		admin_use(w->admin, &n->world->conf, n->world->rules);
 	show_world(w);
+	log_exporters(n->world);
 }
 
 static void hide_removed(struct worker *w, struct reload_note *n)
@@ -655,27 +679,6 @@ static void raise_file_limit(void)
 	}
 }
 
-static void log_exporter(const struct conf_exporter *e)
-{
-	log_info("exporter", "name=%s endpoint=\"%s\" chosen_by=\"%s\"", e->name, e->endpoint,
-		 e->chosen_by);
-	if (e->tls.skip_verify)
-		log_warn("any certificate is believed",
-			 "exporter=%s reason=\"tls.skip_verify: whoever answers gets spans and "
-			 "headers\"",
-			 e->name);
-	if (e->tls.insecure && strncmp(e->endpoint, "http://", 7) == 0)
-		log_warn("headers go in plain text",
-			 "exporter=%s reason=\"tls.insecure: everybody on the way can read them\"",
-			 e->name);
-}
-
-static void log_start(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_exporters; i++)
-		log_exporter(&conf->exporters[i]);
-}
-
 /* Before their rooms start. */
 static void look_at_rooms(struct worker *w)
 {
@@ -696,7 +699,7 @@ static int serve(struct worker *w, const struct worker_birth *birth)
 		return EX_OSERR;
 	start_listeners(w, birth->sockets);
 	report(w, REPORT_READY);
-	log_start(&w->relay.world->conf);
+	log_exporters(w->relay.world);
 	log_info("ready", "version=%s pid=%d data_dir=\"%s\"%s", SPANRELAY_VERSION, (int)getpid(),
 		 w->relay.data_dir, w->relay.discard ? " discard=true" : "");
 	ev_run(w->room.loop, 0);
