@@ -62,7 +62,10 @@ static void start_anew(struct sender *s, bool needed)
 		atomic_store(&s->stats.state, SENDER_NO_CREDENTIAL);
 	else if (!needed && state == SENDER_NO_CREDENTIAL)
 		atomic_store(&s->stats.state, SENDER_OK);
-	s->backoff_ms = state == SENDER_HELD_AUTH ? 0 : s->backoff_ms;
+	if (state == SENDER_HELD_AUTH) {
+		s->backoff_ms = 0;
+		set_stat(&s->stats.next_try_unix_ms, 0);
+	}
 	publish(s);
 }
 

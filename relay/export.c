@@ -272,11 +272,13 @@ static void on_tls(struct export *e, struct tls_note *note)
 
 static void on_key(struct export *e, struct key_note *note)
 {
-	bool is_its = note->since == e->since.credential[note->exporter];
+	bool is_key = note->mail.kind == MAIL_KEY;
+	const uint64_t *since = is_key ? e->since.credential : e->since.exporter;
+	bool is_its = note->since == since[note->exporter];
 	struct sender *s = is_its ? e->senders[note->exporter] : NULL;
-	if (note->mail.kind == MAIL_KEY && s != NULL) {
+	if (is_key && s != NULL) {
 		sender_on_key(s, note->first, note->second);
-	} else if (note->mail.kind == MAIL_KEY) {
+	} else if (is_key) {
 		key_release(note->first);
 		key_release(note->second);
 	} else if (s != NULL) {

@@ -348,8 +348,9 @@ void keyring_take(struct keyring *r, const struct conf_exporter *e)
 		oauth2_take(r->oauth2, e);
 }
 
-void keyring_reset(struct keyring *r)
+void keyring_reset(struct keyring *r, uint64_t came)
 {
+	atomic_store(&r->came, came);
 	r->generations = 0;
 	for (int i = 0; i < KEY_RESULTS; i++)
 		atomic_store(&r->results[i], 0);

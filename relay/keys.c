@@ -160,7 +160,7 @@ static void take_ring(struct keyring *r, const struct reload_note *n)
 	}
 	keyring_close(r);
 	if (n->moves[r->exporter] == EXPORTER_ADDED)
-		keyring_reset(r);
+		keyring_reset(r, since);
 	must(keyring_open(r, e, since, n->oauth2_tls[r->exporter]));
 }
 
@@ -220,6 +220,7 @@ static int open_ring(struct keyring *r, const struct world *w)
 	struct tls *tls = e != NULL ? oauth2_tls(e, &notes) : NULL;
 	if (*notes.fault != '\0')
 		return fail(-EINVAL, "%s", notes.fault);
+	keyring_reset(r, w->since.exporter[r->exporter]);
 	int rc = keyring_open(r, e, w->since.credential[r->exporter], tls);
 	tls_unref(tls);
 	return rc;

@@ -38,7 +38,7 @@ struct keyring {
 	struct keys *keys;
 	const struct conf_exporter *conf; /* NULL: it needs none */
 	unsigned exporter;                /* its slot */
-	_Atomic uint64_t since;           /* as in struct world_since; for the admin page too */
+	_Atomic uint64_t came, since; /* world_since.exporter and .credential, for the admin page */
 	struct keys_item *item;
 	uint64_t generations;
 	struct key *first, *second; /* copies for comparing; the keys room's own */
@@ -88,7 +88,8 @@ int keyring_open(struct keyring *r, const struct conf_exporter *e, uint64_t sinc
 /* The same source, in another world. */
 void keyring_take(struct keyring *r, const struct conf_exporter *e);
 void keyring_close(struct keyring *r); /* it may be opened again, and counts on */
-void keyring_reset(struct keyring *r); /* of one that is closed: for another exporter */
+void keyring_reset(struct keyring *r,
+		   uint64_t came); /* of one that is closed: for another exporter */
 void keyring_read(struct keyring *r, const char *trigger);
 bool keyring_fits(const struct conf_exporter *e); /* false: more than WATCH_FILES are to be read */
 

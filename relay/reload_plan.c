@@ -79,7 +79,9 @@ static int plan_exporter(struct reload_note *n, unsigned slot, struct ev_loop *l
 	enum exporter_move move = n->moves[slot] = move_of(n, slot);
 	int rc = 0;
 	if (is == NULL)
-		since->credential[slot] = since->tls[slot] = 0;
+		since->exporter[slot] = since->credential[slot] = since->tls[slot] = 0;
+	else if (was == NULL)
+		since->exporter[slot] = n->world->number;
 	if (move == EXPORTER_ADDED || move == EXPORTER_REPLACED) {
 		since->tls[slot] = n->world->number;
 		rc = make_tls(n, slot, loop);

@@ -107,7 +107,8 @@ struct tls_note {
 struct key_note {
 	struct mail mail;
 	unsigned exporter; /* its slot */
-	uint64_t since;    /* as in struct world_since: of which source */
+	uint64_t
+	    since; /* as in struct world_since: of which source; MAIL_DROP_KEY: which exporter */
 	struct key *first, *second;
 };
 

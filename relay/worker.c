@@ -341,18 +341,21 @@ static void on_drop_previous(void *ctx, unsigned exporter)
 		return;
 	note->mail.kind = MAIL_DROP_KEY;
 	note->exporter = w->relay.world->slot[exporter];
-	note->since = w->relay.world->since.credential[note->exporter];
+	note->since = w->relay.world->since.exporter[note->exporter];
 	room_answer(&w->relay.export.room, &note->mail);
 }
 
-/* The keys room holds this world a little later: until then its news are of another one. */
-static const struct keyring *keyring_of(void *ctx, unsigned exporter)
+/* The keys room holds this world a little later: until then it knows nothing of this source, or of
+ * another exporter. */
+static const struct keyring *keyring_of(void *ctx, unsigned exporter, bool *is_old)
 {
 	struct worker *w = ctx;
 	unsigned slot = w->relay.world->slot[exporter];
+	const struct world_since *since = &w->relay.world->since;
 	const struct keyring *r = &w->relay.keys.rings[slot];
 	static const struct keyring NONE = {.last_result = -1};
-	return atomic_load(&r->since) == w->relay.world->since.credential[slot] ? r : &NONE;
+	*is_old = atomic_load(&r->since) != since->credential[slot];
+	return atomic_load(&r->came) == since->exporter[slot] ? r : &NONE;
 }
 
 static const struct certificate *certificate_of(void *ctx, unsigned exporter)

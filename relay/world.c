@@ -116,7 +116,7 @@ int world_load(struct world **out, const char *file, struct buf *findings)
 	w->rules_dir_digest = digest_folder(w->conf.redaction.rules_dir);
 	complete(w, NULL);
 	for (size_t i = 0; i < w->conf.n_exporters; i++)
-		w->since.credential[i] = w->since.tls[i] = w->number;
+		w->since.exporter[i] = w->since.credential[i] = w->since.tls[i] = w->number;
 	for (unsigned i = 0; i < PORTS; i++)
 		w->since.port[i] = w->number;
 	*out = w;

@@ -18,6 +18,7 @@ enum { WORLD_UNCHANGED = 2, WORLD_NO_SLOT = 16 };
  * it; 0: there is none. News of what the keys room reads carry it: those of an older one are of
  * something else, or for somebody else. */
 struct world_since {
+	uint64_t exporter[CONF_MAX_EXPORTERS]; /* it came, whatever changed of it since then */
 	uint64_t credential[CONF_MAX_EXPORTERS];
 	uint64_t tls[CONF_MAX_EXPORTERS];
 	uint64_t port[PORTS]; /* its certificate */

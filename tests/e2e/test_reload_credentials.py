@@ -123,6 +123,7 @@ def test_another_file_is_a_rotation(start, backend, files):
     assert tokens(backend) == ["token-a", "token-a", "token-b", "token-b"]
     assert credential(relay)["previous"]["fingerprint"] == fingerprint("token-a")
     assert credential(relay)["sources"][0]["path"] == files[1]
+    assert relay.metric('spanrelay_credential_reload_total{exporter="main",result="changed"}') == 2  # it counts on
     assert connects(relay) == 1
 
 
