@@ -211,7 +211,7 @@ void keys_refused(struct keys *k, unsigned exporter)
 
 /* ---- the room ---- */
 
-static const struct room_rules RULES = {"keys", 4096, on_mail, NULL};
+static const struct room_rules RULES = {"keys", 4096, on_mail, NULL, NULL};
 
 static int open_ring(struct keyring *r, const struct world *w)
 {

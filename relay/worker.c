@@ -271,6 +271,12 @@ static void ask_ledger(void *ctx)
 	room_answer(&w->relay.archive.room, &request->mail);
 }
 
+static void ledger_request_free(struct ledger_request *request)
+{
+	free(request->judge);
+	free(request);
+}
+
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct worker *w = ctx;
@@ -288,8 +294,7 @@ static void on_mail(void *ctx, struct mail *m)
 	struct ledger_request *request = container_of(m, struct ledger_request, mail);
 	if (w->admin != NULL)
 		admin_on_ledger(w->admin, &request->ledger, request->judge);
-	free(request->judge);
-	free(request);
+	ledger_request_free(request);
 }
 
 /* NULL: ready for spans. */
@@ -389,7 +394,16 @@ static uint64_t redacted(void *ctx, uint32_t number, unsigned position)
 			    (enum position)position);
 }
 
-static const struct room_rules RULES = {"main", 4096, on_mail, NULL};
+/* Answers to a page that is closed. */
+static void on_late(struct mail *m)
+{
+	if (m->kind == MAIL_LEDGER)
+		ledger_request_free(container_of(m, struct ledger_request, mail));
+	else if (m->kind == MAIL_EXPLAIN)
+		free(container_of(m, struct explain_request, mail));
+}
+
+static const struct room_rules RULES = {"main", 4096, on_mail, NULL, on_late};
 
 /* ---- stop ---- */
 
