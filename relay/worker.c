@@ -285,10 +285,6 @@ static bool close_rooms(struct worker *w)
 	if (whole)
 		keys_close(&relay->keys);
 	found_finish(&w->found);
-	if (w->reload != NULL) { /* it went no further */
-		world_destroy(w->reload->world, relay->world);
-		reload_free(w->reload);
-	}
 	return whole;
 }
 
@@ -394,6 +390,15 @@ static int serve(struct worker *w, const struct worker_birth *birth)
 	return EX_OK;
 }
 
+/* One that went no further: after all rooms, for its mail may be in any of them. */
+static void free_reload(struct worker *w)
+{
+	if (w->reload == NULL)
+		return;
+	world_destroy(w->reload->world, w->relay.world);
+	reload_free(w->reload);
+}
+
 int worker_run(struct world *world, struct certificates *certificates, const char *file,
 	       const struct worker_birth *birth, bool discard)
 {
@@ -439,6 +444,7 @@ undo_signals:
 	close(w->signal_fd);
 undo_room:
 	room_finish(&w->room);
+	free_reload(w);
 undo_worker:
 	if (w->relay.world != world)
 		world_destroy(w->relay.world, NULL);
