@@ -29,7 +29,7 @@ from relay import BINARY, Relay, check_ledger, is_sanitized  # noqa: E402
 from test_tls import TlsBackend, files  # noqa: E402
 
 LATE_MS = 50
-WARM_UP = 20  # reloads, after which memory is what it will be
+WARM_UP = 60  # reloads, after which memory is what it will be: each change has come four times
 RULES = "".join(
     f"    - {{ name: rule-{i}, when: 'any(span.name == \"no-{i}\" and resource.service.name != \"x\")', keep: 1% }}\n"
     for i in range(48)
