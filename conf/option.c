@@ -329,12 +329,12 @@ const struct option OPTIONS[] = {
      TLS_VERSIONS, "The oldest version of TLS that is spoken.", HOT},
     {"exporters[].tls.insecure", OPTION_CHOICE, IN_EXPORTER(tls.insecure), "false", 0, 0, NO_YES,
      "`true`: headers may go to an http:// endpoint on another host, where everybody on the way "
-     "can read them. Each start warns of it.",
+     "can read them. Each start warns of it, and a reload that brings it.",
      HOT},
     {"exporters[].tls.skip_verify", OPTION_CHOICE, IN_EXPORTER(tls.skip_verify), "false", 0, 0,
      NO_YES,
      "`true`: whoever answers is believed, with any certificate. For trying out only; each start "
-     "warns of it.",
+     "warns of it, and a reload that brings it.",
      HOT},
     {"exporters[].timeout", OPTION_TIME, IN_EXPORTER(timeout_ms), "10s", 100, 10 * MINUTE, NULL,
      "One request, from sending to its answer.", HOT},
