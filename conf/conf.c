@@ -9,6 +9,7 @@
 
 #include "conf/address.h"
 #include "conf/change.h"
+#include "conf/clients.h"
 #include "conf/discovery.h"
 #include "conf/exporter.h"
 #include "conf/header.h"
@@ -123,6 +124,7 @@ static void read_all(struct conf *c, struct slice text, const struct reload *rel
 		exporters_inherit(c);
 		sampling_read(c, d.root, r);
 		redaction_read(c, d.root, r);
+		clients_read(c, d.root, r);
 	}
 	document_finish(&d);
 }
