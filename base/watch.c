@@ -214,6 +214,14 @@ struct watch *watch_create(struct ev_loop *loop, uint64_t poll_ms)
 	return w;
 }
 
+void watch_set_poll(struct watch *w, uint64_t poll_ms)
+{
+	bool sooner = poll_ms < w->poll_ms;
+	w->poll_ms = poll_ms;
+	if (sooner && ev_is_active(&w->poll))
+		set_poll(w, true);
+}
+
 static void group_free(struct watch_group *g)
 {
 	for (size_t i = 0; i < g->n; i++)

@@ -33,7 +33,8 @@ struct watch_group; /* some files that belong together, as a certificate and its
 
 /* NULL: no memory. Without inotify there is only the polling, which the log says. */
 struct watch *watch_create(struct ev_loop *loop, uint64_t poll_ms);
-void watch_destroy(struct watch *w); /* with its groups; NULL is fine */
+void watch_set_poll(struct watch *w, uint64_t poll_ms); /* from the next time on */
+void watch_destroy(struct watch *w);                    /* with its groups; NULL is fine */
 
 /* From now on, changes of any of the files are told, once for all of the group that changed
  * together. Read the files after this, not before, and no change is missed. A path need not exist.

@@ -43,23 +43,55 @@ static bool names_differ(const struct conf_names *a, const struct conf_names *b)
 	return differ;
 }
 
+/* With the word before the token, which a fingerprint leaves out. */
 static bool secrets_differ(const struct secret *a, const struct secret *b)
 {
 	if (a == NULL || b == NULL)
 		return a != b;
-	return strcmp(secret_fingerprint(a), secret_fingerprint(b)) != 0;
+	return !secret_equal(a, b);
+}
+
+static bool header_differs(const struct conf_header *x, const struct conf_header *y)
+{
+	return x->source != y->source || texts_differ(x->name, y->name) ||
+	       texts_differ(x->value, y->value) || texts_differ(x->path, y->path) ||
+	       texts_differ(x->prefix, y->prefix) || secrets_differ(x->secret, y->secret);
 }
 
 static bool headers_differ(const struct conf_exporter *a, const struct conf_exporter *b)
 {
 	bool differ = a->n_headers != b->n_headers;
-	for (size_t i = 0; i < a->n_headers && !differ; i++) {
-		const struct conf_header *x = &a->headers[i], *y = &b->headers[i];
-		differ = x->source != y->source || texts_differ(x->name, y->name) ||
-			 texts_differ(x->value, y->value) || texts_differ(x->path, y->path) ||
-			 texts_differ(x->prefix, y->prefix) || secrets_differ(x->secret, y->secret);
-	}
+	for (size_t i = 0; i < a->n_headers && !differ; i++)
+		differ = header_differs(&a->headers[i], &b->headers[i]);
 	return differ;
+}
+
+/* The next one from `*i` on that is a credential; NULL: there is none. */
+static const struct conf_header *next_secret(const struct conf_exporter *e, size_t *i)
+{
+	while (*i < e->n_headers && e->headers[*i].source == SOURCE_TEXT)
+		++*i;
+	return *i < e->n_headers ? &e->headers[(*i)++] : NULL;
+}
+
+/* Those that are credentials, in their order, by `differ`. */
+static bool secrets_of_differ(const struct conf_exporter *a, const struct conf_exporter *b,
+			      bool (*differ)(const struct conf_header *,
+					     const struct conf_header *))
+{
+	size_t i = 0, k = 0;
+	for (;;) {
+		const struct conf_header *x = next_secret(a, &i), *y = next_secret(b, &k);
+		if (x == NULL || y == NULL)
+			return x != y;
+		if (differ(x, y))
+			return true;
+	}
+}
+
+static bool header_is_another(const struct conf_header *x, const struct conf_header *y)
+{
+	return texts_differ(x->name, y->name);
 }
 
 static bool differs(const struct option *o, const void *a, const void *b)
@@ -330,12 +362,45 @@ bool change_of_exporter(const struct conf_exporter *was, const struct conf_expor
 	return false;
 }
 
+static bool is_no_oauth2(const char *key)
+{
+	return strncmp(key, "exporters[].oauth2.", 19) != 0;
+}
+
+bool change_of_credential(const struct conf_exporter *was, const struct conf_exporter *is)
+{
+	bool fetched = texts_differ(is->oauth2.token_url, "");
+	return secrets_of_differ(was, is, header_differs) ||
+	       change_of_exporter(was, is, is_no_oauth2) ||
+	       (fetched && texts_differ(was->tls.ca_file, is->tls.ca_file));
+}
+
+bool change_of_secret_names(const struct conf_exporter *was, const struct conf_exporter *is)
+{
+	return secrets_of_differ(was, is, header_is_another);
+}
+
+static bool is_switched(const struct conf_tls *was, const struct conf_tls *is)
+{
+	return (*was->cert_file == '\0') != (*is->cert_file == '\0');
+}
+
+/* A port that begins to speak TLS, or ends to: whoever is connected spoke otherwise. */
+static bool is_of_switched_port(const struct option *o, bool grpc, bool http)
+{
+	return (grpc && strncmp(o->key, "receivers.otlp_grpc.tls.", 24) == 0) ||
+	       (http && strncmp(o->key, "receivers.otlp_http.tls.", 24) == 0);
+}
+
 /* Options of these kinds are texts and numbers, none in a list. */
 void change_keep(struct conf *c, const struct conf *running, struct buf *restart, struct report *r)
 {
+	bool grpc = is_switched(&running->grpc.tls, &c->grpc.tls);
+	bool http = is_switched(&running->http.tls, &c->http.tls);
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		const struct option *o = &OPTIONS[i];
-		if (o->reload != RESTART || !option_is_of(o, "") || !differs(o, running, c))
+		bool keep = o->reload == RESTART || is_of_switched_port(o, grpc, http);
+		if (!keep || !option_is_of(o, "") || !differs(o, running, c))
 			continue;
 		char *field = (char *)c + o->offset;
 		if (put_change(o->key, o, running, c, restart) != 0)

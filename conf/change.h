@@ -25,8 +25,14 @@ bool change_under(const char *key, const struct conf *was, const struct conf *is
 bool change_of_exporter(const struct conf_exporter *was, const struct conf_exporter *is,
 			bool (*except)(const char *key));
 
-/* Options that only a restart changes: `c` gets what `running` has, and a line for each difference
- * is appended to `restart`. */
+/* Whether it gets its credential from elsewhere, or sends it otherwise: where its secret headers
+ * come from, their names, its oauth2. And whether these headers have other names, or another number
+ * of them: what was read for the old ones cannot be sent with the new ones. */
+bool change_of_credential(const struct conf_exporter *was, const struct conf_exporter *is);
+bool change_of_secret_names(const struct conf_exporter *was, const struct conf_exporter *is);
+
+/* Options that only a restart changes, and whether a port speaks TLS: `c` gets what `running` has,
+ * and a line for each difference is appended to `restart`. */
 void change_keep(struct conf *c, const struct conf *running, struct buf *restart, struct report *r);
 
 #endif

@@ -146,6 +146,7 @@ static int parse(struct conf *c, const char *name, struct slice text, const stru
 	if (r == NULL)
 		return -ENOMEM;
 	c->redaction.file = name;
+	r->running = reload != NULL;
 	read_all(c, text, reload, r);
 	return finish_report(c, r, name, findings);
 }

@@ -47,6 +47,12 @@ const char *environment_get(const char *name)
 	return value != NULL && *value != '\0' ? value : NULL;
 }
 
+const char *environment_lacks(const struct report *r)
+{
+	return r->running ? "known to the running relay (restart it with it, or use a file)"
+			  : "set";
+}
+
 const char *environment_get_secret(const char *name)
 {
 	(void)find_or_add(name);
@@ -54,26 +60,44 @@ const char *environment_get_secret(const char *name)
 }
 
 /* The bytes are those that the kernel shows in /proc/PID/environ. */
-static int wipe(struct wiped *w)
+static int hide(struct wiped *w, char *value)
 {
-	char *value = getenv(w->name);
-	if (value == NULL)
-		return 0;
 	if (*value != '\0' && w->value == NULL)
 		w->value = secret_create(slice_str(value));
 	if (*value != '\0' && w->value == NULL)
-		return -ENOMEM;
+		return fail(-ENOMEM, "no memory for what the environment holds");
 	explicit_bzero(value, strlen(value));
-	unsetenv(w->name);
 	return 0;
 }
 
 int environment_wipe(void)
 {
 	int rc = 0;
-	for (size_t i = 0; i < n_wiped; i++)
-		rc |= wipe(&wiped[i]);
-	return rc == 0 ? 0 : fail(-ENOMEM, "no memory for what the environment holds");
+	for (size_t i = 0; rc == 0 && i < n_wiped; i++) {
+		char *value = getenv(wiped[i].name);
+		if (value == NULL)
+			continue;
+		rc = hide(&wiped[i], value);
+		if (rc == 0)
+			unsetenv(wiped[i].name);
+	}
+	return rc;
+}
+
+int environment_hide(struct buf *names)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < n_wiped; i++) {
+		char *value = getenv(wiped[i].name);
+		if (value == NULL || *value == '\0')
+			continue;
+		rc = hide(&wiped[i], value);
+		if (rc == 0)
+			rc = buf_append(names, wiped[i].name, strlen(wiped[i].name) + 1) != 0
+				 ? -ENOMEM
+				 : 0;
+	}
+	return rc;
 }
 
 static int write_all(int pipe, struct slice bytes)
@@ -182,8 +206,8 @@ static int put_variable(struct target *t, const char *text, size_t len)
 	}
 	if (fallback == NULL) {
 		report_fault(t->report, t->at,
-			     "the variable %s is not set; ${env:%s:-...} would give it a default",
-			     name, name);
+			     "the variable %s is not %s; ${env:%s:-...} would give it a default",
+			     name, environment_lacks(t->report), name);
 		return CONF_FAULTY;
 	}
 	t->kind->literal |= len > name_len + 2;

@@ -11,6 +11,9 @@
 /* As OpenTelemetry has it, an empty variable is one that is not set. */
 const char *environment_get(const char *name); /* NULL: not set */
 
+/* How a message about one that is not set goes on, after "the variable NAME is not". */
+const char *environment_lacks(const struct report *r);
+
 /* The same for a variable that holds a secret: it is on the list of what environment_wipe() takes.
  * All that ${env:...} puts into a file is on it too. */
 const char *environment_get_secret(const char *name);
@@ -21,6 +24,11 @@ const char *environment_get_secret(const char *name);
  * variables, and another reading of the file needs them again. Before any thread is started; 0 or
  * -ENOMEM. */
 int environment_wipe(void);
+
+/* The same of those that came on the list since then, while threads run who may look for other
+ * variables: the values go, their names stay. Appends each name and a 0 to `names`; 0 or
+ * -ENOMEM. */
+int environment_hide(struct buf *names);
 
 /* From the keeper to its worker, which is not to have them in its environment either: writes what
  * was wiped into a pipe, that must not block: 0 or negative; and reads it, until the end, which is

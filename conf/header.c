@@ -146,7 +146,8 @@ static const char *add_variable(struct conf_exporter *e, const char *name,
 	if (buf_printf(&twin, "%s_FILE", s->env) != 0 || buf_append(&twin, "", 1) != 0) {
 		wrong = HEADER_OUT_OF_MEMORY;
 	} else if (value == NULL) {
-		report_fault(r, s->at, "the variable %.128s is not set", s->env);
+		report_fault(r, s->at, "the variable %.128s is not %s", s->env,
+			     environment_lacks(r));
 	} else if (environment_get((const char *)twin.data) != NULL) {
 		report_fault(r, s->at, "%.128s and %.128s are both set: wanted one of them", s->env,
 			     (const char *)twin.data);
@@ -178,8 +179,8 @@ static const char *path_of_variable(const struct header_source *s, struct report
 	size_t len = strlen(s->file_env), suffix = sizeof(SUFFIX) - 1;
 	char twin[128];
 	if (path == NULL) {
-		report_fault(r, s->at, "the variable %.128s is not set: wanted the path of a file",
-			     s->file_env);
+		report_fault(r, s->at, "the variable %.128s is not %s: wanted the path of a file",
+			     s->file_env, environment_lacks(r));
 		return NULL;
 	}
 	if (len <= suffix || len - suffix >= sizeof(twin) ||

@@ -28,6 +28,7 @@ struct report {
 	struct finding findings[REPORT_MAX_FINDINGS];
 	uint32_t n, left_out, faults;
 	bool no_memory;
+	bool running; /* the reader runs already: its environment gets no new variables */
 };
 
 void report_fault(struct report *r, struct place at, const char *fmt, ...)

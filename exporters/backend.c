@@ -111,6 +111,7 @@ static struct line *line_with_room(struct backend *b)
 
 static void show_key(struct backend *b, const struct key *k)
 {
+	assert(k == NULL || k->n == b->n_secret); /* it was made for these headers */
 	for (size_t i = 0; i < b->n_secret; i++)
 		b->form.fields[b->n_plain + i].value =
 		    k != NULL ? secret_reveal(k->values[i]) : slice_of(NULL, 0);

@@ -57,6 +57,13 @@ void credential_finish(struct credential *c)
 	c->current = c->previous = c->worked = NULL;
 }
 
+void credential_reset(struct credential *c, bool needed)
+{
+	const struct conf_credentials *times = c->times;
+	credential_finish(c);
+	credential_init(c, needed, times);
+}
+
 /* Takes k, or empties the slot. */
 static void set_previous(struct credential *c, struct key *k, bool refused)
 {
@@ -189,9 +196,11 @@ struct key *credential_pick(struct credential *c, uint64_t now_ms)
 
 struct key *credential_renew(struct credential *c, struct key *k, uint64_t now_ms)
 {
-	if (k == NULL || k == c->current || k == c->previous)
+	if (k != NULL && (k == c->current || k == c->previous))
 		return k;
 	key_release(k);
+	if (c->state == CREDENTIAL_NOT_NEEDED || c->state == CREDENTIAL_NONE)
+		return NULL;
 	return key_share(credential_ready(c) ? choose(c, now_ms) : c->current);
 }
 

@@ -69,6 +69,10 @@ struct credential {
 void credential_init(struct credential *c, bool needed, const struct conf_credentials *times);
 void credential_finish(struct credential *c);
 
+/* Another source takes over, whose keys are of another form, or for another place: what is there is
+ * not used any more. */
+void credential_reset(struct credential *c, bool needed);
+
 /* What the source holds now: takes both. `second` may be NULL. Gives whether it is news. */
 bool credential_offer(struct credential *c, struct key *first, struct key *second, uint64_t now_ms);
 /* Ends the overlap: false where there is none. */
@@ -78,7 +82,8 @@ bool credential_drop_previous(struct credential *c);
  * is needed. It is told of by exactly one of the three below, or renewed. */
 bool credential_ready(const struct credential *c);
 struct key *credential_pick(struct credential *c, uint64_t now_ms);
-/* For a request that waited for a connection: the same key, or another one if that was dropped. */
+/* For a request that waited for a connection: the same key, or another one if that was dropped;
+ * NULL where there is none, or none is needed any more. */
 struct key *credential_renew(struct credential *c, struct key *k, uint64_t now_ms);
 
 enum credential_advice { CREDENTIAL_AGAIN, CREDENTIAL_HOLD };

@@ -90,6 +90,8 @@ void sender_drop_expired(struct sender *s);
 
 /* rotation.c */
 void rotation_start(struct sender *s);
+/* The exporter's is the other configuration from now on; `replaced`: it goes another way. */
+void rotation_take(struct sender *s, const struct conf_exporter *conf, bool replaced);
 void rotation_begin(struct request *r); /* it gets its key */
 /* Its answer came: the key is released. `was_probe` as in verdict.c. True: the credential was
  * refused, which has been dealt with; *hold where no other one is left. */

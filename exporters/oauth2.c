@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/tls.h"
 #include "conf/address.h"
 #include "conf/token.h"
 #include "exporters/backend.h"
@@ -24,7 +23,6 @@ struct oauth2 {
 	struct endpoint url;
 	char endpoint[ADDRESS_HOST + 32], path[512], name[80];
 	_Atomic uint64_t connects;
-	struct tls *tls; /* NULL: plain text */
 	struct backend *backend;
 	struct export_call call;
 	struct buf body;
@@ -185,21 +183,22 @@ int oauth2_fetch(struct oauth2 *o, struct slice client_id, struct slice client_s
 /* ---- the contract ---- */
 
 /* Whom to trust is read once: the certificate of a token's endpoint is verified always. */
-static int make_tls(struct oauth2 *o)
+struct tls *oauth2_tls(const struct conf_exporter *e, struct tls_notes *notes)
 {
-	const struct conf_exporter *e = o->exporter;
+	struct endpoint url;
+	char where[96];
 	bool own = *e->oauth2.ca_file != '\0';
-	struct tls_notes notes = {.fault = ""};
-	struct tls_options options = {.where = "exporters[].oauth2",
+	snprintf(where, sizeof(where), "exporters[%s].oauth2", e->name);
+	struct tls_options options = {.where = where,
 				      .ca_field = "ca_file",
 				      .ca_file = own ? e->oauth2.ca_file : e->tls.ca_file};
-	if (!o->url.tls)
-		return 0;
-	o->tls = tls_client_create(&options, &notes);
-	return o->tls != NULL ? 0 : fail(-EINVAL, "exporter %s: %s", e->name, notes.fault);
+	*notes->fault = *notes->warning = '\0';
+	bool wanted = *e->oauth2.token_url != '\0' &&
+		      endpoint_read(&url, e->oauth2.token_url) == NULL && url.tls;
+	return wanted ? tls_client_create(&options, notes) : NULL;
 }
 
-struct oauth2 *oauth2_create(const struct conf_exporter *e, struct ev_loop *loop,
+struct oauth2 *oauth2_create(const struct conf_exporter *e, struct tls *tls, struct ev_loop *loop,
 			     oauth2_on_end on_end, void *ctx)
 {
 	static char none[] = "", header_name[] = "authorization";
@@ -228,13 +227,16 @@ struct oauth2 *oauth2_create(const struct conf_exporter *e, struct ev_loop *loop
 	struct backend_protocol p = {.path = o->path, .judge = judge};
 	backend_add_field(&p, "content-type", "application/x-www-form-urlencoded");
 	backend_add_field(&p, "accept", "application/json");
-	if (make_tls(o) == 0)
-		o->backend = backend_create(&o->conf, o->tls, loop, &p, &o->connects);
+	o->backend = backend_create(&o->conf, tls, loop, &p, &o->connects);
 	if (o->backend != NULL)
 		return o;
-	tls_unref(o->tls);
 	free(o);
 	return NULL;
+}
+
+void oauth2_take(struct oauth2 *o, const struct conf_exporter *e)
+{
+	o->exporter = e;
 }
 
 void oauth2_destroy(struct oauth2 *o)
@@ -244,6 +246,5 @@ void oauth2_destroy(struct oauth2 *o)
 	o->quiet = true;
 	backend_destroy(o->backend);
 	wipe(&o->body);
-	tls_unref(o->tls);
 	free(o);
 }

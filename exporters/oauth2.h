@@ -8,6 +8,7 @@
 #include <ev.h>
 
 #include "base/secret.h"
+#include "base/tls.h"
 #include "conf/conf.h"
 
 enum { OAUTH2_LIFE_S = 300 /* of a token that does not say */ };
@@ -17,9 +18,15 @@ struct oauth2;
 typedef void (*oauth2_on_end)(void *ctx, struct secret *token, uint64_t life_s, int status,
 			      const char *reason);
 
-/* Borrows the exporter's configuration. NULL: it cannot be used (logged), or no memory. */
-struct oauth2 *oauth2_create(const struct conf_exporter *e, struct ev_loop *loop,
+/* What to trust there; it reads files. NULL for plain text, or where notes->fault says why. */
+struct tls *oauth2_tls(const struct conf_exporter *e, struct tls_notes *notes);
+
+/* Borrows the exporter's configuration; `tls` is that of oauth2_tls(), of which it takes a
+ * reference of its own. NULL: it cannot be used (logged), or no memory. */
+struct oauth2 *oauth2_create(const struct conf_exporter *e, struct tls *tls, struct ev_loop *loop,
 			     oauth2_on_end on_end, void *ctx);
+/* A reload: `e` is what it borrows from now on; nothing that this reads of it differs. */
+void oauth2_take(struct oauth2 *o, const struct conf_exporter *e);
 void oauth2_destroy(struct oauth2 *o); /* NULL is fine; a fetch under way ends unheard */
 
 /* Borrows id and secret until it returns. on_end follows, never from within. 0; 1: one is under way

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "conf/change.h"
 #include "conf/header.h"
 #include "exporters/internal.h"
 #include "relay/path.h"
@@ -50,6 +51,36 @@ void rotation_start(struct sender *s)
 	atomic_store(&s->stats.credential_state, (int)s->credential.state);
 	if (needed)
 		atomic_store(&s->stats.state, SENDER_NO_CREDENTIAL);
+}
+
+/* Without a key nothing goes, with a new one all does; a backend that is in trouble stays so. */
+static void start_anew(struct sender *s, bool needed)
+{
+	enum sender_state state = state_of(s);
+	credential_reset(&s->credential, needed);
+	if (needed && (state == SENDER_OK || state == SENDER_HELD_AUTH))
+		atomic_store(&s->stats.state, SENDER_NO_CREDENTIAL);
+	else if (!needed && state == SENDER_NO_CREDENTIAL)
+		atomic_store(&s->stats.state, SENDER_OK);
+	if (state == SENDER_HELD_AUTH) {
+		s->backoff_ms = 0;
+		set_stat(&s->stats.next_try_unix_ms, 0);
+	}
+	publish(s);
+}
+
+/* A new token of another source is a rotation: the old one goes on until the source has one, and
+ * stands by for a while. But a token goes to no other place than the one it was meant for, and
+ * under no other header. */
+void rotation_take(struct sender *s, const struct conf_exporter *conf, bool replaced)
+{
+	const struct conf_exporter *was = s->conf;
+	bool anew =
+	    change_of_secret_names(was, conf) || (replaced && change_of_credential(was, conf));
+	s->conf = conf;
+	s->credential.times = &conf->credentials;
+	if (anew)
+		start_anew(s, headers_secret(conf) != 0);
 }
 
 /* ---- requests ---- */

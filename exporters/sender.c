@@ -466,8 +466,7 @@ int sender_take(struct sender *s, const struct conf_exporter *conf, uint64_t seg
 	int rc = s->ops->take(s->exporter, conf);
 	if (rc != 0)
 		return rc;
-	s->conf = conf;
-	s->credential.times = &conf->credentials;
+	rotation_take(s, conf, false);
 	s->segment_bytes = segment_bytes;
 	look_again(s);
 	return 0;
@@ -484,8 +483,7 @@ int sender_replace(struct sender *s, const struct conf_exporter *conf, struct tl
 	s->ops->destroy(s->exporter);
 	s->ops = ops;
 	s->exporter = exporter;
-	s->conf = conf;
-	s->credential.times = &conf->credentials;
+	rotation_take(s, conf, true);
 	s->gather.coding = exporter_coding(conf);
 	s->segment_bytes = segment_bytes;
 	s->draining = false;

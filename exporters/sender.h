@@ -100,10 +100,12 @@ int sender_try(const struct conf_exporter *conf, struct tls *tls, struct ev_loop
 
 /* ---- a reload; conf is what it borrows from now on ---- */
 
-/* The way to the backend stays: only headers, times, sizes and limits differ. 0 or -ENOMEM. */
+/* The way to the backend stays: only headers, where credentials come from, times, sizes and limits
+ * differ. 0 or -ENOMEM. */
 int sender_take(struct sender *s, const struct conf_exporter *conf, uint64_t segment_bytes);
-/* Another way, for everything that waits. Only when it was drained and sender_is_quiet(); it sends
- * again then. 0, or negative: the old one goes on as it was, drained. */
+/* Another way, for everything that waits; with another credential, the old one is not used any
+ * more. Only when it was drained and sender_is_quiet(); it sends again then. 0, or negative: the
+ * old one goes on as it was, drained. */
 int sender_replace(struct sender *s, const struct conf_exporter *conf, struct tls *tls,
 		   uint64_t segment_bytes);
 bool sender_is_quiet(const struct sender *s); /* no request waits for an answer */

@@ -166,7 +166,10 @@ static void respond_page(struct client *c, const struct ledger *ledger,
 			    .ctx = a->o.ctx};
 	for (unsigned i = 0; i < a->o.conf->n_exporters; i++) {
 		page.senders[i] = a->o.stats(a->o.ctx, i);
-		page.rings[i] = a->o.keyring != NULL ? a->o.keyring(a->o.ctx, i) : NULL;
+		page.rings[i] =
+		    a->o.keyring != NULL ? a->o.keyring(a->o.ctx, i, &page.ring_is_old[i]) : NULL;
+		page.exporter_tls[i] =
+		    a->o.certificate != NULL ? a->o.certificate(a->o.ctx, i) : NULL;
 		for (int box = PLACE_OUTBOX; box < PLACES; box++)
 			page.box_bytes[i][box] = a->o.box_bytes(a->o.ctx, i, (enum span_place)box);
 	}

@@ -24,6 +24,7 @@
 #include "storage/store.h"
 
 /* What is pointed to is borrowed until admin_stop(). */
+struct certificate;
 struct certificates;
 struct keyring;
 struct ruleset;
@@ -47,7 +48,9 @@ struct admin_options {
 	void (*quarantine)(void *ctx, unsigned exporter, bool send);
 	/* The same, of an exporter's previous credential: it ends. */
 	void (*drop_previous)(void *ctx, unsigned exporter);
-	const struct keyring *(*keyring)(void *ctx, unsigned exporter); /* NULL: none is shown */
+	/* NULL: none is shown. *is_old: its last reading was of the source before. */
+	const struct keyring *(*keyring)(void *ctx, unsigned exporter, bool *is_old);
+	const struct certificate *(*certificate)(void *ctx, unsigned exporter); /* or NULL */
 	/* What became of a trace: see that admin_on_explained() is called with the ticket, not from
 	 * within. false: nothing is judged here. */
 	bool (*explain)(void *ctx, uint64_t ticket, const uint8_t *trace_id);

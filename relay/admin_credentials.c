@@ -80,7 +80,8 @@ json_t *page_credential(const struct page *p, unsigned exporter)
 	const struct keyring *r = p->rings[exporter];
 	if (s == NULL || headers_secret(e) == 0)
 		return json_null();
-	int last = r != NULL ? atomic_load(&r->last_result) : -1;
+	bool is_told = r != NULL && !p->ring_is_old[exporter];
+	int last = is_told ? atomic_load(&r->last_result) : -1;
 	json_t *o = json_object();
 	json_object_set_new(o, "state",
 			    text(CREDENTIAL_STATE_NAMES[atomic_load(&s->credential_state)]));

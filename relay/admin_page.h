@@ -20,6 +20,8 @@ struct page {
 	const struct sender_stats *senders[CONF_MAX_EXPORTERS]; /* by the index in conf; or NULL */
 	uint64_t box_bytes[CONF_MAX_EXPORTERS][PLACES];         /* likewise */
 	const struct keyring *rings[CONF_MAX_EXPORTERS];        /* likewise; or NULL */
+	bool ring_is_old[CONF_MAX_EXPORTERS];
+	const struct certificate *exporter_tls[CONF_MAX_EXPORTERS]; /* likewise; or NULL */
 	uint64_t charged_bytes;
 	uint64_t started_unix_ms, uptime_ms;
 	const char *not_ready;       /* NULL: it is */

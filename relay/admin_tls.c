@@ -22,8 +22,8 @@ int page_tls_metrics(const struct page *p, struct buf *out)
 	for (unsigned i = 0; i < PORTS; i++)
 		full |= put_expiry(&p->certificates->receivers[i], "receivers", PORT_NAMES[i], out);
 	for (unsigned i = 0; i < p->conf->n_exporters; i++)
-		full |= put_expiry(certificates_find(p->certificates, p->conf->exporters[i].name),
-				   "exporters", p->conf->exporters[i].name, out);
+		full |=
+		    put_expiry(p->exporter_tls[i], "exporters", p->conf->exporters[i].name, out);
 	return full;
 }
 
@@ -71,6 +71,6 @@ json_t *page_exporter_tls(const struct page *p, unsigned exporter)
 {
 	json_t *o = json_object();
 	json_object_set_new(o, "mode", json_string(word_of(&p->conf->exporters[exporter])));
-	add_expiry(o, certificates_find(p->certificates, p->conf->exporters[exporter].name));
+	add_expiry(o, p->exporter_tls[exporter]);
 	return o;
 }

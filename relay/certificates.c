@@ -18,7 +18,7 @@ static const struct conf_tls *of_port(const struct conf *conf, enum port port)
 	return port == PORT_GRPC ? &conf->grpc.tls : &conf->http.tls;
 }
 
-static struct tls *make_server(const struct conf *conf, enum port port, struct tls_notes *notes)
+struct tls *certificates_server(const struct conf *conf, enum port port, struct tls_notes *notes)
 {
 	const struct conf_tls *t = of_port(conf, port);
 	char where[WHERE];
@@ -74,15 +74,17 @@ static unsigned index_of(const struct certificates *c, const struct certificate 
 			   : PORTS + (unsigned)(one - c->exporters);
 }
 
-static unsigned count(const struct certificates *c)
+enum { COUNT = PORTS + CONF_MAX_EXPORTERS };
+
+static bool is_there(const struct certificates *c, unsigned i)
 {
-	return PORTS + (unsigned)c->conf->n_exporters;
+	return i < PORTS || c->exporters[i - PORTS].exporter != NULL;
 }
 
 static struct tls *make(const struct certificates *c, unsigned i, struct tls_notes *notes)
 {
-	return i < PORTS ? make_server(c->conf, (enum port)i, notes)
-			 : certificates_client(&c->conf->exporters[i - PORTS], notes);
+	return i < PORTS ? certificates_server(c->conf, (enum port)i, notes)
+			 : certificates_client(c->exporters[i - PORTS].exporter, notes);
 }
 
 int certificates_load(struct certificates *c, const struct conf *conf, const char *name,
@@ -91,8 +93,12 @@ int certificates_load(struct certificates *c, const struct conf *conf, const cha
 	struct tls_notes notes;
 	int rc = 0;
 	*c = (struct certificates){.conf = conf};
-	for (unsigned i = 0; i < count(c); i++) {
+	for (size_t i = 0; i < conf->n_exporters; i++)
+		c->exporters[i].exporter = &conf->exporters[i];
+	for (unsigned i = 0; i < COUNT; i++) {
 		struct certificate *one = at(c, i);
+		if (!is_there(c, i))
+			continue;
 		one->tls = make(c, i, &notes);
 		one->expiry = tls_expiry(one->tls);
 		if (*notes.fault != '\0')
@@ -105,24 +111,18 @@ int certificates_load(struct certificates *c, const struct conf *conf, const cha
 	return rc;
 }
 
-const struct certificate *certificates_find(const struct certificates *c, const char *exporter)
-{
-	for (size_t i = 0; i < c->conf->n_exporters; i++)
-		if (strcmp(c->conf->exporters[i].name, exporter) == 0)
-			return &c->exporters[i];
-	return NULL;
-}
-
 void certificates_release(struct certificates *c)
 {
-	for (unsigned i = 0; c->conf != NULL && i < count(c); i++)
+	for (unsigned i = 0; i < COUNT; i++) {
 		tls_unref(at(c, i)->tls);
+		at(c, i)->tls = NULL;
+	}
 	c->conf = NULL;
 }
 
 /* ---- again ---- */
 
-static void post(struct room *room, unsigned index, struct tls *tls)
+static void post(struct room *room, unsigned index, const struct certificate *one)
 {
 	struct tls_note *note = malloc(sizeof(*note));
 	if (note == NULL) {
@@ -130,16 +130,19 @@ static void post(struct room *room, unsigned index, struct tls *tls)
 			  room->rules->name);
 		return; /* it goes on with the old one, until the next change */
 	}
-	*note = (struct tls_note){.mail.kind = MAIL_TLS, .index = index, .tls = tls_ref(tls)};
+	*note = (struct tls_note){.mail.kind = MAIL_TLS,
+				  .index = index,
+				  .since = atomic_load(&one->since),
+				  .tls = tls_ref(one->tls)};
 	room_answer(room, &note->mail);
 }
 
-static void send_out(struct relay *relay, unsigned i, struct tls *tls)
+static void send_out(struct relay *relay, unsigned i, const struct certificate *one)
 {
 	if (i >= PORTS)
-		post(&relay->export.room, i - PORTS, tls);
+		post(&relay->export.room, i - PORTS, one);
 	for (unsigned k = 0; i < PORTS && k < relay->n_intakes; k++)
-		post(&relay->intakes[k].room, i, tls);
+		post(&relay->intakes[k].room, i, one);
 }
 
 static void print_where(const struct certificates *c, unsigned i, char out[WHERE])
@@ -147,7 +150,7 @@ static void print_where(const struct certificates *c, unsigned i, char out[WHERE
 	if (i < PORTS)
 		snprintf(out, WHERE, "receivers.%s", PORT_NAMES[i]);
 	else
-		snprintf(out, WHERE, "exporters[%s]", c->conf->exporters[i - PORTS].name);
+		snprintf(out, WHERE, "exporters[%s]", c->exporters[i - PORTS].exporter->name);
 }
 
 /* The same fault is told once, however often somebody looks. */
@@ -162,11 +165,9 @@ static void keep(struct certificate *one, const struct tls_notes *notes, struct 
 }
 
 /* Keys room, whatever the trigger was: the files say whether there is something new. */
-static void on_read(void *ctx, const char *trigger)
+static void look(struct certificates *c, struct certificate *one, const char *trigger)
 {
-	struct certificate *one = ctx;
-	struct relay *relay = one->relay;
-	struct certificates *c = relay->certificates;
+	struct relay *relay = c->relay;
 	unsigned i = index_of(c, one);
 	struct tls_notes notes;
 	char where[WHERE];
@@ -183,7 +184,7 @@ static void on_read(void *ctx, const char *trigger)
 	tls_unref(one->tls);
 	one->tls = fresh;
 	one->expiry = tls_expiry(fresh);
-	send_out(relay, i, fresh);
+	send_out(relay, i, one);
 	metric_add(&relay->metrics, METRIC_TLS_RELOADED, 1);
 	print_where(c, i, where);
 	log_info("certificate changed", "where=%s trigger=%s expires_unix=%lld", where, trigger,
@@ -192,22 +193,70 @@ static void on_read(void *ctx, const char *trigger)
 		log_warn("certificate out of date", "reason=\"%s\"", notes.warning);
 }
 
+static void on_read(void *ctx, const char *trigger)
+{
+	struct certificate *one = ctx;
+	look(one->all, one, trigger);
+}
+
+/* 0 or negative. */
+static int watch(struct certificates *c, unsigned i)
+{
+	struct certificate *one = at(c, i);
+	const struct conf_tls *t = i < PORTS ? of_port(c->conf, (enum port)i) : &one->exporter->tls;
+	const char *files[] = {t->cert_file, t->key_file, t->ca_file};
+	const char *given[sizeof(files) / sizeof(files[0])];
+	size_t n = 0;
+	for (size_t k = 0; k < sizeof(files) / sizeof(files[0]); k++)
+		if (*files[k] != '\0')
+			given[n++] = files[k];
+	if (one->tls == NULL || n == 0)
+		return 0;
+	one->item = keys_register(&c->relay->keys, given, n, on_read, one);
+	return one->item != NULL ? 0 : fail(-ENOMEM, "certificates: no memory");
+}
+
+static uint64_t since_of(const struct world *w, unsigned i)
+{
+	return i < PORTS ? w->since.port[i] : w->since.tls[i - PORTS];
+}
+
 int certificates_watch(struct certificates *c, struct relay *relay)
 {
-	for (unsigned i = 0; i < count(c); i++) {
-		const struct conf_tls *t =
-		    i < PORTS ? of_port(c->conf, (enum port)i) : &c->conf->exporters[i - PORTS].tls;
-		const char *files[] = {t->cert_file, t->key_file, t->ca_file};
-		const char *given[sizeof(files) / sizeof(files[0])];
-		size_t n = 0;
-		for (size_t k = 0; k < sizeof(files) / sizeof(files[0]); k++)
-			if (*files[k] != '\0')
-				given[n++] = files[k];
-		struct certificate *one = at(c, i);
-		one->relay = relay;
-		if (one->tls != NULL && n != 0 &&
-		    keys_register(&relay->keys, given, n, on_read, one) == NULL)
-			return fail(-ENOMEM, "certificates: no memory");
+	int rc = 0;
+	c->relay = relay;
+	for (unsigned i = 0; rc == 0 && i < COUNT; i++) {
+		at(c, i)->all = c;
+		atomic_store(&at(c, i)->since, since_of(relay->world, i));
+		rc = is_there(c, i) ? watch(c, i) : 0;
 	}
-	return 0;
+	return rc;
+}
+
+/* What the reload made of the files may be older than they are: they are looked at once more. */
+static int take(struct certificates *c, const struct reload_note *n, unsigned i)
+{
+	struct certificate *one = at(c, i);
+	uint64_t since = since_of(n->world, i);
+	if (since == atomic_load(&one->since))
+		return 0;
+	keys_forget(&c->relay->keys, one->item);
+	one->item = NULL;
+	*one->fault = '\0';
+	tls_unref(one->tls);
+	one->tls = tls_ref(i < PORTS ? n->port_tls[i] : n->tls[i - PORTS]);
+	one->expiry = tls_expiry(one->tls);
+	atomic_store(&one->since, since);
+	return is_there(c, i) ? watch(c, i) : 0;
+}
+
+int certificates_take(struct certificates *c, const struct reload_note *n)
+{
+	int rc = 0;
+	c->conf = &n->world->conf;
+	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
+		c->exporters[i].exporter = world_exporter(n->world, i);
+	for (unsigned i = 0; rc == 0 && i < COUNT; i++)
+		rc = take(c, n, i);
+	return rc;
 }

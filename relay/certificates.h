@@ -9,20 +9,28 @@
 #include "conf/conf.h"
 #include "receivers/receiver.h"
 
+struct keys_item;
 struct relay;
+struct reload_note;
 
 /* One place that has certificates. */
 struct certificate {
-	struct tls *tls;        /* NULL: plain text */
-	_Atomic int64_t expiry; /* of our own leaf, Unix seconds, for all rooms; 0: none */
-	struct relay *relay;    /* to whom news go */
-	char fault[TLS_NOTE];   /* the last one, to say each of them once */
+	struct certificates *all;
+	struct tls *tls;                      /* NULL: plain text */
+	const struct conf_exporter *exporter; /* of an exporter's; NULL: there is none */
+	struct keys_item *item;               /* its files; NULL: it has none of its own */
+	char fault[TLS_NOTE];                 /* the last one, to say each of them once */
+	/* For all rooms. */
+	_Atomic int64_t expiry; /* of our own leaf, Unix seconds; 0: none */
+	_Atomic uint64_t since; /* as in struct world_since */
 };
 
-/* Of the main room until the rooms start, then of the keys room. Only `expiry` is everybody's. */
+/* Of the main room until the rooms start, then of the keys room. */
 struct certificates {
 	const struct conf *conf;
-	struct certificate receivers[PORTS], exporters[CONF_MAX_EXPORTERS];
+	struct relay *relay; /* to whom news go */
+	struct certificate receivers[PORTS];
+	struct certificate exporters[CONF_MAX_EXPORTERS]; /* by slot */
 };
 
 /* Borrows conf. 0, or CONF_FAULTY. Each finding is a line `name: [warning:] FIELD: FILE: ...`. */
@@ -34,10 +42,11 @@ void certificates_release(struct certificates *c); /* a zeroed one is fine */
  * use it. 0 or negative. */
 int certificates_watch(struct certificates *c, struct relay *relay);
 
-/* Those of an exporter that there was at the start; NULL for others. */
-const struct certificate *certificates_find(const struct certificates *c, const char *exporter);
+/* Keys room: goes by the next world, with what the note has for it. 0 or negative. */
+int certificates_take(struct certificates *c, const struct reload_note *n);
 
-/* For an exporter by itself: NULL for plain text, or where notes->fault says why. */
+/* For an exporter, or a port, by itself: NULL for plain text, or where notes->fault says why. */
 struct tls *certificates_client(const struct conf_exporter *e, struct tls_notes *notes);
+struct tls *certificates_server(const struct conf *conf, enum port port, struct tls_notes *notes);
 
 #endif

@@ -138,7 +138,6 @@ static void must(int rc)
 static void add_exporter(struct export *e, struct reload_note *n, unsigned slot)
 {
 	const struct cursor *from = n->accounts[slot].cursor;
-	e->is_new[slot] = true;
 	must(open_sender(e, n->world, slot, n->tls[slot], from, n->box_end[slot]));
 	for (size_t i = 0; i < n->n_blocks; i++) {
 		struct store_block b = n->blocks[i];
@@ -191,6 +190,7 @@ static void look_if_settled(struct export *e)
 static void on_reload(struct export *e, struct reload_note *n)
 {
 	e->reload = n;
+	e->since = n->world->since;
 	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++) {
 		const struct conf_exporter *conf = world_exporter(n->world, i);
 		if (n->moves[i] == EXPORTER_ADDED)
@@ -259,15 +259,11 @@ static void on_note(struct export *e, struct box_note *note)
 	free(note);
 }
 
-/* What the keys room knows is what was there at the start: not one that came by a reload. */
-static bool is_original(const struct export *e, unsigned slot)
-{
-	return e->senders[slot] != NULL && !e->is_new[slot];
-}
-
+/* What the keys room found before it held this world may be another exporter's, or of a source
+ * that is not this one's any more: that is nobody's now. */
 static void on_tls(struct export *e, struct tls_note *note)
 {
-	if (is_original(e, note->index))
+	if (e->senders[note->index] != NULL && note->since == e->since.tls[note->index])
 		sender_renew(e->senders[note->index], note->tls);
 	else
 		tls_unref(note->tls);
@@ -276,10 +272,13 @@ static void on_tls(struct export *e, struct tls_note *note)
 
 static void on_key(struct export *e, struct key_note *note)
 {
-	struct sender *s = is_original(e, note->exporter) ? e->senders[note->exporter] : NULL;
-	if (note->mail.kind == MAIL_KEY && s != NULL) {
+	bool is_key = note->mail.kind == MAIL_KEY;
+	const uint64_t *since = is_key ? e->since.credential : e->since.exporter;
+	bool is_its = note->since == since[note->exporter];
+	struct sender *s = is_its ? e->senders[note->exporter] : NULL;
+	if (is_key && s != NULL) {
 		sender_on_key(s, note->first, note->second);
-	} else if (note->mail.kind == MAIL_KEY) {
+	} else if (is_key) {
 		key_release(note->first);
 		key_release(note->second);
 	} else if (s != NULL) {
@@ -352,6 +351,7 @@ int export_open(struct export *e, struct relay *relay)
 		return rc;
 	ev_timer_init(&e->poll, on_poll, POLL_S, POLL_S);
 	e->poll.data = e;
+	e->since = relay->world->since;
 	struct ledger ledger;
 	store_ledger(relay->archive.store, &ledger);
 	for (unsigned i = 0; rc == 0 && i < relay->world->conf.n_exporters; i++)

@@ -81,21 +81,23 @@ static void on_renew(struct ev_loop *loop, struct ev_timer *timer, int events)
 	fetcher_begin(timer->data);
 }
 
-int fetcher_open(struct keyring *r)
+int fetcher_open(struct keyring *r, struct tls *tls)
 {
 	ev_timer_init(&r->renew, on_renew, 0., 0.);
 	r->renew.data = r;
 	if (*r->conf->oauth2.token_url == '\0')
 		return 0;
-	r->oauth2 = oauth2_create(r->conf, r->keys->room.loop, on_end, r);
+	r->oauth2 = oauth2_create(r->conf, tls, r->keys->room.loop, on_end, r);
 	return r->oauth2 != NULL ? 0
 				 : fail(-EINVAL, "exporter %s: oauth2 cannot start", r->conf->name);
 }
 
 void fetcher_close(struct keyring *r)
 {
+	ev_timer_stop(r->keys->room.loop, &r->renew);
 	oauth2_destroy(r->oauth2);
 	secret_release(r->fetched);
 	r->oauth2 = NULL;
 	r->fetched = NULL;
+	r->again_ms = 0;
 }

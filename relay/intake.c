@@ -30,11 +30,20 @@ static void take_limits(struct intake *in, const struct conf *c)
 	receivers_limit(in->receivers, c->limits.request_bytes, (uint32_t)c->limits.spans);
 }
 
+/* For connections that come from now on. */
+static void take_certificates(struct intake *in, const struct reload_note *n)
+{
+	for (int i = 0; i < PORTS; i++)
+		if (n->world->since.port[i] != in->world->since.port[i])
+			receivers_set_tls(in->receivers, (enum port)i, tls_ref(n->port_tls[i]));
+}
+
 /* No request is half way through here: each is looked at by one world. */
 static void on_reload(struct intake *in, struct reload_note *n)
 {
 	struct intake_parts *p = &n->intakes[n->intake];
 	struct intake_parts before = {.redactor = in->redactor, .scratch = in->scratch};
+	take_certificates(in, n);
 	in->world = n->world;
 	if (n->news.redaction) {
 		in->redactor = p->redactor;
@@ -48,11 +57,19 @@ static void on_reload(struct intake *in, struct reload_note *n)
 	reload_next(in->relay, n);
 }
 
+static void on_tls(struct intake *in, struct tls_note *note)
+{
+	if (note->since == in->world->since.port[note->index])
+		receivers_set_tls(in->receivers, (enum port)note->index, note->tls);
+	else /* of files that are not the port's any more */
+		tls_unref(note->tls);
+	free(note);
+}
+
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct intake *in = ctx;
 	struct accepted *a;
-	struct tls_note *note;
 	switch (m->kind) {
 	case MAIL_ACCEPTED:
 		a = container_of(m, struct accepted, mail);
@@ -66,9 +83,7 @@ static void on_mail(void *ctx, struct mail *m)
 		answer(in, container_of(m, struct batch, mail));
 		break;
 	case MAIL_TLS:
-		note = container_of(m, struct tls_note, mail);
-		receivers_set_tls(in->receivers, (enum port)note->index, note->tls);
-		free(note);
+		on_tls(in, container_of(m, struct tls_note, mail));
 		break;
 	default:
 		step(in, container_of(m, struct step, mail));

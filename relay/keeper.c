@@ -173,6 +173,16 @@ static void spawn_current(struct keeper *k)
 		k->restart_at_ms = clock_mono_ms() + BACKOFF_MAX_MS;
 }
 
+static void take_secret(int report)
+{
+	uint8_t len;
+	char name[UINT8_MAX + 1] = "";
+	if (read(report, &len, 1) != 1 || read(report, name, len) != len)
+		return;
+	(void)environment_get_secret(name);
+	(void)environment_wipe();
+}
+
 static void read_report(struct worker *w)
 {
 	char c;
@@ -186,6 +196,8 @@ static void read_report(struct worker *w)
 		if (read(w->report, &ms, sizeof(ms)) == (ssize_t)sizeof(ms))
 			w->shutdown_ms = ms;
 	}
+	if (n == 1 && c == REPORT_SECRET)
+		take_secret(w->report);
 	if (n == 0) {
 		close(w->report);
 		w->report = -1;

@@ -24,8 +24,10 @@ struct worker_birth {
 	bool succeeds;
 };
 /* REPORT_DEADLINE is followed by eight bytes: shutdown.deadline in ms, as the worker has it now. It
- * comes before REPORT_READY, and whenever a reload changed it. */
-enum { REPORT_PREPARED = 'p', REPORT_READY = 'r', REPORT_DEADLINE = 'd' };
+ * comes before REPORT_READY, and whenever a reload changed it. REPORT_SECRET is followed by a byte
+ * and as many of a name: a variable that a reloaded file takes a secret from, which is to go out of
+ * the keeper's environment too; the next worker gets it through the pipe, as those of the start. */
+enum { REPORT_PREPARED = 'p', REPORT_READY = 'r', REPORT_DEADLINE = 'd', REPORT_SECRET = 's' };
 
 bool worker_birth_read(struct worker_birth *b); /* false: this process is no worker */
 

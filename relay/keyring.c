@@ -190,8 +190,11 @@ static bool tell(const struct keyring *r)
 		key_release(second);
 		return false;
 	}
-	*note = (struct key_note){
-	    .mail.kind = MAIL_KEY, .exporter = r->exporter, .first = first, .second = second};
+	*note = (struct key_note){.mail.kind = MAIL_KEY,
+				  .exporter = r->exporter,
+				  .since = atomic_load(&r->since),
+				  .first = first,
+				  .second = second};
 	if (atomic_load(&r->keys->closing)) {
 		key_release(first);
 		key_release(second);
@@ -293,44 +296,77 @@ static void on_read(void *ctx, const char *trigger)
 		fetcher_begin(r);
 }
 
-int keyring_open(struct keyring *r, struct keys *k, unsigned exporter)
+/* All that is read for it; gives how many, WATCH_FILES + 1 for too many. */
+static size_t files_of(const struct conf_exporter *e, const char *paths[WATCH_FILES])
 {
-	const struct conf_exporter *conf = &k->relay->world->conf.exporters[exporter];
-	const char *paths[WATCH_FILES];
+	const char *fetching[] = {e->oauth2.client_id_file, e->oauth2.client_secret_file};
 	size_t n = 0;
-	r->keys = k;
-	r->exporter = exporter;
-	atomic_store(&r->last_result, -1);
-	if (headers_secret(conf) == 0)
-		return 0;
-	r->conf = conf;
-	for (size_t i = 0; i < conf->n_headers; i++) {
-		const struct conf_header *h = &conf->headers[i];
-		if (h->path == NULL)
-			continue;
-		if (n == WATCH_FILES)
-			return fail(-E2BIG, "exporter %s: more than %d files with headers",
-				    conf->name, WATCH_FILES);
-		paths[n++] = h->path;
+	for (size_t i = 0; i < e->n_headers && n <= WATCH_FILES; i++) {
+		if (e->headers[i].path != NULL && n < WATCH_FILES)
+			paths[n] = e->headers[i].path;
+		n += e->headers[i].path != NULL;
 	}
-	int rc = fetcher_open(r);
+	for (size_t i = 0; *e->oauth2.token_url != '\0' && i < 2 && n <= WATCH_FILES; i++) {
+		if (n < WATCH_FILES)
+			paths[n] = fetching[i];
+		n++;
+	}
+	return n;
+}
+
+bool keyring_fits(const struct conf_exporter *e)
+{
+	const char *paths[WATCH_FILES];
+	return files_of(e, paths) <= WATCH_FILES;
+}
+
+int keyring_open(struct keyring *r, const struct conf_exporter *e, uint64_t since, struct tls *tls)
+{
+	const char *paths[WATCH_FILES];
+	atomic_store(&r->last_result, -1);
+	atomic_store(&r->since, since);
+	if (e == NULL || headers_secret(e) == 0)
+		return 0;
+	size_t n = files_of(e, paths);
+	if (n > WATCH_FILES)
+		return fail(-E2BIG, "exporter %s: more than %d files with headers", e->name,
+			    WATCH_FILES);
+	r->conf = e;
+	int rc = fetcher_open(r, tls);
 	if (rc != 0)
 		return rc;
-	if (r->oauth2 != NULL) {
-		if (n + 2 > WATCH_FILES)
-			return fail(-E2BIG, "exporter %s: more than %d files with headers",
-				    conf->name, WATCH_FILES);
-		paths[n++] = conf->oauth2.client_id_file;
-		paths[n++] = conf->oauth2.client_secret_file;
-	}
-	r->item = keys_register(k, paths, n, on_read, r);
-	return r->item != NULL ? 0 : fail(-ENOMEM, "exporter %s: no memory", conf->name);
+	r->item = keys_register(r->keys, paths, n, on_read, r);
+	return r->item != NULL ? 0 : fail(-ENOMEM, "exporter %s: no memory", e->name);
+}
+
+void keyring_take(struct keyring *r, const struct conf_exporter *e)
+{
+	if (r->conf == NULL)
+		return;
+	r->conf = e;
+	if (r->oauth2 != NULL)
+		oauth2_take(r->oauth2, e);
+}
+
+void keyring_reset(struct keyring *r, uint64_t came)
+{
+	atomic_store(&r->came, came);
+	r->generations = 0;
+	for (int i = 0; i < KEY_RESULTS; i++)
+		atomic_store(&r->results[i], 0);
 }
 
 void keyring_close(struct keyring *r)
 {
+	if (r->conf == NULL)
+		return;
+	ev_timer_stop(r->keys->room.loop, &r->again);
+	keys_forget(r->keys, r->item);
 	fetcher_close(r);
 	key_release(r->first);
 	key_release(r->second);
 	r->first = r->second = NULL;
+	r->item = NULL;
+	r->conf = NULL;
+	r->read_ms = 0;
 }

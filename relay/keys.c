@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/list.h"
@@ -34,7 +36,7 @@ static void on_change(void *ctx)
 }
 
 /* Watched first, then read: no change falls between the two. */
-static void begin(struct keys *k, struct keys_item *item)
+static void begin(struct keys *k, struct keys_item *item, const char *trigger)
 {
 	const char *paths[WATCH_FILES];
 	for (size_t i = 0; i < item->n; i++)
@@ -44,7 +46,7 @@ static void begin(struct keys *k, struct keys_item *item)
 	if (item->n != 0 && item->files == NULL)
 		log_error("no memory to watch a file, it is read on SIGHUP only", "path=\"%s\"",
 			  item->paths[0]);
-	item->on_read(item->ctx, "start");
+	item->on_read(item->ctx, trigger);
 }
 
 struct keys_item *keys_register(struct keys *k, const char *const *paths, size_t n,
@@ -64,8 +66,18 @@ struct keys_item *keys_register(struct keys *k, const char *const *paths, size_t
 	}
 	list_add_tail(&k->items, &item->link);
 	if (k->begun)
-		begin(k, item);
+		begin(k, item, "reload");
 	return item;
+}
+
+void keys_forget(struct keys *k, struct keys_item *item)
+{
+	if (item == NULL)
+		return;
+	if (k->watch != NULL)
+		watch_remove(item->files);
+	list_del(&item->link);
+	item_free(item);
 }
 
 static void read_all(struct keys *k, const char *trigger)
@@ -104,6 +116,8 @@ static void on_refused(struct keyring *r)
 {
 	uint64_t now = clock_mono_ms(), due = r->read_ms + REFUSED_MS;
 	atomic_store(&r->posted, false);
+	if (r->conf == NULL) /* it went meanwhile */
+		return;
 	if (r->read_ms == 0 || now >= due) {
 		read_refused(r);
 	} else if (!ev_is_active(&r->again)) {
@@ -122,9 +136,47 @@ static void on_start(struct keys *k)
 		{
 			struct keys_item *item = container_of(pos, struct keys_item, link);
 			if ((item->n != 0) == files)
-				begin(k, item);
+				begin(k, item, "start");
 		}
 	}
+}
+
+/* ---- a reload ---- */
+
+/* Without memory the next worker goes on. */
+static void must(int rc)
+{
+	if (rc != 0)
+		_exit(EX_OSERR);
+}
+
+static void take_ring(struct keyring *r, const struct reload_note *n)
+{
+	const struct conf_exporter *e = world_exporter(n->world, r->exporter);
+	uint64_t since = n->world->since.credential[r->exporter];
+	if (since == atomic_load(&r->since)) {
+		keyring_take(r, e);
+		return;
+	}
+	keyring_close(r);
+	if (n->moves[r->exporter] == EXPORTER_ADDED)
+		keyring_reset(r, since);
+	must(keyring_open(r, e, since, n->oauth2_tls[r->exporter]));
+}
+
+/* The last room to hold the old world. What it reads may take its time, and comes by mail. */
+static void on_reload(struct keys *k, struct reload_note *n)
+{
+	const struct conf_credentials *was = &n->was->conf.credentials;
+	const struct conf_credentials *is = &n->world->conf.credentials;
+	must(certificates_take(k->relay->certificates, n));
+	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
+		take_ring(&k->rings[i], n);
+	if (is->poll_ms != was->poll_ms)
+		watch_set_poll(k->watch, is->poll_ms);
+	if (is->world_readable != was->world_readable)
+		read_all(k, "reload");
+	reload_next(k->relay, n);
 }
 
 static void on_mail(void *ctx, struct mail *m)
@@ -134,6 +186,8 @@ static void on_mail(void *ctx, struct mail *m)
 		on_start(k);
 	else if (m->kind == MAIL_KEYS_REREAD)
 		on_reread(k);
+	else if (m->kind == MAIL_RELOAD)
+		on_reload(k, container_of(m, struct reload_note, mail));
 	else
 		on_refused(container_of(m, struct keyring, mail));
 }
@@ -149,7 +203,7 @@ void keys_reread(struct keys *k)
 void keys_refused(struct keys *k, unsigned exporter)
 {
 	struct keyring *r = &k->rings[exporter];
-	if (r->conf == NULL || atomic_exchange(&r->posted, true))
+	if (atomic_exchange(&r->posted, true))
 		return;
 	r->mail.kind = MAIL_KEYS_REFUSED;
 	room_answer(&k->room, &r->mail);
@@ -158,6 +212,19 @@ void keys_refused(struct keys *k, unsigned exporter)
 /* ---- the room ---- */
 
 static const struct room_rules RULES = {"keys", 4096, on_mail, NULL, NULL};
+
+static int open_ring(struct keyring *r, const struct world *w)
+{
+	const struct conf_exporter *e = world_exporter(w, r->exporter);
+	struct tls_notes notes = {.fault = ""};
+	struct tls *tls = e != NULL ? oauth2_tls(e, &notes) : NULL;
+	if (*notes.fault != '\0')
+		return fail(-EINVAL, "%s", notes.fault);
+	keyring_reset(r, w->since.exporter[r->exporter]);
+	int rc = keyring_open(r, e, w->since.credential[r->exporter], tls);
+	tls_unref(tls);
+	return rc;
+}
 
 int keys_open(struct keys *k, struct relay *relay)
 {
@@ -169,8 +236,11 @@ int keys_open(struct keys *k, struct relay *relay)
 	k->watch = watch_create(k->room.loop, relay->world->conf.credentials.poll_ms);
 	if (k->watch == NULL)
 		return fail(-ENOMEM, "keys: no memory");
-	for (unsigned i = 0; rc == 0 && i < relay->world->conf.n_exporters; i++)
-		rc = keyring_open(&k->rings[i], k, i);
+	for (unsigned i = 0; rc == 0 && i < CONF_MAX_EXPORTERS; i++) {
+		k->rings[i].keys = k;
+		k->rings[i].exporter = i;
+		rc = open_ring(&k->rings[i], relay->world);
+	}
 	return rc;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * relay/keys.h - the keys room: the only one that reads files with secrets after the start, because
- * such a file may lie on a mount that is slow or gone. Nobody waits for it. It reads at the start,
- * when a file changes (base/watch.h), on SIGHUP, and when a backend refuses a credential; what it
+ * such a file may lie on a mount that is slow or gone. Nobody waits for it: a reload is over for
+ * everybody else before it comes here. It reads at the start, when a file changes (base/watch.h),
+ * on SIGHUP, when a backend refuses a credential, and where a reload names another source; what it
  * finds goes to others by mail. Private to relay/. */
 #ifndef RELAY_KEYS_H
 #define RELAY_KEYS_H
@@ -20,21 +21,24 @@ struct keys;
 struct key; /* exporters/credential.h */
 
 /* Something to be read: told of every trigger, in the keys room. `trigger` is a word for the log:
- * start, change, signal, refused. */
+ * start, change, signal, refused, reload. */
 typedef void (*keys_on_read)(void *ctx, const char *trigger);
 
 /* Registers at most WATCH_FILES files that belong together, such as a certificate and its key:
  * on_read comes once when the room has started (at once, if it has), and then when one of them has
  * changed or all is to be read again. What it finds it posts to whom it concerns. Before
- * keys_start(), or in the keys room. Copies the paths. NULL: no memory. Ends with the room. */
+ * keys_start(), or in the keys room. Copies the paths. NULL: no memory. Ends with the room, or with
+ * keys_forget(), which is not for within on_read. */
 struct keys_item *keys_register(struct keys *k, const char *const *paths, size_t n,
 				keys_on_read on_read, void *ctx);
+void keys_forget(struct keys *k, struct keys_item *item); /* NULL is fine */
 
 /* The credential of one exporter: where it is read and what came of it. */
 struct keyring {
 	struct keys *keys;
 	const struct conf_exporter *conf; /* NULL: it needs none */
-	unsigned exporter;
+	unsigned exporter;                /* its slot */
+	_Atomic uint64_t came, since; /* world_since.exporter and .credential, for the admin page */
 	struct keys_item *item;
 	uint64_t generations;
 	struct key *first, *second; /* copies for comparing; the keys room's own */
@@ -79,12 +83,18 @@ void keys_reread(struct keys *k);
 void keys_refused(struct keys *k, unsigned exporter);
 
 /* relay/keyring.c */
-int keyring_open(struct keyring *r, struct keys *k, unsigned exporter);
-void keyring_close(struct keyring *r);
+/* Borrows the exporter, NULL for one that is gone; `tls` is that of oauth2_tls(). 0 or negative. */
+int keyring_open(struct keyring *r, const struct conf_exporter *e, uint64_t since, struct tls *tls);
+/* The same source, in another world. */
+void keyring_take(struct keyring *r, const struct conf_exporter *e);
+void keyring_close(struct keyring *r); /* it may be opened again, and counts on */
+void keyring_reset(struct keyring *r,
+		   uint64_t came); /* of one that is closed: for another exporter */
 void keyring_read(struct keyring *r, const char *trigger);
+bool keyring_fits(const struct conf_exporter *e); /* false: more than WATCH_FILES are to be read */
 
 /* relay/fetcher.c */
-int fetcher_open(struct keyring *r);
+int fetcher_open(struct keyring *r, struct tls *tls);
 void fetcher_close(struct keyring *r);
 void fetcher_begin(
     struct keyring *r); /* asks for a token; keyring_read() follows when it is here */

@@ -10,8 +10,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "conf/change.h"
-#include "conf/header.h"
 #include "pipeline/notice.h"
 #include "relay/rooms.h"
 
@@ -61,107 +59,13 @@ static int make_intakes(struct reload_note *n, const struct relay *relay)
 	return short_of ? fail(-ENOMEM, "reload: no memory") : 0;
 }
 
-/* ---- what becomes of exporters ---- */
-
-/* What a sender takes over as it goes: nothing of it is in a connection. */
-static bool is_taken_over(const char *key)
-{
-	static const char *const KEYS[] = {
-	    "exporters[].headers",          "exporters[].timeout",
-	    "exporters[].linger",           "exporters[].batch",
-	    "exporters[].request",          "exporters[].concurrency",
-	    "exporters[].retry.initial",    "exporters[].retry.max",
-	    "exporters[].outbox.limit",     "exporters[].outbox.max_age",
-	    "exporters[].outbox.when_full", "exporters[].preset"};
-	for (size_t i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]); i++)
-		if (strcmp(key, KEYS[i]) == 0)
-			return true;
-	return false;
-}
-
-static enum exporter_move move_of(const struct reload_note *n, unsigned slot)
-{
-	const struct conf_exporter *was = world_exporter(n->was, slot);
-	const struct conf_exporter *is = world_exporter(n->world, slot);
-	if (was == NULL)
-		return is == NULL ? EXPORTER_NONE : EXPORTER_ADDED;
-	if (is == NULL)
-		return EXPORTER_REMOVED;
-	return change_of_exporter(was, is, is_taken_over) ? EXPORTER_REPLACED : EXPORTER_STAYS;
-}
-
-/* What the keys room reads and watches it was told of at the start. */
-static bool is_credential(const char *key)
-{
-	return strncmp(key, "exporters[].tls.", 16) == 0 ||
-	       strncmp(key, "exporters[].oauth2.", 19) == 0;
-}
-
-static bool is_no_credential(const char *key)
-{
-	return !is_credential(key);
-}
-
-static bool is_not_headers(const char *key)
-{
-	return strcmp(key, "exporters[].headers") != 0;
-}
-
-/* NULL, or what of it a reload cannot do. */
-static const char *wants_restart(const struct reload_note *n, unsigned slot)
-{
-	const struct conf_exporter *was = world_exporter(n->was, slot);
-	const struct conf_exporter *is = world_exporter(n->world, slot);
-	if (is == NULL)
-		return NULL;
-	if (was == NULL && headers_secret(is) != 0)
-		return "a new exporter with a credential";
-	if (was == NULL && (*is->tls.cert_file != '\0' || *is->tls.ca_file != '\0'))
-		return "a new exporter with certificates of its own";
-	if (was != NULL && change_of_exporter(was, is, is_no_credential))
-		return "another tls or oauth2";
-	if (was != NULL && headers_secret(was) + headers_secret(is) != 0 &&
-	    change_of_exporter(was, is, is_not_headers))
-		return "other headers where one is a credential (its value may change in its file)";
-	return NULL;
-}
-
-/* Certificates and addresses are read here, where a fault still stops the reload. */
-static int make_tls(struct reload_note *n, unsigned slot, struct ev_loop *loop)
-{
-	const struct conf_exporter *e = world_exporter(n->world, slot);
-	struct tls_notes notes;
-	n->tls[slot] = certificates_client(e, &notes);
-	if (*notes.fault == '\0')
-		return sender_try(e, n->tls[slot], loop);
-	return buf_printf(&n->news.findings, "%s\n", notes.fault) != 0 ? -ENOMEM : CONF_FAULTY;
-}
-
-static int plan_exporters(struct reload_note *n, struct ev_loop *loop)
-{
-	int rc = 0;
-	for (unsigned i = 0; i < CONF_MAX_EXPORTERS && rc == 0; i++) {
-		const char *wish = wants_restart(n, i);
-		n->moves[i] = move_of(n, i);
-		if (wish != NULL)
-			rc = buf_printf(&n->news.findings,
-					"exporters[%s]: %s needs a restart: nothing was changed\n",
-					world_exporter(n->world, i)->name, wish) != 0
-				 ? -ENOMEM
-				 : CONF_FAULTY;
-		else if (n->moves[i] == EXPORTER_ADDED || n->moves[i] == EXPORTER_REPLACED)
-			rc = make_tls(n, i, loop);
-	}
-	return rc;
-}
-
 /* ---- the room ---- */
 
 static void build(struct reloader *r, struct reload_note *n)
 {
 	int rc = world_reload(&n->world, r->file, n->was, &n->news);
 	if (rc == 0)
-		rc = plan_exporters(n, r->room.loop);
+		rc = reload_plan(n, r->room.loop);
 	if (rc == 0 && n->news.judging)
 		rc = make_judge(n, r->relay);
 	if (rc == 0)
@@ -262,6 +166,8 @@ static struct room *room_of(struct relay *relay, const struct reload_note *n)
 	case RELOAD_HIDE:
 	case RELOAD_DONE:
 		return relay->main_room;
+	case RELOAD_KEYS:
+		return &relay->keys.room;
 	default:
 		return &relay->reloader.room;
 	}
@@ -269,8 +175,9 @@ static struct room *room_of(struct relay *relay, const struct reload_note *n)
 
 void reload_next(struct relay *relay, struct reload_note *n)
 {
-	if (n->result != RELOAD_APPLIED && n->stop == RELOAD_OPEN)
-		n->stop = RELOAD_DONE;
+	bool applied = n->result == RELOAD_APPLIED && !n->dry_run;
+	if (!applied)
+		n->stop = n->stop == RELOAD_DONE ? RELOAD_BURY : RELOAD_DONE;
 	else if (n->stop != RELOAD_INTAKE || ++n->intake == n->n_intakes)
 		n->stop++;
 	room_answer(room_of(relay, n), &n->mail);
@@ -287,8 +194,12 @@ void reload_free(struct reload_note *n)
 		redactor_destroy(n->intakes[i].redactor);
 		condition_scratch_destroy(n->intakes[i].scratch);
 	}
-	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
+	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++) {
 		tls_unref(n->tls[i]);
+		tls_unref(n->oauth2_tls[i]);
+	}
+	for (unsigned i = 0; i < PORTS; i++)
+		tls_unref(n->port_tls[i]);
 	world_news_finish(&n->news);
 	free(n->blocks);
 	free(n);

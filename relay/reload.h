@@ -9,11 +9,14 @@
  *         -> judge -> intakes: rules, budgets, redaction, limits
  *         -> store -> export: numbers, exporters; those that go end what is in flight
  *         -> store -> spillway: exporters that went
- *         -> main, which answers -> the reload room, which frees what nobody holds any more
+ *         -> main, which answers -> keys: where credentials and certificates come from
+ *         -> the reload room, which frees what nobody holds any more
  *
  * The order: a judge knows notices of another policy than its own by their generation and makes
  * them anew, so it may go before the intakes. An exporter's account begins in the store room before
- * it is told of blocks, and ends after its last progress. Private to relay/. */
+ * it is told of blocks, and ends after its last progress. The keys room comes last because a mount
+ * may hang there, and nobody waits for that: what is read of a new source is news for the sender
+ * (struct world_since), as a rotation is. Private to relay/. */
 #ifndef RELAY_RELOAD_H
 #define RELAY_RELOAD_H
 
@@ -47,6 +50,7 @@ enum reload_stop {
 	RELOAD_REMOVE, /* store */
 	RELOAD_CLOSE,  /* spillway */
 	RELOAD_DONE,   /* main */
+	RELOAD_KEYS,   /* keys */
 	RELOAD_BURY    /* the reload room */
 };
 
@@ -75,7 +79,7 @@ struct reload_note {
 	struct mail mail;
 	uint64_t turn; /* relay/turns.h */
 	bool dry_run;
-	const struct world *was; /* borrowed until RELOAD_DONE, main's */
+	const struct world *was; /* borrowed until RELOAD_BURY */
 	struct world *world;     /* NULL: there is none */
 	enum reload_result result;
 	enum reload_stop stop;
@@ -86,7 +90,9 @@ struct reload_note {
 	enum exporter_move moves[CONF_MAX_EXPORTERS];        /* by slot */
 	struct ledger_exporter accounts[CONF_MAX_EXPORTERS]; /* of those that are added */
 	uint64_t box_first[CONF_MAX_EXPORTERS][PLACES], box_end[CONF_MAX_EXPORTERS][PLACES];
-	struct tls *tls[CONF_MAX_EXPORTERS]; /* of those that are added or go another way */
+	struct tls *tls[CONF_MAX_EXPORTERS];        /* of those that are added or go another way */
+	struct tls *oauth2_tls[CONF_MAX_EXPORTERS]; /* of those whose credential is another one */
+	struct tls *port_tls[PORTS];                /* of those that have other certificates */
 	const struct sender_stats *stats[CONF_MAX_EXPORTERS]; /* afterwards */
 	struct store_block *blocks; /* that were held when they were added */
 	size_t n_blocks;
@@ -111,5 +117,10 @@ struct reload_note *reload_begin(struct relay *relay, const struct world *was, u
 void reload_next(struct relay *relay, struct reload_note *n);
 /* Frees the note and what is in it but for the worlds. */
 void reload_free(struct reload_note *n);
+
+/* relay/reload_plan.c. The reload room: what becomes of exporters, credentials and certificates. It
+ * reads the certificates, and tries out what exporters will go by, for here a fault still stops the
+ * reload: then CONF_FAULTY and a finding, or negative. */
+int reload_plan(struct reload_note *n, struct ev_loop *loop);
 
 #endif

@@ -99,14 +99,17 @@ struct box_note {
 /* Certificates have changed: of a port, or of an exporter. */
 struct tls_note {
 	struct mail mail;
-	unsigned index;  /* enum port, or the exporter's */
+	unsigned index;  /* enum port, or the exporter's slot */
+	uint64_t since;  /* as in struct world_since: of what it is news */
 	struct tls *tls; /* a reference that goes along */
 };
 
 /* What the source of an exporter's credential holds now; or, of MAIL_DROP_KEY, nothing. */
 struct key_note {
 	struct mail mail;
-	unsigned exporter;
+	unsigned exporter; /* its slot */
+	uint64_t
+	    since; /* as in struct world_since: of which source; MAIL_DROP_KEY: which exporter */
 	struct key *first, *second;
 };
 
@@ -206,7 +209,7 @@ struct export
 	struct store_reader *reader;
 	struct box_reader *boxes[CONF_MAX_EXPORTERS][PLACES];
 	struct sender *senders[CONF_MAX_EXPORTERS]; /* by slot */
-	bool is_new[CONF_MAX_EXPORTERS];            /* it came by a reload */
+	struct world_since since;   /* of what the keys room may have news for the senders */
 	struct reload_note *reload; /* waits until nothing goes the old ways any more */
 	bool stopping;
 	_Atomic bool idle; /* after STEP_DRAIN: nothing in flight */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The main room of a worker: accepts, the admin page, signals, start and stop. */
+ * The main room of a worker: accepts, signals, start and stop. */
 #include "relay/worker.h"
 
 #include <errno.h>
@@ -15,15 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "receivers/listener.h"
-#include "redaction/redact.h"
-#include "relay/admin.h"
-#include "relay/found.h"
-#include "relay/rooms.h"
-#include "relay/turns.h"
-
-/* The steps of a stop, each with its own reason to go on; every one ends at the deadline too. */
-enum stop_state { SERVING, NOTICED, DRAINING, SENDING, STOPPED };
+#include "relay/worker_internal.h"
 
 enum {
 	NOTICE_MS = 100,   /* a round trip between the two GOAWAYs (C14) */
@@ -34,29 +26,6 @@ enum {
 };
 
 static const double STEP_S = 0.01;
-
-struct worker {
-	struct relay relay;
-	struct room room;
-	struct listener listeners[PORTS];
-	struct admin *admin;
-	struct store_lock *lock;
-	int signal_fd; /* as room.wake_fd: not libev's pipe */
-	struct ev_io on_signal;
-	struct ev_timer step;
-	const char *file;    /* the configuration; NULL: defaults */
-	int report;          /* to the keeper */
-	struct world *first; /* whose options the keys room goes by */
-	struct turns turns;
-	struct reload_note *reload; /* under way; NULL: none is */
-	/* What the page shows of other rooms: they change it only by a note that comes here. */
-	const struct sender_stats *stats[CONF_MAX_EXPORTERS]; /* by slot */
-	struct redactor *redactors[MAX_INTAKES];
-	struct found found;
-	enum stop_state state;
-	uint64_t state_ms, stop_ms; /* when this state began; when the stop did */
-	unsigned intakes_open;
-};
 
 /* ---- connections ---- */
 
@@ -95,144 +64,7 @@ static void on_accepted(void *ctx, int fd, enum port port)
 	room_answer(&in->room, &a->mail);
 }
 
-/* ---- reloads ---- */
-
-static void begin_turn(struct worker *w)
-{
-	enum turn_kind kind;
-	uint64_t turn = w->state == SERVING ? turns_begin(&w->turns, &kind) : 0;
-	if (turn == 0)
-		return;
-	w->reload = reload_begin(&w->relay, w->relay.world, turn, kind == TURN_DRY_RUN);
-	if (w->reload != NULL)
-		return;
-	fail(-ENOMEM, "reload: no memory");
-	turns_end(&w->turns); /* whoever waits for it is told nothing, and gives up */
-}
-
-static uint64_t ask_reload(void *ctx, bool dry_run)
-{
-	struct worker *w = ctx;
-	uint64_t turn = turns_ask(&w->turns, dry_run ? TURN_DRY_RUN : TURN_RELOAD);
-	begin_turn(w);
-	return turn;
-}
-
-static void log_lines(enum log_level level, const char *message, const char *key,
-		      const struct buf *lines)
-{
-	const char *at = (const char *)lines->data, *end = at + lines->len;
-	while (lines->len != 0 && at < end) {
-		const char *stop = memchr(at, '\n', (size_t)(end - at));
-		int len = (int)((stop != NULL ? stop : end) - at);
-		char text[1024]; /* whose quotes do not end the value */
-		snprintf(text, sizeof(text), "%.*s", len, at);
-		for (char *quote = text; (quote = strchr(quote, '"')) != NULL;)
-			*quote = '\'';
-		log_line(level, message, "%s=\"%s\"", key, text);
-		at += len + 1;
-	}
-}
-
-static void log_reload(const struct reload_note *n)
-{
-	bool faulty = n->result == RELOAD_INVALID;
-	unsigned long long built = n->built_ms - n->began_ms, all = clock_mono_ms() - n->began_ms;
-	log_lines(faulty ? LOG_ERROR : LOG_WARN, "configuration", "finding", &n->news.findings);
-	if (n->dry_run)
-		return;
-	log_lines(LOG_WARN, "a change needs a restart", "change", &n->news.restart);
-	if (n->result == RELOAD_APPLIED)
-		log_lines(LOG_INFO, "configuration changed", "change", &n->news.changes);
-	log_line(
-	    n->result == RELOAD_APPLIED || n->result == RELOAD_UNCHANGED ? LOG_INFO : LOG_ERROR,
-	    "reload", "result=%s generation=%llu build_ms=%llu ms=%llu",
-	    RELOAD_RESULT_NAMES[n->result],
-	    (unsigned long long)(n->result == RELOAD_APPLIED ? n->world->number : n->was->number),
-	    built, all);
-}
-
-static void report(const struct worker *w, char what)
-{
-	if (write(w->report, &what, 1) != 1)
-		log_warn("the keeper does not listen", "pid=%d", (int)getppid());
-}
-
-/* How long its patience with a stop has to last. */
-static void report_deadline(const struct worker *w)
-{
-	char message[1 + sizeof(uint64_t)] = {REPORT_DEADLINE};
-	memcpy(message + 1, &w->relay.world->conf.shutdown_ms, sizeof(uint64_t));
-	if (write(w->report, message, sizeof(message)) != (ssize_t)sizeof(message))
-		log_warn("the keeper does not listen", "pid=%d", (int)getppid());
-}
-
-static void show_world(struct worker *w)
-{
-	const struct world *world = w->relay.world;
-	metric_set(&w->relay.metrics, METRIC_RELOAD_GENERATION, world->number);
-	metric_set(&w->relay.metrics, METRIC_RELOAD_GOOD, world->unix_ms);
-	metric_set(&w->relay.metrics, METRIC_MEMORY_LIMIT_BYTES, world->conf.limits.memory_bytes);
-	w->relay.account.limit = world->conf.limits.memory_bytes;
-	log_setup((enum log_level)world->conf.log.level, world->conf.log.json);
-	report_deadline(w);
-}
-
-/* All rooms hold the new one. */
-static void take_world(struct worker *w, struct reload_note *n)
-{
-	for (unsigned i = 0; i < n->n_intakes && n->news.redaction; i++) {
-		found_add(&w->found, n->intakes[i].redactor, n->was->rules);
-		w->redactors[i] = n->intakes[i].made;
-	}
-	memcpy(w->stats, n->stats, sizeof(w->stats));
-	w->relay.world = n->world;
-	if (w->admin != NULL)
-		admin_use(w->admin, &n->world->conf, n->world->rules);
-	show_world(w);
-}
-
-static void hide_removed(struct worker *w, struct reload_note *n)
-{
-	for (unsigned i = 0; i < CONF_MAX_EXPORTERS; i++)
-		if (n->moves[i] == EXPORTER_REMOVED)
-			w->stats[i] = NULL;
-}
-
-static void on_reload(struct worker *w, struct reload_note *n)
-{
-	static const enum metric COUNTERS[RELOAD_RESULTS] = {
-	    METRIC_RELOADS_APPLIED, METRIC_RELOADS_UNCHANGED, METRIC_RELOADS_INVALID,
-	    METRIC_RELOADS_FAILED};
-	if (n->stop == RELOAD_HIDE) {
-		hide_removed(w, n);
-		reload_next(&w->relay, n);
-		return;
-	}
-	if (n->result == RELOAD_APPLIED && !n->dry_run)
-		take_world(w, n);
-	if (!n->dry_run)
-		metric_add(&w->relay.metrics, COUNTERS[n->result], 1);
-	log_reload(n);
-	if (w->admin != NULL)
-		admin_on_reloaded(w->admin, n);
-	w->reload = NULL;
-	reload_next(&w->relay, n); /* to be buried */
-	turns_end(&w->turns);
-	begin_turn(w);
-}
-
-/* ---- the admin page ---- */
-
-static void ask_ledger(void *ctx)
-{
-	struct worker *w = ctx;
-	struct ledger_request *request = calloc(1, sizeof(*request));
-	if (request == NULL)
-		return; /* the page answers 503 by itself */
-	request->mail.kind = MAIL_LEDGER;
-	room_answer(&w->relay.archive.room, &request->mail);
-}
+/* ---- mail ---- */
 
 static void ledger_request_free(struct ledger_request *request)
 {
@@ -244,7 +76,7 @@ static void on_mail(void *ctx, struct mail *m)
 {
 	struct worker *w = ctx;
 	if (m->kind == MAIL_RELOAD) {
-		on_reload(w, container_of(m, struct reload_note, mail));
+		worker_on_reload(w, container_of(m, struct reload_note, mail));
 		return;
 	}
 	if (m->kind == MAIL_EXPLAIN) {
@@ -258,97 +90,6 @@ static void on_mail(void *ctx, struct mail *m)
 	if (w->admin != NULL)
 		admin_on_ledger(w->admin, &request->ledger, request->judge);
 	ledger_request_free(request);
-}
-
-/* NULL: ready for spans. */
-static const char *not_ready(void *ctx)
-{
-	struct worker *w = ctx;
-	if (w->state != SERVING)
-		return "shutting down";
-	if (w->relay.journal_state == JOURNAL_IS_FULL)
-		return "the journal is full";
-	if (w->relay.journal_state == JOURNAL_FAILS)
-		return "the journal cannot be written";
-	if (account_above(&w->relay.account, 80))
-		return "the memory limit is reached";
-	return NULL;
-}
-
-static const struct sender_stats *stats_of(void *ctx, unsigned exporter)
-{
-	struct worker *w = ctx;
-	return w->stats[w->relay.world->slot[exporter]];
-}
-
-static uint64_t bytes_of(void *ctx, unsigned exporter, enum span_place box)
-{
-	struct worker *w = ctx;
-	unsigned slot = w->relay.world->slot[exporter];
-	return atomic_load_explicit(&w->relay.spillway.boxes[slot][box].bytes,
-				    memory_order_relaxed);
-}
-
-static void on_quarantine(void *ctx, unsigned exporter, bool send)
-{
-	struct worker *w = ctx;
-	struct box_note *note = calloc(1, sizeof(*note));
-	if (note == NULL)
-		return;
-	note->mail.kind = send ? MAIL_RESEND : MAIL_CLEAR;
-	note->exporter = w->relay.world->slot[exporter];
-	note->box = PLACE_QUARANTINE;
-	room_answer(&w->relay.export.room, &note->mail);
-}
-
-static void on_drop_previous(void *ctx, unsigned exporter)
-{
-	struct worker *w = ctx;
-	struct key_note *note = calloc(1, sizeof(*note));
-	if (note == NULL)
-		return;
-	note->mail.kind = MAIL_DROP_KEY;
-	note->exporter = w->relay.world->slot[exporter];
-	room_answer(&w->relay.export.room, &note->mail);
-}
-
-/* The one that the keys room knows in that slot: it was there when the worker began. */
-static bool is_original(const struct worker *w, unsigned slot)
-{
-	const struct conf_exporter *was = world_exporter(w->first, slot);
-	const struct conf_exporter *is = world_exporter(w->relay.world, slot);
-	return was != NULL && is != NULL && strcmp(was->name, is->name) == 0;
-}
-
-static const struct keyring *keyring_of(void *ctx, unsigned exporter)
-{
-	struct worker *w = ctx;
-	unsigned slot = w->relay.world->slot[exporter];
-	static const struct keyring NONE = {.last_result = -1};
-	return is_original(w, slot) ? &w->relay.keys.rings[slot] : &NONE;
-}
-
-static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
-{
-	struct worker *w = ctx;
-	struct explain_request *e = w->relay.judge.has_work ? calloc(1, sizeof(*e)) : NULL;
-	if (e == NULL)
-		return false;
-	e->mail.kind = MAIL_EXPLAIN;
-	e->ticket = ticket;
-	memcpy(e->explanation.trace_id, trace_id, sizeof(e->explanation.trace_id));
-	room_answer(&w->relay.judge.room, &e->mail);
-	return true;
-}
-
-static uint64_t redacted(void *ctx, uint32_t number, unsigned position)
-{
-	struct worker *w = ctx;
-	uint64_t n = 0;
-	for (unsigned i = 0; i < w->relay.n_intakes; i++)
-		n += redactor_count(w->redactors[i], number, (enum position)position);
-	return n + found_of(&w->found, ruleset_id(w->relay.world->rules, number),
-			    (enum position)position);
 }
 
 /* Answers to a page that is closed. */
@@ -447,7 +188,7 @@ static void on_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
 		log_warn("a signal cannot be read", "code=%d", errno);
 	if (which.ssi_signo == SIGHUP) {
 		keys_reread(&w->relay.keys);
-		ask_reload(w, false);
+		worker_ask_reload(w, false);
 	} else {
 		stop(w);
 	}
@@ -544,39 +285,7 @@ static bool close_rooms(struct worker *w)
 	if (whole)
 		keys_close(&relay->keys);
 	found_finish(&w->found);
-	if (w->reload != NULL) { /* it went no further */
-		world_destroy(w->reload->world, relay->world);
-		reload_free(w->reload);
-	}
 	return whole;
-}
-
-static int start_admin(struct worker *w, int fd)
-{
-	if (fd < 0)
-		return 0;
-	struct admin_options o = {
-	    .loop = w->room.loop,
-	    .fd = fd,
-	    .conf = &w->relay.world->conf,
-	    .metrics = &w->relay.metrics,
-	    .account = &w->relay.account,
-	    .ask_ledger = ask_ledger,
-	    .not_ready = not_ready,
-	    .stats = stats_of,
-	    .box_bytes = bytes_of,
-	    .quarantine = on_quarantine,
-	    .drop_previous = on_drop_previous,
-	    .keyring = keyring_of,
-	    .explain = ask_why,
-	    .rules = w->relay.world->rules,
-	    .reload = ask_reload,
-	    .certificates = w->relay.certificates,
-	    .redacted = redacted,
-	    .ctx = w,
-	};
-	w->admin = admin_start(&o);
-	return w->admin != NULL ? 0 : fail(-ENOMEM, "admin: cannot start");
 }
 
 static void start_listeners(struct worker *w, const int *sockets)
@@ -652,27 +361,6 @@ static void raise_file_limit(void)
 	}
 }
 
-static void log_exporter(const struct conf_exporter *e)
-{
-	log_info("exporter", "name=%s endpoint=\"%s\" chosen_by=\"%s\"", e->name, e->endpoint,
-		 e->chosen_by);
-	if (e->tls.skip_verify)
-		log_warn("any certificate is believed",
-			 "exporter=%s reason=\"tls.skip_verify: whoever answers gets spans and "
-			 "headers\"",
-			 e->name);
-	if (e->tls.insecure && strncmp(e->endpoint, "http://", 7) == 0)
-		log_warn("headers go in plain text",
-			 "exporter=%s reason=\"tls.insecure: everybody on the way can read them\"",
-			 e->name);
-}
-
-static void log_start(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_exporters; i++)
-		log_exporter(&conf->exporters[i]);
-}
-
 /* Before their rooms start. */
 static void look_at_rooms(struct worker *w)
 {
@@ -680,7 +368,7 @@ static void look_at_rooms(struct worker *w)
 		w->redactors[i] = w->relay.intakes[i].redactor;
 	for (unsigned i = 0; i < w->relay.world->conf.n_exporters; i++)
 		w->stats[i] = sender_stats(w->relay.export.senders[i]);
-	show_world(w);
+	worker_show_world(w);
 }
 
 static int serve(struct worker *w, const struct worker_birth *birth)
@@ -688,18 +376,27 @@ static int serve(struct worker *w, const struct worker_birth *birth)
 	look_at_rooms(w);
 	int rc = start_rooms(&w->relay);
 	if (rc == 0)
-		rc = start_admin(w, birth->sockets[SOCKET_ADMIN]);
+		rc = worker_start_admin(w, birth->sockets[SOCKET_ADMIN]);
 	if (rc != 0)
 		return EX_OSERR;
 	start_listeners(w, birth->sockets);
-	report(w, REPORT_READY);
-	log_start(&w->relay.world->conf);
+	worker_report(w, REPORT_READY);
+	worker_log_exporters(w->relay.world);
 	log_info("ready", "version=%s pid=%d data_dir=\"%s\"%s", SPANRELAY_VERSION, (int)getpid(),
 		 w->relay.data_dir, w->relay.discard ? " discard=true" : "");
 	ev_run(w->room.loop, 0);
 	admin_stop(w->admin);
 	w->admin = NULL;
 	return EX_OK;
+}
+
+/* One that went no further: after all rooms, for its mail may be in any of them. */
+static void free_reload(struct worker *w)
+{
+	if (w->reload == NULL)
+		return;
+	world_destroy(w->reload->world, w->relay.world);
+	reload_free(w->reload);
 }
 
 int worker_run(struct world *world, struct certificates *certificates, const char *file,
@@ -722,7 +419,6 @@ int worker_run(struct world *world, struct certificates *certificates, const cha
 	w->report = birth->report;
 	w->relay.world = world;
 	w->relay.data_dir = world->conf.data_dir;
-	w->first = world;
 	w->relay.certificates = certificates;
 	w->relay.discard = discard;
 	w->relay.account.limit = world->conf.limits.memory_bytes;
@@ -731,7 +427,7 @@ int worker_run(struct world *world, struct certificates *certificates, const cha
 		goto undo_worker;
 	if (catch_signals(w) != 0)
 		goto undo_room;
-	report(w, REPORT_PREPARED);
+	worker_report(w, REPORT_PREPARED);
 	code = take_lock(w, birth->succeeds);
 	if (code != 0)
 		goto undo_signals;
@@ -748,6 +444,7 @@ undo_signals:
 	close(w->signal_fd);
 undo_room:
 	room_finish(&w->room);
+	free_reload(w);
 undo_worker:
 	if (w->relay.world != world)
 		world_destroy(w->relay.world, NULL);

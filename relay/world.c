@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/siphash.h"
 #include "conf/change.h"
+#include "conf/environment.h"
 #include "relay/load.h"
 
 void world_news_finish(struct world_news *n)
@@ -17,6 +18,7 @@ void world_news_finish(struct world_news *n)
 	buf_finish(&n->findings);
 	buf_finish(&n->changes);
 	buf_finish(&n->restart);
+	buf_finish(&n->variables);
 }
 
 const struct conf_exporter *world_exporter(const struct world *w, unsigned slot)
@@ -115,6 +117,10 @@ int world_load(struct world **out, const char *file, struct buf *findings)
 	}
 	w->rules_dir_digest = digest_folder(w->conf.redaction.rules_dir);
 	complete(w, NULL);
+	for (size_t i = 0; i < w->conf.n_exporters; i++)
+		w->since.exporter[i] = w->since.credential[i] = w->since.tls[i] = w->number;
+	for (unsigned i = 0; i < PORTS; i++)
+		w->since.port[i] = w->number;
 	*out = w;
 	return 0;
 }
@@ -177,6 +183,8 @@ int world_reload(struct world **out, const char *file, const struct world *runni
 	if (w == NULL)
 		return -ENOMEM;
 	int rc = conf_reload(&w->conf, file, &running->conf, &news->findings, &news->restart);
+	if (environment_hide(&news->variables) != 0 && rc == 0) /* whatever the file is worth */
+		rc = -ENOMEM;
 	if (rc == 0)
 		rc = make_parts(w, file, running, news);
 	if (rc == 0)

@@ -10,9 +10,20 @@
 #include "conf/conf.h"
 #include "identity/registry.h"
 #include "pipeline/policy.h"
+#include "receivers/receiver.h"
 #include "redaction/ruleset.h"
 
 enum { WORLD_UNCHANGED = 2, WORLD_NO_SLOT = 16 };
+
+/* The number of the world with which something came, by slot or port, or changed what is read for
+ * it; 0: there is none. News of what the keys room reads carry it: those of an older one are of
+ * something else, or for somebody else. */
+struct world_since {
+	uint64_t exporter[CONF_MAX_EXPORTERS]; /* it came, whatever changed of it since then */
+	uint64_t credential[CONF_MAX_EXPORTERS];
+	uint64_t tls[CONF_MAX_EXPORTERS];
+	uint64_t port[PORTS]; /* its certificate */
+};
 
 struct world {
 	struct conf conf;
@@ -24,17 +35,19 @@ struct world {
 	uint64_t unix_ms;         /* when it was made */
 	/* An exporter keeps its slot as long as it is configured: by its place in conf. */
 	uint8_t slot[CONF_MAX_EXPORTERS];
+	struct world_since since;  /* relay/reload_plan.c */
 	uint64_t rules_dir_digest; /* of the files in it */
 };
 
 /* What a reload found. */
 struct world_news {
-	struct buf findings; /* as of conf_load() */
-	struct buf changes;  /* conf/change.h */
-	struct buf restart;  /* likewise: what takes a restart */
-	bool judging;        /* the policy is another one */
-	bool redaction;      /* so are the rules of redaction */
-	bool clients;        /* and those who may send */
+	struct buf findings;  /* as of conf_load() */
+	struct buf changes;   /* conf/change.h */
+	struct buf restart;   /* likewise: what takes a restart */
+	struct buf variables; /* names, each with a 0 behind it: conf/environment.h, hide */
+	bool judging;         /* the policy is another one */
+	bool redaction;       /* so are the rules of redaction */
+	bool clients;         /* and those who may send */
 };
 void world_news_finish(struct world_news *n);
 

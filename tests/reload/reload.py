@@ -4,8 +4,9 @@ trace is cut in two, no client's connection closes, budgets go on, and memory st
 
   reload.py [--reloads N] [--quiet-seconds S]
 
-Rules (50 of them), budgets, redaction (the default packs, compiled anew) and exporters change by turns: their
-headers, a second one that comes and goes, and where the first one sends. Prints how late acknowledgements were
+Rules (50 of them), budgets, redaction (the default packs, compiled anew), the certificate of a listener, and
+exporters change by turns: their headers, a second one with a token that comes and goes, where the first one sends,
+where its token comes from, and what it trusts and shows. Prints how late acknowledgements were
 without and with reloads, then `reload: N passed, N failed`."""
 import argparse
 import os
@@ -19,12 +20,16 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../e2e"))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../crash"))
 
+import certs  # noqa: E402
 import judged  # noqa: E402
+import otlp  # noqa: E402
 import peers  # noqa: E402
+from lightstep import write  # noqa: E402
 from relay import BINARY, Relay, check_ledger, is_sanitized  # noqa: E402
+from test_tls import TlsBackend, files  # noqa: E402
 
 LATE_MS = 50
-WARM_UP = 20  # reloads, after which memory is what it will be
+WARM_UP = 60  # reloads, after which memory is what it will be: each change has come four times
 RULES = "".join(
     f"    - {{ name: rule-{i}, when: 'any(span.name == \"no-{i}\" and resource.service.name != \"x\")', keep: 1% }}\n"
     for i in range(48)
@@ -47,9 +52,15 @@ journal: { limit: 256MiB }
 class Load(judged.Load):
     """That remembers how long each acknowledgement took."""
 
-    def __init__(self, relay):
-        self.took = []
+    def __init__(self, relay, trust):
+        self.took, self.trust = [], trust
         super().__init__(relay)
+
+    def connect(self, number):
+        """Those that speak gRPC do so over TLS."""
+        if number % 2:
+            return super().connect(number)
+        return peers.Http2(self.relay.grpc, certs.client(self.trust, alpn=["h2"]))
 
     def send(self, conn, number, body):
         begun = time.monotonic()
@@ -72,24 +83,68 @@ def acks_of(relay):
     return n, n - soon
 
 
+class Secrets:
+    """Two of everything: authorities, certificates for the listener and to show to backends, files with tokens."""
+
+    def __init__(self, folder):
+        self.authorities = [certs.Authority(folder, f"ca{i}") for i in range(2)]
+        self.bundle = os.path.join(folder, "bundle.pem")
+        write(self.bundle, "".join(open(ca.cert).read() for ca in self.authorities))
+        self.leaves = [ca.sign(f"leaf{i}") for i, ca in enumerate(self.authorities)]
+        self.shown = [ca.sign(f"shown{i}") for i, ca in enumerate(self.authorities)]
+        self.backend = self.authorities[0].sign("backend")
+        self.token_files = [os.path.join(folder, f"token{i}") for i in range(3)]
+        for i, path in enumerate(self.token_files):
+            write(path, f"token-{i}")
+
+    def serve(self):
+        """A backend that lets in who shows a certificate of either authority."""
+        return TlsBackend([certs.server(self.backend, self.bundle)])
+
+
 class World:
     """The configuration, and what the next reload changes of it."""
 
-    def __init__(self, folder, backends):
-        self.backends = backends
+    def __init__(self, folder, backends, secrets):
+        self.backends, self.secrets = backends, secrets
         self.share, self.goal, self.keys, self.way, self.team, self.extra = "50%", 100000, "a", 0, "red", False
-        self.relay = Relay(folder, self.exporters(), extra=self.text())
+        self.leaf = self.shown = self.token = 0
+        self.relay = Relay(folder, self.exporters(), extra=self.text(), grpc_tls=files(secrets.leaves[0]))
+        self.client = self.connect()
+        self.connected = 1
+
+    def connect(self):
+        trust = self.secrets.authorities[self.leaf].cert
+        return peers.Http2(self.relay.grpc, certs.client(trust, alpn=["h2"]))
+
+    def look_at_listener(self):
+        """The connection that was there from the beginning is there; a new one meets the certificate of now."""
+        for client in (self.client, self.connect()):
+            answer = client.request(peers.grpc_message(otlp.request()), te="trailers")
+            assert answer[2]["grpc-status"] == "0", answer
+        client.close()
+        self.connected += 1
 
     def text(self):
         return CONFIG % (RULES, self.share, self.goal, self.keys)
 
     def exporters(self):
         port = self.backends[self.way].port
+        headers = "headers: { x-team: %s, x-token: { file: %s } }"
         main = (
-            "{ name: main, protocol: http/protobuf, linger: 20ms, compression: none, headers: { x-team: %s }, "
-            'retry: { initial: 50ms, max: 200ms }, endpoint: "http://127.0.0.1:%d" }' % (self.team, port)
+            "{ name: main, protocol: http/protobuf, linger: 20ms, compression: none, "
+            "retry: { initial: 50ms, max: 200ms }, endpoint: 'https://127.0.0.1:%d', tls: { ca_file: %s, %s }, %s }"
+            % (
+                port,
+                (self.secrets.authorities[0].cert, self.secrets.bundle)[self.shown],
+                files(self.secrets.shown[self.shown]),
+                headers % (self.team, self.secrets.token_files[self.token]),
+            )
         )
-        extra = '{ name: extra, protocol: http/protobuf, endpoint: "http://127.0.0.1:%d" }' % self.backends[2].port
+        extra = "{ name: extra, protocol: http/protobuf, endpoint: 'http://127.0.0.1:%d', %s }" % (
+            self.backends[2].port,
+            headers % (self.team, self.secrets.token_files[2]),
+        )
         return [main, extra] if self.extra else [main]
 
     def turn(self, i):
@@ -100,16 +155,24 @@ class World:
             lambda: setattr(self, "team", "blue" if self.team == "red" else "red"),
             lambda: setattr(self, "extra", not self.extra),
             lambda: setattr(self, "way", 1 - self.way),
+            lambda: setattr(self, "token", 1 - self.token),
+            lambda: setattr(self, "shown", 1 - self.shown),
+            lambda: setattr(self, "leaf", 1 - self.leaf),
         ]
         turns[i % len(turns)]()
 
-    def write(self, faulty):
+    def write(self, faulty, i):
         with open(self.relay.config) as f:
             head = f.read().split("\nsampling:")[0]
+        for leaf in self.secrets.leaves:
+            head = head.replace(files(leaf), files(self.secrets.leaves[self.leaf]))
         items = "".join(f"  - {e}\n" for e in self.exporters())
         text = head + "\n" + self.text() + "exporters:\n" + items
-        if faulty:
+        if faulty and i % 2:
             text = text.replace("wait: 600ms", "wait: 600 bananas", 1)
+        elif faulty:  # a key that is another certificate's
+            mine, theirs = self.secrets.shown[self.shown], self.secrets.shown[1 - self.shown]
+            text = text.replace(mine[1], theirs[1], 1)
         with open(self.relay.config + ".new", "w") as f:
             f.write(text)
         os.rename(self.relay.config + ".new", self.relay.config)
@@ -118,12 +181,13 @@ class World:
         faulty = i % 3 == 2
         if not faulty:
             self.turn(i // 3 * 2 + i % 3)
-        self.write(faulty)
+        self.write(faulty, i)
         done = subprocess.run(
             [BINARY, "reload", "--admin", f"127.0.0.1:{self.relay.admin}"], capture_output=True, text=True, timeout=120
         )
         assert done.returncode == (78 if faulty else 0), (i, done, self.relay.text()[-2000:])
         assert faulty or "applied" in done.stdout, done
+        self.look_at_listener()
 
 
 def kept_by_budget(status):
@@ -132,10 +196,11 @@ def kept_by_budget(status):
 
 def run(reloads, quiet_s):
     folder = tempfile.mkdtemp(prefix="spanrelay-reload-")
-    backends = [peers.HttpBackend() for _ in range(3)]
-    world = World(folder, backends)
+    secrets = Secrets(folder)
+    backends = [secrets.serve(), secrets.serve(), peers.HttpBackend()]
+    world = World(folder, backends, secrets)
     relay, memory, charged = world.relay, [], 0
-    load = Load(relay)
+    load = Load(relay, secrets.bundle)
     try:
         time.sleep(2)
         acks = [acks_of(relay)]
@@ -156,7 +221,8 @@ def run(reloads, quiet_s):
     relay.wait_until(
         lambda: relay.status()["ledger"]["pending"] == 0 and relay.exporter()["buffered"] == 0, 60
     )
-    check_end(relay, load, backends, reloads)
+    check_end(relay, load, backends, reloads, world)
+    check_tokens(backends)
     check_memory(memory)
     report(load, quiet, busy, relay)
     check_acks(acks, reloads)
@@ -178,11 +244,17 @@ class Both:
         return [s for b in self.backends for s in b.spans()]
 
 
-def check_end(relay, load, backends, reloads):
+def check_tokens(backends):
+    """Each came from its own file; nothing was sent without."""
+    seen = [{h.get("x-token") for h in b.headers} for b in backends]
+    assert seen[0] | seen[1] <= {"token-0", "token-1"} and seen[2] <= {"token-2"}, seen
+
+
+def check_end(relay, load, backends, reloads, world):
     status = relay.status()
     check_ledger(status)
     assert load.cut == 0 and load.refused == 0, (load.cut, load.refused)
-    assert relay.metric("spanrelay_connections_opened_total") == judged.CLIENTS
+    assert relay.metric("spanrelay_connections_opened_total") == judged.CLIENTS + world.connected
     main = relay.exporter()
     assert main["sent"] == status["ledger"]["judged"]["kept"], main
     got = Both(backends[:2]).spans()

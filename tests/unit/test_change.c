@@ -95,6 +95,56 @@ static void test_secrets_are_said_to_have_changed_and_no_more(void)
 	CHECK_STR(said, "sampling.rules[x].when: changed\n");
 }
 
+#define WITH(what) "exporters: [{ name: a, endpoint: \"https://h:1\", " what " }]\n"
+#define HEADER(h)  WITH("headers: { " h " }")
+#define FETCHED(o)                                                                                 \
+	WITH("oauth2: { token_url: \"https://t/\", client_id_file: /i, client_secret_file: /s" o   \
+	     " }")
+
+enum { SAME, OTHER_SOURCE, OTHER_NAMES };
+
+static int credential_change(const char *was, const char *is)
+{
+	struct conf a, b;
+	parse(&a, was);
+	parse(&b, is);
+	bool names = change_of_secret_names(a.exporters, b.exporters);
+	bool source = change_of_credential(a.exporters, b.exporters);
+	CHECK(source || !names);
+	conf_finish(&a);
+	conf_finish(&b);
+	return names ? OTHER_NAMES : source ? OTHER_SOURCE : SAME;
+}
+
+static void test_another_source_of_a_credential_is_one(void)
+{
+	static const char K[] = HEADER("x-k: { file: /k }");
+	setenv("SPANRELAY_A", "Bearer abc", 1);
+	setenv("SPANRELAY_B", "Basic abc", 1);
+	CHECK_EQ(credential_change(K, K), SAME);
+	CHECK_EQ(credential_change(K, HEADER("x-team: red, x-k: { file: /k }")), SAME);
+	CHECK_EQ(credential_change(K, WITH("headers: { x-k: { file: /k } }, timeout: 3s")), SAME);
+	CHECK_EQ(credential_change(K, HEADER("x-k: { file: /l }")), OTHER_SOURCE);
+	CHECK_EQ(credential_change(K, HEADER("x-k: { file: /k, prefix: \"p \" }")), OTHER_SOURCE);
+	CHECK_EQ(credential_change(K, HEADER("x-l: { file: /k }")), OTHER_NAMES);
+	CHECK_EQ(credential_change(K, HEADER("x-k: { file: /k }, x-l: { file: /l }")), OTHER_NAMES);
+	CHECK_EQ(credential_change(K, HEADER("x-k: plain")), OTHER_NAMES);
+	CHECK_EQ(credential_change(EXPORTER, EXPORTER), SAME);
+	/* the token is the same, what stands before it is not */
+	CHECK_EQ(credential_change(HEADER("x-k: \"${env:SPANRELAY_A}\""),
+				   HEADER("x-k: \"${env:SPANRELAY_B}\"")),
+		 OTHER_SOURCE);
+}
+
+static void test_another_way_to_fetch_a_token_is_another_source(void)
+{
+	CHECK_EQ(credential_change(FETCHED(""), FETCHED("")), SAME);
+	CHECK_EQ(credential_change(FETCHED(""), FETCHED(", scopes: all")), OTHER_SOURCE);
+	CHECK_EQ(credential_change(FETCHED(""), HEADER("authorization: { file: /k }")),
+		 OTHER_SOURCE);
+	CHECK_EQ(credential_change(FETCHED(""), EXPORTER), OTHER_NAMES);
+}
+
 /* And what follows from it is made of the old value, not of the new one. */
 static void test_what_takes_a_restart_stays_as_it_was(void)
 {
@@ -130,5 +180,7 @@ int main(int argc, char **argv)
 		   TEST(test_items_are_known_by_their_names),
 		   TEST(test_another_order_of_rules_is_a_change),
 		   TEST(test_secrets_are_said_to_have_changed_and_no_more),
+		   TEST(test_another_source_of_a_credential_is_one),
+		   TEST(test_another_way_to_fetch_a_token_is_another_source),
 		   TEST(test_what_takes_a_restart_stays_as_it_was));
 }

@@ -607,6 +607,27 @@ static void test_environment_is_wiped_of_what_was_a_secret(void)
 	CHECK_STR(environment_get("T"), "sesame-in-the-block");
 }
 
+/* As a reload does, while others may look for variables of theirs. */
+static void test_a_secret_that_is_read_later_is_hidden_too(void)
+{
+	static char block[] = "LATE=sesame-in-the-block";
+	struct buf names = {.data = NULL};
+	struct conf c;
+	set_environment(NULL);
+	putenv(block);
+	CHECK_EQ(environment_hide(&names), 0);
+	CHECK_EQ(names.len, 0); /* nobody has asked for it */
+	CHECK_EQ(parse(&c, HEADERS("{ a: { env: LATE } }")), 0);
+	CHECK_EQ(environment_hide(&names), 0);
+	CHECK(names.len == 5 && memcmp(names.data, "LATE", 5) == 0);
+	CHECK_STR(block, "LATE=");
+	CHECK_STR(environment_get("LATE"), "sesame-in-the-block");
+	CHECK_EQ(environment_hide(&names), 0);
+	CHECK_EQ(names.len, 5);
+	conf_finish(&c);
+	buf_finish(&names);
+}
+
 static void test_what_the_keeper_hands_over_is_not_trusted_to_be_whole(void)
 {
 	static const char HALF[] = "NAME\0value";
@@ -690,6 +711,7 @@ int main(int argc, char **argv)
 		   TEST(test_header_lists_are_decoded),
 		   TEST(test_headers_say_where_their_values_come_from),
 		   TEST(test_environment_is_wiped_of_what_was_a_secret),
+		   TEST(test_a_secret_that_is_read_later_is_hidden_too),
 		   TEST(test_what_the_keeper_hands_over_is_not_trusted_to_be_whole),
 		   TEST(test_units_are_those_that_people_write),
 		   TEST(test_units_read_back_what_they_print),

@@ -322,6 +322,29 @@ static void test_request_that_waited_is_not_sent_with_a_dropped_token(void)
 	CHECK_EQ(c.state, CREDENTIAL_PROMOTED);
 }
 
+/* What waits takes none of the old ones along, and what is under way tells nothing of the new one.
+ */
+static void test_after_a_reset_nothing_old_is_used(void)
+{
+	begin_with("a");
+	offer("b", NULL);
+	struct key *canary = pick("b"), *under_way = pick("a"), *waits = pick("a");
+	credential_reset(&c, true);
+	CHECK_EQ(c.state, CREDENTIAL_NONE);
+	CHECK(!credential_ready(&c) && c.previous == NULL);
+	CHECK(credential_renew(&c, waits, now_ms) == NULL);
+	CHECK_EQ(refused(under_way), CREDENTIAL_AGAIN);
+	taken(canary);
+	CHECK_EQ(c.state, CREDENTIAL_NONE);
+	CHECK(offer("x", NULL));
+	CHECK_EQ(c.state, CREDENTIAL_PROMOTED);
+	struct key *late = credential_renew(&c, NULL, now_ms); /* it waited without one */
+	CHECK_STR((const char *)secret_reveal(late->values[0]).data, "x");
+	credential_reset(&c, false);
+	CHECK(credential_renew(&c, late, now_ms) == NULL);
+	CHECK(credential_ready(&c) && credential_pick(&c, now_ms) == NULL);
+}
+
 /* Whatever happens, a working token that is in a slot is found: what a request goes with is refused
  * at most a few times in a row. */
 static void test_random_changes_always_find_a_token_that_works(void)
@@ -382,5 +405,6 @@ int main(int argc, char **argv)
 		   TEST(test_new_second_line_wakes_a_hold),
 		   TEST(test_dropped_token_does_not_come_back),
 		   TEST(test_request_that_waited_is_not_sent_with_a_dropped_token),
+		   TEST(test_after_a_reset_nothing_old_is_used),
 		   TEST(test_random_changes_always_find_a_token_that_works));
 }

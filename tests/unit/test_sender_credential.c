@@ -196,6 +196,95 @@ static void test_any_sequence_of_tokens_and_answers_loses_nothing(void)
 	stop();
 }
 
+/* ---- a reload ---- */
+
+static char path_a[] = "/a", path_b[] = "/b", other_name[] = "x-api-key";
+
+static struct conf_exporter from(struct conf_header *h, char *name, char *path)
+{
+	struct conf_exporter next = conf;
+	*h = (struct conf_header){.name = name, .source = SOURCE_FILE, .path = path};
+	next.headers = h;
+	return next;
+}
+
+static void start_with_token(const char *token)
+{
+	start_with_header();
+	header.path = path_a;
+	give(token);
+	file_spans(1, 10);
+	CHECK_STR(token_of(0), token);
+	answer(0, SENT);
+}
+
+static void test_another_source_keeps_the_token_until_it_has_one(void)
+{
+	struct conf_header h;
+	start_with_token("one");
+	struct conf_exporter next = from(&h, header_name, path_b);
+	CHECK_EQ(sender_take(sender, &next, segment_bytes), 0);
+	file_spans(1, 10);
+	CHECK_STR(token_of(0), "one");
+	give("two");
+	answer(0, SENT);
+	file_spans(1, 10);
+	CHECK_STR(token_of(0), "two");
+	answer(0, HOLD_AUTH);
+	CHECK_STR(token_of(0), "one");
+	answer(0, SENT);
+	all_arrived_once();
+	stop();
+}
+
+static void test_a_token_goes_under_no_other_header(void)
+{
+	struct conf_header h;
+	start_with_token("one");
+	struct conf_exporter next = from(&h, other_name, path_a);
+	CHECK_EQ(sender_take(sender, &next, segment_bytes), 0);
+	CHECK_EQ(state(), SENDER_NO_CREDENTIAL);
+	file_spans(1, 10);
+	CHECK_EQ(n_calls, 0);
+	give("two");
+	CHECK_STR(token_of(0), "two");
+	answer(0, SENT);
+	CHECK_EQ(state(), SENDER_OK);
+	struct conf_exporter none = next;
+	none.n_headers = 0;
+	CHECK_EQ(sender_take(sender, &none, segment_bytes), 0);
+	file_spans(1, 10);
+	CHECK_EQ(n_calls, 1);
+	CHECK(calls[0]->key == NULL);
+	answer(0, SENT);
+	all_arrived_once();
+	stop();
+}
+
+/* But with its exporter it goes. */
+static void test_a_token_of_another_source_goes_to_no_other_place(void)
+{
+	struct conf_header h;
+	start_with_token("one");
+	struct conf_exporter next = from(&h, header_name, path_a);
+	sender_drain(sender);
+	CHECK_EQ(sender_replace(sender, &next, NULL, segment_bytes), 0);
+	file_spans(1, 10);
+	CHECK_STR(token_of(0), "one");
+	answer(0, SENT);
+	struct conf_header k;
+	struct conf_exporter last = from(&k, header_name, path_b);
+	sender_drain(sender);
+	CHECK_EQ(sender_replace(sender, &last, NULL, segment_bytes), 0);
+	file_spans(1, 10);
+	CHECK_EQ(n_calls, 0);
+	CHECK_EQ(state(), SENDER_NO_CREDENTIAL);
+	give("two");
+	CHECK_STR(token_of(0), "two");
+	answer(0, SENT);
+	stop();
+}
+
 int main(int argc, char **argv)
 {
 	log_setup(LOG_ERROR, false);
@@ -205,5 +294,8 @@ int main(int argc, char **argv)
 		   TEST(test_where_all_is_refused_one_probe_goes_now_and_then),
 		   TEST(test_refusals_cost_no_try),
 		   TEST(test_request_that_waits_for_a_connection_gives_up_a_dropped_token),
-		   TEST(test_any_sequence_of_tokens_and_answers_loses_nothing));
+		   TEST(test_any_sequence_of_tokens_and_answers_loses_nothing),
+		   TEST(test_another_source_keeps_the_token_until_it_has_one),
+		   TEST(test_a_token_goes_under_no_other_header),
+		   TEST(test_a_token_of_another_source_goes_to_no_other_place));
 }

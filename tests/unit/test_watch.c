@@ -202,6 +202,26 @@ static void test_folder_that_is_replaced_is_found_by_reading(void)
 	tear_down();
 }
 
+/* A folder above the one that is watched is replaced: no event tells of it. */
+static void test_polls_come_sooner_once_they_are_to(void)
+{
+	char upper[96], inner[128], file[160], away[160];
+	set_up(WATCH_POLL_MS);
+	snprintf(upper, sizeof(upper), "%s/u", folder);
+	snprintf(inner, sizeof(inner), "%s/d", upper);
+	snprintf(away, sizeof(away), "%s/away", folder);
+	snprintf(file, sizeof(file), "%s/token", inner);
+	CHECK(mkdir(upper, 0700) == 0 && mkdir(inner, 0700) == 0);
+	write_file(file, "one");
+	watch_path(file);
+	CHECK(rename(upper, away) == 0 && mkdir(upper, 0700) == 0 && mkdir(inner, 0700) == 0);
+	write_file(file, "two");
+	CHECK_EQ(changes_in(SOON), 0);
+	watch_set_poll(w, 50);
+	CHECK_EQ(changes_in(SOON), 1);
+	tear_down();
+}
+
 static void test_folder_that_comes_later_is_found(void)
 {
 	char inner[96], file[160];
@@ -261,6 +281,7 @@ int main(int argc, char **argv)
 		   TEST(test_write_through_a_link_is_told), TEST(test_same_content_is_no_change),
 		   TEST(test_mode_is_part_of_what_is_judged),
 		   TEST(test_folder_that_is_replaced_is_found_by_reading),
+		   TEST(test_polls_come_sooner_once_they_are_to),
 		   TEST(test_folder_that_comes_later_is_found),
 		   TEST(test_pipe_is_no_file_and_holds_nobody_up),
 		   TEST(test_files_of_a_group_change_together),
