@@ -12,7 +12,7 @@ Q := $(if $(V),,@)
 WERROR  ?= $(if $(CI),-Werror)
 
 PACKAGES := libnghttp2 libzstd libdeflate libisal libprotobuf-c openssl yaml-0.1 libcares jansson libpcre2-8 libhs
-FOLDERS  := base wire conf pipeline redaction storage exporters receivers relay
+FOLDERS  := base wire conf audit pipeline redaction storage exporters receivers relay
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
 	-Wwrite-strings -Wcast-qual -Wformat=2 -Wimplicit-fallthrough $(WERROR)
