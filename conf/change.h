@@ -25,6 +25,11 @@ bool change_under(const char *key, const struct conf *was, const struct conf *is
 bool change_of_exporter(const struct conf_exporter *was, const struct conf_exporter *is,
 			bool (*except)(const char *key));
 
+/* Appends all that a configuration says, as it holds after defaults and the environment, a line for
+ * each option: the same text for the same configuration. For a hash and nothing else: texts that
+ * came out of the environment are in it, secrets as their fingerprints. 0 or BUF_FULL. */
+int change_canonical(const struct conf *c, struct buf *out);
+
 /* Options that only a restart changes: `c` gets what `running` has, and a line for each difference
  * is appended to `restart`. */
 void change_keep(struct conf *c, const struct conf *running, struct buf *restart, struct report *r);
