@@ -24,6 +24,7 @@
 #include "storage/store.h"
 
 /* What is pointed to is borrowed until admin_stop(). */
+struct audit_head;
 struct certificates;
 struct keyring;
 struct ruleset;
@@ -58,6 +59,7 @@ struct admin_options {
 	const struct certificates *certificates;
 	/* How often what was found at a place (redaction/redact.h). */
 	uint64_t (*redacted)(void *ctx, uint32_t number, unsigned position);
+	const struct audit_head *checkpoint; /* of the audit log; seq 0, or NULL: there is none */
 	void *ctx;
 };
 

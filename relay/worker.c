@@ -19,6 +19,7 @@
 #include "redaction/redact.h"
 #include "relay/admin.h"
 #include "relay/found.h"
+#include "relay/interval.h"
 #include "relay/rooms.h"
 #include "relay/turns.h"
 
@@ -49,10 +50,19 @@ struct worker {
 	struct world *first; /* whose options the keys room goes by */
 	struct turns turns;
 	struct reload_note *reload; /* under way; NULL: none is */
+	/* Who asked last for one, and who for the one under way: "signal" or "admin". */
+	struct asked {
+		const char *trigger;
+		struct caller who;
+	} asked, asking;
 	/* What the page shows of other rooms: they change it only by a note that comes here. */
 	const struct sender_stats *stats[CONF_MAX_EXPORTERS]; /* by slot */
 	struct redactor *redactors[MAX_INTAKES];
 	struct found found;
+	struct interval interval;
+	struct ev_timer interval_timer;
+	bool interval_asked;          /* for the ledger */
+	struct audit_head checkpoint; /* of the audit log; seq 0: there is none */
 	enum stop_state state;
 	uint64_t state_ms, stop_ms; /* when this state began; when the stop did */
 	unsigned intakes_open;
@@ -103,6 +113,7 @@ static void begin_turn(struct worker *w)
 	uint64_t turn = w->state == SERVING ? turns_begin(&w->turns, &kind) : 0;
 	if (turn == 0)
 		return;
+	w->asking = w->asked;
 	w->reload = reload_begin(&w->relay, w->relay.world, turn, kind == TURN_DRY_RUN);
 	if (w->reload != NULL)
 		return;
@@ -110,12 +121,18 @@ static void begin_turn(struct worker *w)
 	turns_end(&w->turns); /* whoever waits for it is told nothing, and gives up */
 }
 
-static uint64_t ask_reload(void *ctx, bool dry_run)
+static uint64_t ask_for(struct worker *w, bool dry_run, struct asked by)
 {
-	struct worker *w = ctx;
+	if (!dry_run)
+		w->asked = by;
 	uint64_t turn = turns_ask(&w->turns, dry_run ? TURN_DRY_RUN : TURN_RELOAD);
 	begin_turn(w);
 	return turn;
+}
+
+static uint64_t ask_reload(void *ctx, bool dry_run)
+{
+	return ask_for(ctx, dry_run, (struct asked){.trigger = "admin"});
 }
 
 static void log_lines(enum log_level level, const char *message, const char *key,
@@ -214,6 +231,8 @@ static void on_reload(struct worker *w, struct reload_note *n)
 	if (!n->dry_run)
 		metric_add(&w->relay.metrics, COUNTERS[n->result], 1);
 	log_reload(n);
+	if (!n->dry_run)
+		audit_reload(&w->relay.auditor, n, w->asking.trigger, w->asking.who);
 	if (w->admin != NULL)
 		admin_on_reloaded(w->admin, n);
 	w->reload = NULL;
@@ -224,14 +243,78 @@ static void on_reload(struct worker *w, struct reload_note *n)
 
 /* ---- the admin page ---- */
 
-static void ask_ledger(void *ctx)
+static bool ask_for_ledger(struct worker *w, bool for_audit)
 {
-	struct worker *w = ctx;
 	struct ledger_request *request = calloc(1, sizeof(*request));
 	if (request == NULL)
-		return; /* the page answers 503 by itself */
+		return false;
 	request->mail.kind = MAIL_LEDGER;
+	request->for_audit = for_audit;
 	room_answer(&w->relay.archive.room, &request->mail);
+	return true;
+}
+
+static void ask_ledger(void *ctx)
+{
+	(void)ask_for_ledger(ctx, false); /* without memory the page answers 503 by itself */
+}
+
+/* ---- the audit log ---- */
+
+static uint64_t redacted(void *ctx, uint32_t number, unsigned position)
+{
+	struct worker *w = ctx;
+	uint64_t n = 0;
+	for (unsigned i = 0; i < w->relay.n_intakes; i++)
+		n += redactor_count(w->redactors[i], number, (enum position)position);
+	return n + found_of(&w->found, ruleset_id(w->relay.world->rules, number),
+			    (enum position)position);
+}
+
+static void on_interval(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)loop, (void)events;
+	struct worker *w = timer->data;
+	if (!w->interval_asked)
+		w->interval_asked = ask_for_ledger(w, true);
+}
+
+/* What has happened since the last time. */
+static void end_interval(struct worker *w, const struct ledger *ledger, struct judge_view *judge)
+{
+	const struct interval_now now = {.ledger = ledger,
+					 .judge = judge,
+					 .rules = w->relay.world->rules,
+					 .redacted = redacted,
+					 .ctx = w,
+					 .metrics = &w->relay.metrics};
+	interval_end(&w->interval, &now);
+	w->interval_asked = false;
+}
+
+static void start_interval(struct worker *w)
+{
+	struct ledger ledger;
+	double s = (double)w->relay.world->conf.audit.interval_ms / 1000;
+	ev_timer_init(&w->interval_timer, on_interval, s, s);
+	w->interval_timer.data = w;
+	if (!w->relay.auditor.on)
+		return;
+	store_ledger(w->relay.archive.store, &ledger);
+	interval_begin(&w->interval, &w->relay.auditor, &ledger);
+	ev_timer_start(w->room.loop, &w->interval_timer);
+}
+
+/* ---- mail ---- */
+
+static void on_ledger(struct worker *w, struct ledger_request *request)
+{
+	if (request->for_audit)
+		end_interval(w, &request->ledger, request->judge);
+	else if (w->admin != NULL)
+		admin_on_ledger(w->admin, &request->ledger, request->judge);
+	free(request->judge);
+	free(request);
 }
 
 static void on_mail(void *ctx, struct mail *m)
@@ -248,11 +331,13 @@ static void on_mail(void *ctx, struct mail *m)
 		free(e);
 		return;
 	}
-	struct ledger_request *request = container_of(m, struct ledger_request, mail);
-	if (w->admin != NULL)
-		admin_on_ledger(w->admin, &request->ledger, request->judge);
-	free(request->judge);
-	free(request);
+	if (m->kind == MAIL_CHECKPOINT) {
+		struct checkpoint_note *n = container_of(m, struct checkpoint_note, mail);
+		w->checkpoint = n->head;
+		free(n);
+		return;
+	}
+	on_ledger(w, container_of(m, struct ledger_request, mail));
 }
 
 /* NULL: ready for spans. */
@@ -334,16 +419,6 @@ static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
 	memcpy(e->explanation.trace_id, trace_id, sizeof(e->explanation.trace_id));
 	room_answer(&w->relay.judge.room, &e->mail);
 	return true;
-}
-
-static uint64_t redacted(void *ctx, uint32_t number, unsigned position)
-{
-	struct worker *w = ctx;
-	uint64_t n = 0;
-	for (unsigned i = 0; i < w->relay.n_intakes; i++)
-		n += redactor_count(w->redactors[i], number, (enum position)position);
-	return n + found_of(&w->found, ruleset_id(w->relay.world->rules, number),
-			    (enum position)position);
 }
 
 static const struct room_rules RULES = {"main", 4096, on_mail, NULL};
@@ -432,8 +507,9 @@ static void on_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
 	if (read(w->signal_fd, &which, sizeof(which)) < 0) /* a signal all the same */
 		log_warn("a signal cannot be read", "code=%d", errno);
 	if (which.ssi_signo == SIGHUP) {
-		keys_reread(&w->relay.keys);
-		ask_reload(w, false);
+		struct caller who = caller_of(&which);
+		keys_reread(&w->relay.keys, who);
+		ask_for(w, false, (struct asked){"signal", who});
 	} else {
 		stop(w);
 	}
@@ -466,10 +542,12 @@ static int take_lock(struct worker *w, bool wait)
 	}
 }
 
-static int open_rooms(struct worker *w)
+static int open_rooms(struct worker *w, bool succeeds)
 {
 	struct relay *relay = &w->relay;
-	int rc = archive_open(&relay->archive, relay);
+	int rc = auditor_open(&relay->auditor, relay, succeeds);
+	if (rc == 0)
+		rc = archive_open(&relay->archive, relay);
 	if (rc == 0)
 		rc = judge_open(&relay->judge, relay);
 	if (rc == 0)
@@ -492,7 +570,9 @@ static int open_rooms(struct worker *w)
 
 static int start_rooms(struct relay *relay)
 {
-	int rc = room_start(&relay->export.room);
+	int rc = auditor_start(&relay->auditor);
+	if (rc == 0)
+		rc = room_start(&relay->export.room);
 	if (rc == 0)
 		rc = keys_start(&relay->keys);
 	if (rc == 0)
@@ -509,9 +589,21 @@ static int start_rooms(struct relay *relay)
 	return rc;
 }
 
+/* The account as it is left, when nobody changes it any more. */
+static void end_account(struct worker *w)
+{
+	struct ledger ledger;
+	if (!w->interval.begun)
+		return;
+	store_ledger(w->relay.archive.store, &ledger);
+	end_interval(w, &ledger, NULL);
+	interval_finish(&w->interval);
+	ev_timer_stop(w->room.loop, &w->interval_timer);
+}
+
 /* In the order of the path: whoever is stopped gets no more mail, and what it sent is still read.
  * The intakes last of all free the batches that come back. False: a thread could not be ended. */
-static bool close_rooms(struct worker *w)
+static bool close_rooms(struct worker *w, int code)
 {
 	struct relay *relay = &w->relay;
 	bool whole = keys_stop(&relay->keys);
@@ -521,6 +613,7 @@ static bool close_rooms(struct worker *w)
 	room_stop(&relay->spillway.room); /* it holds what the senders own */
 	room_stop(&relay->archive.room);
 	room_stop(&relay->judge.room);
+	end_account(w);
 	for (unsigned i = 0; i < w->intakes_open; i++)
 		intake_close(&relay->intakes[i]);
 	export_close(&relay->export);
@@ -534,6 +627,9 @@ static bool close_rooms(struct worker *w)
 		world_destroy(w->reload->world, relay->world);
 		reload_free(w->reload);
 	}
+	whole = auditor_stop(&relay->auditor, code) && whole;
+	if (whole) /* else somebody may still tell it something */
+		auditor_close(&relay->auditor);
 	return whole;
 }
 
@@ -559,6 +655,7 @@ static int start_admin(struct worker *w, int fd)
 	    .reload = ask_reload,
 	    .certificates = w->relay.certificates,
 	    .redacted = redacted,
+	    .checkpoint = &w->checkpoint,
 	    .ctx = w,
 	};
 	w->admin = admin_start(&o);
@@ -672,6 +769,7 @@ static void look_at_rooms(struct worker *w)
 static int serve(struct worker *w, const struct worker_birth *birth)
 {
 	look_at_rooms(w);
+	start_interval(w);
 	int rc = start_rooms(&w->relay);
 	if (rc == 0)
 		rc = start_admin(w, birth->sockets[SOCKET_ADMIN]);
@@ -722,9 +820,9 @@ int worker_run(struct world *world, struct certificates *certificates, const cha
 	if (code != 0)
 		goto undo_signals;
 	code = EX_IOERR;
-	if (open_rooms(w) == 0)
+	if (open_rooms(w, birth->succeeds) == 0)
 		code = serve(w, birth);
-	bool whole = close_rooms(w);
+	bool whole = close_rooms(w, code);
 	store_lock_close(w->lock);
 	log_info("stopped", "code=%d", code);
 	if (!whole)

@@ -23,6 +23,7 @@ struct world {
 	/* An exporter keeps its slot as long as it is configured: by its place in conf. */
 	uint8_t slot[CONF_MAX_EXPORTERS];
 	uint64_t rules_dir_digest; /* of the files in it */
+	char hash[65];             /* SHA-256 of all that the options say, in digits */
 };
 
 /* What a reload found. */
