@@ -137,6 +137,14 @@ static const char *why(const SSL *ssl)
 	return "TLS failed";
 }
 
+/* What another call has left would be taken for the reason of the next failure. To ask first is a
+ * tenth of the price, and there is a call for each record. */
+static void forget_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
+
 static ssize_t result(struct tls_conn *c, int rc)
 {
 	switch (SSL_get_error(c->ssl, rc)) {
@@ -156,7 +164,7 @@ static ssize_t result(struct tls_conn *c, int rc)
 
 int tls_handshake(struct tls_conn *c)
 {
-	ERR_clear_error();
+	forget_errors();
 	int rc = SSL_do_handshake(c->ssl);
 	return rc == 1 ? 0 : (int)result(c, rc);
 }
@@ -176,7 +184,7 @@ const char *tls_reason(const struct tls_conn *c)
 
 ssize_t tls_read(struct tls_conn *c, void *out, size_t room)
 {
-	ERR_clear_error();
+	forget_errors();
 	size_t n = 0;
 	int rc = SSL_read_ex(c->ssl, out, room, &n);
 	return rc == 1 ? (ssize_t)n : result(c, rc);
@@ -184,7 +192,7 @@ ssize_t tls_read(struct tls_conn *c, void *out, size_t room)
 
 ssize_t tls_write(struct tls_conn *c, struct slice bytes)
 {
-	ERR_clear_error();
+	forget_errors();
 	size_t n = 0;
 	int rc = SSL_write_ex(c->ssl, bytes.data, bytes.len, &n);
 	return rc == 1 ? (ssize_t)n : result(c, rc);

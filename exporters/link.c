@@ -313,21 +313,30 @@ static void write_record(struct link *l)
 	memmove(l->out, l->out + n, l->out_len);
 }
 
-/* Frames of HTTP/2 are a little larger than records, and their heads much smaller: each by itself
- * would be two records and two system calls. */
+/* Data frames of HTTP/2 are made to fill a record and go as they are. What is smaller is collected,
+ * for each by itself would be a record and a system call. */
 static size_t write_records(struct link *l, struct slice bytes)
 {
 	size_t taken = 0;
 	while (taken < bytes.len && l->state == OPEN) {
 		size_t n = bytes.len - taken, room = RECORD - l->out_len;
-		n = n < room ? n : room;
-		memcpy(l->out + l->out_len, bytes.data + taken, n);
-		l->out_len += n;
-		taken += n;
-		if (l->out_len == RECORD)
+		bool whole = n >= RECORD;
+		if ((whole && l->out_len != 0) || room == 0) {
 			write_record(l);
-		if (l->out_len == RECORD)
-			break;
+			if (l->out_len != 0)
+				break;
+		} else if (whole) {
+			n = wrote(l, tls_write(l->tls, slice_of(bytes.data + taken, RECORD)),
+				  RECORD);
+			taken += n;
+			if (n == 0)
+				break;
+		} else {
+			n = n < room ? n : room;
+			memcpy(l->out + l->out_len, bytes.data + taken, n);
+			l->out_len += n;
+			taken += n;
+		}
 	}
 	return taken;
 }

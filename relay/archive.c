@@ -382,7 +382,19 @@ static void on_mail(void *ctx, struct mail *m)
 	}
 }
 
-static const struct room_rules RULES = {"store", 4096, on_mail, on_round};
+/* Of clients that were still sending at the deadline, who have no answer; and of a judge that did
+ * not know yet. */
+static void on_late(struct mail *m)
+{
+	if (m->kind == MAIL_RULING) {
+		ruling_free(container_of(m, struct ruling_note, mail));
+	} else if (m->kind == MAIL_BATCH) {
+		notices_free(batch_of(m)->notices);
+		batch_free(batch_of(m));
+	}
+}
+
+static const struct room_rules RULES = {"store", 4096, on_mail, on_round, on_late};
 
 int archive_open(struct archive *a, struct relay *relay)
 {

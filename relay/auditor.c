@@ -304,7 +304,16 @@ static void on_round(void *ctx)
 	commit(ctx);
 }
 
-static const struct room_rules RULES = {"audit", NOTES, on_mail, on_round};
+/* Notes and batches alike: what rooms told it after its stop. */
+static void on_late(struct mail *m)
+{
+	if (m->kind == MAIL_AUDIT)
+		free(container_of(m, struct audit_note, mail));
+	else
+		free(container_of(m, struct audit_batch, mail));
+}
+
+static const struct room_rules RULES = {"audit", NOTES, on_mail, on_round, on_late};
 
 /* Which boot of the machine: monotonic times and pids are of one. */
 static void read_boot_id(char out[37])

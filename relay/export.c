@@ -316,7 +316,16 @@ static void on_mail(void *ctx, struct mail *m)
 	}
 }
 
-static const struct room_rules RULES = {"export", 4096, on_mail, NULL};
+/* A block or a segment whose end came between the two stops: the next worker finds it on disk. */
+static void on_late(struct mail *m)
+{
+	if (m->kind == MAIL_FILED)
+		free(container_of(m, struct filed, mail));
+	else if (m->kind == MAIL_SEALED)
+		free(container_of(m, struct box_note, mail));
+}
+
+static const struct room_rules RULES = {"export", 4096, on_mail, NULL, on_late};
 
 static int open_exporter(struct export *e, unsigned slot, const struct ledger_exporter *account)
 {

@@ -82,7 +82,7 @@ static void on_round(void *ctx)
 	in->load = receivers_connections(in->receivers);
 }
 
-static const struct room_rules RULES = {"intake", 4096, on_mail, on_round};
+static const struct room_rules RULES = {"intake", 4096, on_mail, on_round, NULL};
 
 int intake_open(struct intake *in, struct relay *relay)
 {

@@ -622,7 +622,7 @@ static void on_round(void *ctx)
 	room_hush(&j->room, HUSH_BYTES);
 }
 
-static const struct room_rules RULES = {"judge", 4096, on_mail, on_round};
+static const struct room_rules RULES = {"judge", 4096, on_mail, on_round, NULL};
 
 /* Without rules there may still be traces that an earlier configuration left undecided. */
 static bool has_work(const struct judge *j)

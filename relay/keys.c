@@ -160,7 +160,7 @@ void keys_refused(struct keys *k, unsigned exporter)
 
 /* ---- the room ---- */
 
-static const struct room_rules RULES = {"keys", 4096, on_mail, NULL};
+static const struct room_rules RULES = {"keys", 4096, on_mail, NULL, NULL};
 
 int keys_open(struct keys *k, struct relay *relay)
 {

@@ -175,6 +175,14 @@ void recorder_take(struct recorder *r, struct ruling *ruling, const struct recor
 	sampler_sample(from->sampler, r->rate.share);
 }
 
+void record_note_free(struct record_note *n)
+{
+	if (n == NULL)
+		return;
+	buf_finish(&n->bytes);
+	free(n);
+}
+
 struct record_note *recorder_next(struct recorder *r, struct sampler_now now)
 {
 	bool full = r->part.request.len >= PART_BYTES;
@@ -185,9 +193,7 @@ struct record_note *recorder_next(struct recorder *r, struct sampler_now now)
 	if (now.unix_ms < r->part.begin_ms) /* the clock was set back */
 		r->part.begin_ms = now.unix_ms;
 	if (n == NULL || part_write(&r->part, r->policy, now.unix_ms, &n->bytes) != 0) {
-		if (n != NULL)
-			buf_finish(&n->bytes);
-		free(n);
+		record_note_free(n);
 		start_anew(r, now.unix_ms);
 		return NULL;
 	}
@@ -209,6 +215,5 @@ void recorder_answered(struct recorder *r, struct record_note *n)
 	else
 		metric_add(r->metrics, METRIC_RECENT_LOST, 1); /* logged where it happened */
 	r->oldest_ms = n->oldest_ms;
-	buf_finish(&n->bytes);
-	free(n);
+	record_note_free(n);
 }

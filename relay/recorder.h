@@ -60,5 +60,6 @@ void recorder_take(struct recorder *r, struct ruling *ruling, const struct recor
 /* The next part, if it is due; the caller sends it. */
 struct record_note *recorder_next(struct recorder *r, struct sampler_now now);
 void recorder_answered(struct recorder *r, struct record_note *n); /* takes n */
+void record_note_free(struct record_note *n);
 
 #endif

@@ -210,7 +210,7 @@ static void on_round(void *ctx)
 		setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
-static const struct room_rules RULES = {"reload", 64, on_mail, on_round};
+static const struct room_rules RULES = {"reload", 64, on_mail, on_round, NULL};
 
 int reloader_open(struct reloader *r, struct relay *relay, const char *file)
 {

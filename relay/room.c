@@ -185,6 +185,11 @@ void room_finish(struct room *r)
 {
 	if (r->loop == NULL)
 		return;
+	for (struct mail *m = take_all(r), *next; m != NULL; m = next) {
+		next = m->next;
+		if (r->rules->on_late != NULL)
+			r->rules->on_late(m);
+	}
 	ev_io_stop(r->loop, &r->wake);
 	ev_loop_destroy(r->loop);
 	close(r->wake_fd);

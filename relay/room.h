@@ -19,6 +19,7 @@ struct room_rules {
 	size_t limit;     /* posts that may wait; answers are not counted */
 	void (*on_mail)(void *ctx, struct mail *m); /* takes m */
 	void (*on_round)(void *ctx);                /* after each wake-up's mail; may be NULL */
+	void (*on_late)(struct mail *m); /* came after the stop: frees m; NULL: nothing to free */
 };
 
 struct room {
@@ -53,9 +54,9 @@ void room_tell(struct room *r, struct mail *m,
 void room_hush(struct room *r, size_t weight);
 void room_read(struct room *r);
 
-/* Ends the thread when its mail is read; then frees the room. Mail that comes later is lost, so
- * rooms are stopped in the order of the path. Shutdown is the one place where a room is waited for.
- */
+/* Ends the thread when its mail is read; room_finish() frees the room, and what came after that by
+ * on_late: nobody reads it, so rooms are stopped in the order of the path. Shutdown is the one
+ * place where a room is waited for. */
 void room_stop(struct room *r);
 /* For a room that may hang in a system call: false when its thread has not ended in time. It still
  * runs then, and nothing that it uses may be freed. */

@@ -307,14 +307,19 @@ static void start_interval(struct worker *w)
 
 /* ---- mail ---- */
 
+static void ledger_request_free(struct ledger_request *request)
+{
+	free(request->judge);
+	free(request);
+}
+
 static void on_ledger(struct worker *w, struct ledger_request *request)
 {
 	if (request->for_audit)
 		end_interval(w, &request->ledger, request->judge);
 	else if (w->admin != NULL)
 		admin_on_ledger(w->admin, &request->ledger, request->judge);
-	free(request->judge);
-	free(request);
+	ledger_request_free(request);
 }
 
 static void on_mail(void *ctx, struct mail *m)
@@ -421,7 +426,18 @@ static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
 	return true;
 }
 
-static const struct room_rules RULES = {"main", 4096, on_mail, NULL};
+/* Answers to a page that is closed, and the last checkpoint. */
+static void on_late(struct mail *m)
+{
+	if (m->kind == MAIL_LEDGER)
+		ledger_request_free(container_of(m, struct ledger_request, mail));
+	else if (m->kind == MAIL_EXPLAIN)
+		free(container_of(m, struct explain_request, mail));
+	else if (m->kind == MAIL_CHECKPOINT)
+		free(container_of(m, struct checkpoint_note, mail));
+}
+
+static const struct room_rules RULES = {"main", 4096, on_mail, NULL, on_late};
 
 /* ---- stop ---- */
 

@@ -29,7 +29,15 @@ static void on_round(void *ctx)
 		room_hush(&d->room, HUSH);
 }
 
-static const struct room_rules RULES = {"desk", LIMIT, on_mail, on_round};
+static int late;
+
+static void on_late(struct mail *m)
+{
+	(void)m;
+	late++;
+}
+
+static const struct room_rules RULES = {"desk", LIMIT, on_mail, on_round, on_late};
 
 static void open_desk(struct desk *d, bool hushes)
 {
@@ -76,6 +84,18 @@ static void test_stop_reads_what_waits(void)
 	CHECK(room_post(&d.room, &d.mail[0], 1) == 0);
 	close_desk(&d);
 	CHECK_EQ(d.read, 1);
+}
+
+static void test_what_comes_after_the_stop_is_freed_and_not_read(void)
+{
+	struct desk d;
+	open_desk(&d, false);
+	room_stop(&d.room);
+	room_answer(&d.room, &d.mail[0]);
+	room_tell(&d.room, &d.mail[1], 1);
+	room_finish(&d.room);
+	CHECK_EQ(d.read, 0);
+	CHECK_EQ(late, 2);
 }
 
 static void test_full_room_refuses_posts_but_no_answers(void)
@@ -140,6 +160,7 @@ static void test_hush_ends_before_the_room_is_full(void)
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_post_is_read), TEST(test_stop_reads_what_waits),
+		   TEST(test_what_comes_after_the_stop_is_freed_and_not_read),
 		   TEST(test_full_room_refuses_posts_but_no_answers),
 		   TEST(test_what_is_told_waits_in_a_hush_and_an_answer_does_not),
 		   TEST(test_hush_ends_by_weight), TEST(test_hush_ends_by_an_answer),
