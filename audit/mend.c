@@ -93,7 +93,7 @@ static int remove_file(struct audit_trail *t, enum audit_file_kind kind, uint64_
 
 /* The last file of the chain decides. AGAIN: nothing in it was whole; the one before is the last.
  */
-enum { AGAIN = 1 };
+enum { AGAIN = 1, LOOKED = 2 };
 static int mend_last(struct audit_trail *t, struct audit_found *found,
 		     const struct audit_file *file, struct slice bytes, const struct look *k)
 {
@@ -122,8 +122,11 @@ static int mend_chain(struct audit_trail *t, struct audit_found *found, uint64_t
 	int rc = audit_list(&l, t->o.folder, AUDIT_CHAIN_FILE);
 	for (size_t i = 0; rc == 0 && i < l.n; i++)
 		t->bytes += l.files[i].bytes;
-	/* From the newest on, until there is an end, and the last anchor. */
-	for (size_t i = l.n; rc == 0 && i-- > 0 && (!done || *block == 0);) {
+	/* From the newest on, until there is an end, and the last anchor; that one is in the last
+	 * file but one, or in none, for where traces are judged there is one each second. */
+	size_t looked = 0;
+	for (size_t i = l.n; rc == 0 && i-- > 0 && (!done || (*block == 0 && looked < LOOKED));
+	     looked++) {
 		char path[AUDIT_PATH];
 		struct look k;
 		bytes.len = 0;
@@ -141,13 +144,15 @@ static int mend_chain(struct audit_trail *t, struct audit_found *found, uint64_t
 		found->chapter = k.block != 0 ? k.chapter : found->chapter;
 	}
 	found->head = t->head;
+	found->knows_chapter = *block != 0 || (looked == l.n && t->head.seq != 0);
 	buf_finish(&bytes);
 	audit_list_finish(&l);
 	return rc;
 }
 
-/* A block that no record anchors was on its way when the relay died: it is cut, and its decisions
- * are told again from the store's chapters. */
+/* A block behind the last anchor was on its way when the relay died: it is cut, and its decisions
+ * are told again from the store's chapters. Where no anchor is known blocks stay, and numbers go on
+ * behind them: somebody may want to know where their chain is. */
 static int mend_blocks(struct audit_trail *t, struct audit_found *found, uint64_t anchored)
 {
 	struct audit_files l;
@@ -159,23 +164,29 @@ static int mend_blocks(struct audit_trail *t, struct audit_found *found, uint64_
 	int rc = audit_list(&l, t->o.folder, AUDIT_BLOCK_FILE);
 	for (size_t i = 0; rc == 0 && i < l.n; i++)
 		t->bytes += l.files[i].bytes;
-	t->next_block = anchored + 1;
 	const struct audit_file *last = l.n != 0 ? &l.files[l.n - 1] : NULL;
-	if (rc == 0 && last != NULL && last->first > anchored) {
-		found->torn_bytes += last->bytes;
-		rc = remove_file(t, AUDIT_BLOCK_FILE, last->first);
-	} else if (rc == 0 && last != NULL) {
+	t->next_block = anchored + 1;
+	if (rc == 0 && last != NULL) {
 		rc = audit_path(path, t->o.folder, AUDIT_BLOCK_FILE, last->first);
 		if (rc == 0)
 			rc = audit_read_file(path, &bytes);
 		rest = buf_slice(&bytes);
-		while ((len = audit_block_read(rest, &b, &records, NULL)) != 0 &&
-		       b.number <= anchored)
+		while (rc == 0 && (len = audit_block_read(rest, &b, &records, NULL)) != 0 &&
+		       (anchored == 0 || b.number <= anchored)) {
 			rest = slice_of(rest.data + len, rest.len - len);
-		if (rc == 0)
-			rc = reopen(t, AUDIT_BLOCK_FILE, last->first, bytes.len - rest.len,
-				    &found->torn_bytes);
+			t->next_block = b.number + 1;
+		}
+		size_t good = bytes.len - rest.len;
+		if (rc == 0 && good == 0) {
+			found->torn_bytes += bytes.len;
+			rc = remove_file(t, AUDIT_BLOCK_FILE, last->first);
+			t->next_block = last->first;
+		} else if (rc == 0) {
+			rc = reopen(t, AUDIT_BLOCK_FILE, last->first, good, &found->torn_bytes);
+		}
 	}
+	if (t->next_block <= anchored)
+		t->next_block = anchored + 1;
 	buf_finish(&bytes);
 	audit_list_finish(&l);
 	return rc;

@@ -28,7 +28,8 @@ struct audit_found {
 	uint64_t torn_bytes;    /* of a last record or block that was not whole; it was cut */
 	bool other_key;         /* it was written with another key, or without one */
 	bool is_damaged;        /* records that are not ours; they stay, for `audit verify` */
-	uint64_t chapter;       /* of the last block; 0: none is known */
+	bool knows_chapter;     /* false: the last block is not known, if there is one */
+	uint64_t chapter;       /* of the last block; 0: there is none */
 };
 
 struct audit_trail;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ enum {
 	BLOCK_MOST_MS = 10000, /* an anchor costs as much as a dozen of them */
 	BLOCK_FULL = 64 << 10, /* or in less */
 	RETIRE_MS = 3600 * 1000,
+	RETRY_MOST_MS = 8000, /* after a failure, from a second on */
 	STOP_MS = 3000
 };
 
@@ -38,9 +40,13 @@ static void give_up(struct auditor *a)
 	a->trail = NULL;
 	atomic_fetch_add(&a->lost_records, a->added);
 	a->added = 0;
+	a->pause_ms = a->pause_ms == 0 ? 1000 : 2 * a->pause_ms;
+	if (a->pause_ms > RETRY_MOST_MS)
+		a->pause_ms = RETRY_MOST_MS;
+	a->retry_ms = clock_mono_ms() + a->pause_ms;
 	metric_set(metrics_of(a), METRIC_AUDIT_WRITES, 0);
-	log_limited(LOG_ERROR, "the audit log cannot be written, what happens is counted only",
-		    "folder=\"%s\"", a->folder);
+	log_error("the audit log cannot be written, what happens is counted only",
+		  "folder=\"%s\" retry_ms=%" PRIu64, a->folder, a->pause_ms);
 }
 
 static void write_record(struct auditor *a, struct audit_record *r)
@@ -64,6 +70,10 @@ static void commit(struct auditor *a)
 		give_up(a);
 		return;
 	}
+	if (a->pause_ms != 0)
+		log_info("the audit log is written again", "folder=\"%s\"", a->folder);
+	a->pause_ms = 0;
+	metric_set(metrics_of(a), METRIC_AUDIT_WRITES, 1);
 	metric_add(metrics_of(a), METRIC_AUDIT_RECORDS, a->added);
 	metric_set(metrics_of(a), METRIC_AUDIT_BYTES, audit_trail_bytes(a->trail));
 	a->added = 0;
@@ -192,9 +202,9 @@ static bool open_trail(struct auditor *a, struct audit_found *found)
 	a->options.key = a->key != NULL ? secret_reveal(a->key) : slice_of(NULL, 0);
 	if (audit_trail_open(&a->trail, &a->options, found) != 0) {
 		a->trail = NULL;
+		give_up(a);
 		return false;
 	}
-	metric_set(metrics_of(a), METRIC_AUDIT_WRITES, 1);
 	tell_found(a, found);
 	return true;
 }
@@ -259,7 +269,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
 	struct auditor *a = timer->data;
 	struct audit_found found;
 	uint64_t now_ms = clock_mono_ms();
-	if (a->trail == NULL)
+	if (a->trail == NULL && now_ms >= a->retry_ms)
 		open_trail(a, &found);
 	tell_gap(a);
 	if (block_is_due(a, now_ms))
@@ -358,6 +368,7 @@ int auditor_open(struct auditor *a, struct relay *relay, bool succeeds)
 	a->tick.data = a;
 	ev_timer_start(a->room.loop, &a->tick);
 	bool opened = open_trail(a, &found);
+	a->tells_again = opened && found.knows_chapter;
 	a->chapter = found.chapter;
 	audit_start(a, succeeds, opened ? &found : NULL);
 	return 0;

@@ -48,11 +48,13 @@ struct auditor {
 	struct secret *key; /* NULL: none */
 	struct audit_trail_options options;
 	struct audit_trail *trail; /* NULL: the disk does not take it; tried again each second */
-	/* At the start: decisions of later chapters are told again. 0: none is known. */
+	/* At the start: decisions of chapters behind this one are told again. */
+	bool tells_again;
 	uint64_t chapter;
 	/* Any room counts; the audit room tells. */
 	_Atomic uint64_t lost_records, lost_decisions, queued_bytes;
 	uint64_t told_records, told_decisions; /* in records of kind gap */
+	uint64_t pause_ms, retry_ms;           /* after a failure; of the next try, monotonic */
 	uint64_t added;                        /* records that wait for the commit of this round */
 	/* The block in the making. */
 	struct audit_block block;

@@ -563,7 +563,7 @@ static int remember_chapter(void *ctx, uint64_t number, struct slice bytes)
 	}
 	uint32_t n = rulebook_map(buf_slice(&j->rulebook), c.generation, p, map);
 	struct auditor *a = &j->relay->auditor;
-	if (a->chapter != 0 && number > a->chapter) /* it was decided, and a crash came first */
+	if (a->tells_again && number > a->chapter) /* it was decided, and a crash came first */
 		audit_post_chapter(a, bytes, number, NULL);
 	int rc = sampler_remember(j->sampler, number, bytes,
 				  c.generation == p->generation ? NULL : map, n, now_of());

@@ -57,6 +57,14 @@ static void copy_log(struct log *to)
 		copy(&to->blocks[i], &whole.blocks[i]);
 }
 
+static void finish_log(struct log *l)
+{
+	for (int i = 0; i < CHAINS; i++)
+		buf_finish(&l->chain[i]);
+	for (int i = 0; i < BLOCKS; i++)
+		buf_finish(&l->blocks[i]);
+}
+
 static enum audit_damage verdict(const struct log *l, const struct audit_checkpoint *c)
 {
 	struct audit_verifier v = {.keys = {the_key()}, .n_keys = 1};
@@ -271,6 +279,8 @@ int main(int argc, char **argv)
 		printf("not found, copy %u: %s\n", i, way->name);
 		failed++;
 	}
+	finish_log(&l);
+	finish_log(&whole);
 	printf("audit-damage: %u passed, %u failed\n", n + 1 - failed, failed);
 	return failed != 0;
 }

@@ -206,6 +206,7 @@ def test_every_decision_is_there_and_every_interval_balances(start, backend):
     ids = [i for _ in range(6) for i in send_traces(relay, 100)]
     assert peers.post(relay.http, b"nonsense")[0] == 400
     settled(relay)
+    relay.wait_until(lambda: any(r["counts"]["received"] for r in records(relay, "balance")))
     ledger = relay.status()["ledger"]
     assert relay.stop() == 0
     sums = totals(relay)
@@ -257,6 +258,44 @@ def test_a_block_that_is_cut_or_changed_is_found(start, backend):
     os.unlink(blocks)
     assert "a block of decisions is missing" in audit(relay, "verify", code=1)
     os.rename(blocks + ".kept", blocks)
+    audit(relay, "verify")
+
+
+def test_masks_budgets_and_exporters_are_told_of(start, tmp_path):
+    backend = peers.HttpBackend(answer=lambda n: (401, {}) if n < 2 else (200, {}))
+    relay = start(
+        QUICK % "" + "redaction: { packs: [], keys: { block: [pin] } }\n"
+        "sampling: { wait: 500ms, root_wait: 100ms, trace_spans: 10 }\nbudgets: [{ name: tiny, spans_per_second: 1 }]\n",
+        [
+            "{ name: main, protocol: http/protobuf, linger: 10ms, retry: { initial: 10ms, max: 100ms }, "
+            f'endpoint: "http://127.0.0.1:{backend.port}" }}'
+        ],
+    )
+    for _ in range(20):
+        body = otlp.request(*[otlp.span(extra=otlp.attribute(9, "pin", "12345678")) for _ in range(10)])
+        assert peers.post(relay.http, body)[0] == 200
+    relay.wait_until(lambda: records(relay, "budget"))
+    relay.wait_until(lambda: len(records(relay, "exporter")) >= 2)
+    assert relay.stop() == 0
+    assert records(relay, "budget")[0]["decision"] == "over" and records(relay, "budget")[0]["subject"] == "tiny"
+    states = [(r["detail"]["was"], r["decision"]) for r in records(relay, "exporter")]
+    assert states[0] == ("ok", "held_auth") and states[-1][1] == "ok", states
+    masked = records(relay, "redaction")
+    assert {r["rule_id"] for r in masked} == {"key-blocked"} and sum(r["counts"]["values"] for r in masked) == 200
+    audit(relay, "verify")
+    backend.close()
+
+
+def test_an_upgrade_is_told_of(start, backend):
+    relay = start(QUICK % "")
+    was = relay.worker_pid()
+    relay.process.send_signal(signal.SIGUSR2)
+    relay.wait_for('msg="upgrade done"')
+    relay.wait_until(lambda: records(relay, "upgrade"))
+    told = records(relay)
+    kinds = [r["kind"] for r in told if r["kind"] != "balance"]
+    assert kinds == ["start", "stop", "start", "upgrade"]
+    assert told[0]["counts"]["pid"] == was != records(relay, "upgrade")[0]["counts"]["pid"]
     audit(relay, "verify")
 
 

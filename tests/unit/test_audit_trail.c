@@ -318,6 +318,30 @@ static void test_a_block_without_its_anchor_is_cut(void)
 	end();
 }
 
+/* Somebody took the chain away. */
+static void test_blocks_without_a_chain_stay_and_numbers_go_on(void)
+{
+	struct audit_found f;
+	char path[AUDIT_PATH];
+	begin();
+	struct audit_trail *t = open_it(&f);
+	CHECK(!f.knows_chapter);
+	for (uint64_t i = 1; i <= 3; i++)
+		CHECK_EQ(write_block(t, 5, 10 * i), 0);
+	audit_trail_close(t);
+	path_to(path, AUDIT_CHAIN_FILE, 1);
+	CHECK_EQ(unlink(path), 0);
+	t = open_it(&f);
+	CHECK(f.head.seq == 0 && f.torn_bytes == 0 && !f.knows_chapter);
+	CHECK_EQ(write_block(t, 5, 40), 0);
+	audit_trail_close(t);
+	want_whole(1, 1);
+	t = open_it(&f);
+	CHECK(f.knows_chapter && f.chapter == 40);
+	audit_trail_close(t);
+	end();
+}
+
 static void test_a_full_disk_leaves_what_there_was(void)
 {
 	struct audit_found f;
@@ -351,5 +375,6 @@ int main(int argc, char **argv)
 		   TEST(test_files_follow_each_other_and_the_oldest_go),
 		   TEST(test_what_is_too_old_goes), TEST(test_blocks_are_anchored),
 		   TEST(test_a_block_without_its_anchor_is_cut),
+		   TEST(test_blocks_without_a_chain_stay_and_numbers_go_on),
 		   TEST(test_a_full_disk_leaves_what_there_was));
 }
