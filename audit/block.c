@@ -31,7 +31,7 @@ void audit_block_at(struct slice records, uint32_t i, struct audit_decision *out
 
 int audit_block_hash(struct slice head, struct slice records, char out[2 * AUDIT_BLOCK_HASH + 1])
 {
-	uint8_t hash[AUDIT_BLOCK_HASH];
+	uint8_t hash[AUDIT_BLOCK_HASH] = {0};
 	unsigned len = sizeof(hash);
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
 	bool done = c != NULL && EVP_DigestInit_ex(c, EVP_sha256(), NULL) == 1 &&

@@ -65,8 +65,10 @@ static int by_first(const void *a, const void *b)
 int audit_list(struct audit_files *out, const char *folder, enum audit_file_kind kind)
 {
 	DIR *dir = opendir(folder);
-	int rc = dir != NULL ? 0 : -errno;
+	int rc = 0;
 	*out = (struct audit_files){.files = NULL};
+	if (dir == NULL)
+		return -errno;
 	for (struct dirent *e; rc == 0 && (e = readdir(dir)) != NULL;) {
 		struct audit_file f;
 		struct stat st;
@@ -79,8 +81,7 @@ int audit_list(struct audit_files *out, const char *folder, enum audit_file_kind
 		    (uint64_t)st.st_mtim.tv_sec * 1000 + (uint64_t)st.st_mtim.tv_nsec / 1000000;
 		rc = add(out, f);
 	}
-	if (dir != NULL)
-		closedir(dir);
+	closedir(dir);
 	if (out->n > 1)
 		qsort(out->files, out->n, sizeof(*out->files), by_first);
 	return rc;

@@ -73,7 +73,7 @@ bool audit_read_time(struct slice text, uint64_t *unix_ms)
 	if (text.len != sizeof(SHAPE) - 1)
 		return false;
 	for (size_t i = 0; i < text.len; i++)
-		if (SHAPE[i] != '0' && t[i] != SHAPE[i])
+		if (SHAPE[i] != '0' && t[i] != (uint8_t)SHAPE[i])
 			return false;
 	if (!read_digits(t, 4, &tm.tm_year) || !read_digits(t + 5, 2, &tm.tm_mon) ||
 	    !read_digits(t + 8, 2, &tm.tm_mday) || !read_digits(t + 11, 2, &tm.tm_hour) ||

@@ -45,7 +45,6 @@ enum { DAMAGED = 1, TORN_TRIES = 5, TORN_WAIT_MS = 50 };
 
 struct audit_command {
 	char *data_dir; /* ours */
-	char folder[AUDIT_PATH];
 	struct secret *keys[AUDIT_KEYS];
 	size_t n_keys;
 	struct audit_checkpoint checkpoint;
@@ -150,31 +149,28 @@ static bool read_line(struct audit_command *c, int argc, char **argv, int *code)
 	c->verb = optind < argc ? argv[optind++] : "";
 	if (optind < argc || (strcmp(c->verb, "verify") != 0 && strcmp(c->verb, "show") != 0))
 		return complain("wanted `verify` or `show`, and no more; see --help");
-	const char *dir = c->data_dir != NULL ? c->data_dir : "./spanrelay-data";
-	return audit_folder(c->folder, dir) == 0 || complain("the folder's name is too long");
+	return true;
 }
 
 /* ---- verify ---- */
 
-static int unreadable(const struct audit_command *c, int rc)
+static int unreadable(const char *folder, int rc)
 {
-	fprintf(stderr, "spanrelay audit: %s: %s\n", c->folder, strerrordesc_np(-rc));
+	fprintf(stderr, "spanrelay audit: %s: %s\n", folder, strerrordesc_np(-rc));
 	return rc == -ENOENT || rc == -ENOTDIR ? EX_NOINPUT : EX_IOERR;
 }
 
 /* Everything once. 0, or a negative errno. */
-static int verify_all(const struct audit_command *c, struct audit_verifier *v, size_t *n_files)
+static int verify_all(const char *folder, struct audit_verifier *v)
 {
 	int rc = 0;
-	*n_files = 0;
 	for (int kind = 0; rc == 0 && kind < AUDIT_FILE_KINDS; kind++) {
 		struct audit_files l;
 		char path[AUDIT_PATH];
-		rc = audit_list(&l, c->folder, (enum audit_file_kind)kind);
+		rc = audit_list(&l, folder, (enum audit_file_kind)kind);
 		for (size_t i = 0; rc == 0 && i < l.n && v->damage == AUDIT_WHOLE; i++) {
 			struct buf bytes = {.data = NULL};
-			rc = audit_path(path, c->folder, (enum audit_file_kind)kind,
-					l.files[i].first);
+			rc = audit_path(path, folder, (enum audit_file_kind)kind, l.files[i].first);
 			if (rc == 0)
 				rc = audit_read_file(path, &bytes);
 			if (rc == 0 && kind == AUDIT_CHAIN_FILE)
@@ -183,7 +179,6 @@ static int verify_all(const struct audit_command *c, struct audit_verifier *v, s
 				audit_verify_blocks(v, buf_slice(&bytes));
 			buf_finish(&bytes);
 		}
-		*n_files += l.n;
 		if (rc == 0 && kind == AUDIT_CHAIN_FILE)
 			audit_verify_chain_end(v);
 		else if (rc == 0)
@@ -233,27 +228,40 @@ static int print_verdict(const struct audit_command *c, const struct audit_verif
 }
 
 /* What looks torn may be a record that a running relay writes just now. */
-static int verify(const struct audit_command *c)
+static int verify(const struct audit_command *c, const char *folder)
 {
 	struct audit_verifier v;
-	size_t n_files;
 	int rc, code;
 	for (int tries = 0;; tries++) {
 		begin(&v, c);
-		rc = verify_all(c, &v, &n_files);
+		rc = verify_all(folder, &v);
 		if (v.damage != AUDIT_TORN || tries == TORN_TRIES)
 			break;
 		audit_verify_finish(&v);
 		poll(NULL, 0, TORN_WAIT_MS);
 	}
 	if (rc != 0)
-		code = unreadable(c, rc);
+		code = unreadable(folder, rc);
 	else if (v.damage == AUDIT_WHOLE && v.head.seq == 0)
-		code = unreadable(c, -ENOENT);
+		code = unreadable(folder, -ENOENT);
 	else
 		code = print_verdict(c, &v);
 	audit_verify_finish(&v);
 	return code;
+}
+
+static int run(const struct audit_command *c)
+{
+	char folder[AUDIT_PATH];
+	const char *dir = c->data_dir != NULL ? c->data_dir : "./spanrelay-data";
+	if (audit_folder(folder, dir) != 0) {
+		complain("the folder's name is too long");
+		return EX_USAGE;
+	}
+	if (strcmp(c->verb, "verify") == 0)
+		return verify(c, folder);
+	int rc = audit_show(folder, &c->wanted);
+	return rc == 0 ? EX_OK : unreadable(folder, rc);
 }
 
 int cli_audit(int argc, char **argv)
@@ -261,14 +269,8 @@ int cli_audit(int argc, char **argv)
 	struct audit_command c = {.data_dir = NULL};
 	int code;
 	audit_want_all(&c.wanted);
-	if (read_line(&c, argc, argv, &code)) {
-		if (strcmp(c.verb, "verify") == 0) {
-			code = verify(&c);
-		} else {
-			int rc = audit_show(c.folder, &c.wanted);
-			code = rc == 0 ? EX_OK : unreadable(&c, rc);
-		}
-	}
+	if (read_line(&c, argc, argv, &code))
+		code = run(&c);
 	for (size_t i = 0; i < c.n_keys; i++)
 		secret_release(c.keys[i]);
 	free(c.data_dir);
