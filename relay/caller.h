@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * relay/caller.h - who asked, for the audit log: the process and user that sent a SIGHUP. The
- * keeper gets it and passes it on, and so that the worker does not take the keeper for the sender,
- * who sent it travels along as the value of sigqueue(3). Signals that the kernel merges are one, of
- * one sender. Private to relay/. */
+ * keeper gets it and passes it on; so that the worker does not take the keeper for the sender, who
+ * sent it travels along as the value of sigqueue(3). Signals that the kernel merges are one, of one
+ * sender. Whoever may signal the worker itself can lie about who they are (rt_sigqueueinfo(2));
+ * that takes our own user, or root. Private to relay/. */
 #ifndef RELAY_CALLER_H
 #define RELAY_CALLER_H
 
