@@ -12,7 +12,7 @@ Q := $(if $(V),,@)
 WERROR  ?= $(if $(CI),-Werror)
 
 PACKAGES := libnghttp2 libzstd libdeflate libisal libprotobuf-c openssl yaml-0.1 libcares jansson libpcre2-8 libhs
-FOLDERS  := base wire conf audit pipeline redaction storage exporters receivers relay
+FOLDERS  := base wire conf audit identity pipeline redaction storage exporters receivers relay
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
 	-Wwrite-strings -Wcast-qual -Wformat=2 -Wimplicit-fallthrough $(WERROR)
@@ -34,7 +34,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact tls-matrix crash judged reload rotation outage torture model powercut corrupt budget-truth plan-truth sampler-truth audit-damage redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact tls-matrix crash judged reload rotation outage torture model powercut corrupt budget-truth identity-timing plan-truth sampler-truth audit-damage redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -96,7 +96,7 @@ corrupt: $(BUILD)/disk/corrupt $(BUILD)/disk/corrupt_box ## damaged journals and
 	$(Q)$(BUILD)/disk/corrupt_box $(CORRUPT)
 
 # Budgets in simulated time, beside textbook samplers.
-$(BUILD)/truth/budget_truth: $(wildcard tests/truth/*.[ch])
+$(BUILD)/truth/budget_truth: $(filter-out tests/truth/identity_timing.c,$(wildcard tests/truth/*.[ch]))
 $(BUILD)/truth/%: tests/truth/%.c $(BUILD)/parts.a
 	@mkdir -p $(@D)
 	@echo CC $<
@@ -104,6 +104,9 @@ $(BUILD)/truth/%: tests/truth/%.c $(BUILD)/parts.a
 
 budget-truth: $(BUILD)/truth/budget_truth ## how true budgets are, by shape of traffic: a table (SHAPE="10 keys")
 	$(Q)$(BUILD)/truth/budget_truth $(if $(SHAPE),"$(SHAPE)")
+
+identity-timing: $(BUILD)/truth/identity_timing ## whether looking up a token takes a time that tells: COMPARISONS (1000000) of each kind
+	$(Q)$(BUILD)/truth/identity_timing $(COMPARISONS)
 
 plan-truth: all $(BENCH_P) ## what `spanrelay plan` predicts and what a relay then keeps, 7 minutes (PLAN="--seconds 30")
 	BUILD=$(BUILD) $(PYTHON) tests/truth/plan.py $(PLAN)

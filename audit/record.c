@@ -8,8 +8,9 @@
 #include "base/hex.h"
 
 const char *const AUDIT_KIND_NAMES[AUDIT_KINDS] = {
-    "start",    "stop", "upgrade",   "configuration", "credential", "redaction", "budget",
-    "exporter", "drop", "decisions", "balance",       "gap",        "chain",     "retention"};
+    "start",     "stop",      "upgrade", "configuration", "credential",
+    "identity",  "redaction", "budget",  "exporter",      "drop",
+    "decisions", "balance",   "gap",     "chain",         "retention"};
 
 enum { PREV_BYTES = 32 };
 

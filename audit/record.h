@@ -26,6 +26,7 @@ enum audit_kind {
 	AUDIT_UPGRADE,
 	AUDIT_CONFIGURATION, /* a reload: applied or refused */
 	AUDIT_CREDENTIAL,    /* read from its source, or judged by the backend */
+	AUDIT_IDENTITY,      /* spans of nobody known, attributes of ours, in an interval */
 	AUDIT_REDACTION,     /* of a rule, in an interval */
 	AUDIT_BUDGET,        /* went over its goal, or came back */
 	AUDIT_EXPORTER,      /* another state */

@@ -169,6 +169,58 @@ int tls_handshake(struct tls_conn *c)
 	return rc == 1 ? 0 : (int)result(c, rc);
 }
 
+bool tls_is_verified(const struct tls_conn *c)
+{
+	return SSL_get_verify_mode(c->ssl) != SSL_VERIFY_NONE &&
+	       SSL_get0_peer_certificate(c->ssl) != NULL &&
+	       SSL_get_verify_result(c->ssl) == X509_V_OK;
+}
+
+typedef int each_name(void *ctx, struct slice name);
+
+/* One that holds a 0 byte is meant to deceive. */
+static int give_name(const char *kind, struct slice text, each_name *each, void *ctx)
+{
+	char name[1024];
+	int len = snprintf(name, sizeof(name), "%s:%.*s", kind, (int)text.len, text.data);
+	if (memchr(text.data, 0, text.len) != NULL || len < 0 || (size_t)len >= sizeof(name))
+		return 0;
+	return each(ctx, slice_of(name, (size_t)len));
+}
+
+static int give_subject(X509 *cert, each_name *each, void *ctx)
+{
+	char *text = NULL;
+	BIO *out = BIO_new(BIO_s_mem());
+	int rc = -ENOMEM;
+	if (out != NULL &&
+	    X509_NAME_print_ex(out, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253) >= 0) {
+		long len = BIO_get_mem_data(out, &text);
+		rc = len <= 0 ? 0 : give_name("subject", slice_of(text, (size_t)len), each, ctx);
+	}
+	BIO_free(out);
+	return rc;
+}
+
+int tls_each_name(const struct tls_conn *c, each_name *each, void *ctx)
+{
+	X509 *cert = SSL_get0_peer_certificate(c->ssl);
+	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	int rc = give_subject(cert, each, ctx);
+	for (int i = 0; rc == 0 && i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+		if (n->type != GEN_DNS && n->type != GEN_URI && n->type != GEN_EMAIL)
+			continue;
+		const ASN1_STRING *s = n->d.ia5;
+		rc = give_name("san",
+			       slice_of(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s)),
+			       each, ctx);
+	}
+	GENERAL_NAMES_free(names);
+	ERR_clear_error();
+	return rc;
+}
+
 struct slice tls_alpn(const struct tls_conn *c)
 {
 	const unsigned char *name = NULL;

@@ -60,7 +60,12 @@ struct tls_conn *tls_accept(struct tls *t, int fd);
 /* Says goodbye if that needs no waiting; NULL is fine. */
 void tls_close(struct tls_conn *c);
 
-int tls_handshake(struct tls_conn *c);            /* 0: done */
+int tls_handshake(struct tls_conn *c); /* 0: done */
+/* Whether the peer showed a certificate that was checked and is trusted; and its names, for as long
+ * as `each` gives 0: "subject:CN=..." (RFC 2253) first, then "san:..." of each DNS name, URI and
+ * e-mail address. */
+bool tls_is_verified(const struct tls_conn *c);
+int tls_each_name(const struct tls_conn *c, int (*each)(void *ctx, struct slice name), void *ctx);
 struct slice tls_alpn(const struct tls_conn *c);  /* what was agreed on; empty: nothing */
 const char *tls_reason(const struct tls_conn *c); /* static text for TLS_FAILED */
 

@@ -10,6 +10,7 @@
 #include "conf/address.h"
 #include "conf/audit.h"
 #include "conf/change.h"
+#include "conf/clients.h"
 #include "conf/discovery.h"
 #include "conf/exporter.h"
 #include "conf/header.h"
@@ -125,6 +126,7 @@ static void read_all(struct conf *c, struct slice text, const struct reload *rel
 		sampling_read(c, d.root, r);
 		redaction_read(c, d.root, r);
 		audit_conf_read(c, d.root, r);
+		clients_read(c, d.root, r);
 	}
 	document_finish(&d);
 }

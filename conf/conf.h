@@ -22,6 +22,7 @@ enum {
 	CONF_MAX_BY = 4,
 	CONF_MAX_ALLOW = 256,
 	CONF_MAX_NAMES = 256,
+	CONF_MAX_CLIENTS = 256,
 	CONF_HMAC_LEAST = 32, /* bytes of a key: as much as what it makes */
 	CONF_RULE_NAME = 56,  /* bytes; a budget may put a word before it */
 	CONF_FAULTY = 1
@@ -247,6 +248,18 @@ struct conf_sampling {
 	size_t n_sources;
 };
 
+enum conf_identity { IDENTITY_OFF, IDENTITY_ANNOTATE, IDENTITY_REQUIRE };
+
+/* One that sends, and by what it is known; "" for what it is not known by. */
+struct conf_client {
+	struct conf_place at;
+	char *name;                /* unique */
+	char *token_file;          /* two lines are two tokens, both good */
+	char *certificate_subject; /* RFC 2253: "CN=edge,O=Example" */
+	char *certificate_san;     /* DNS name, URI or e-mail address */
+	char *environment, *role;  /* what spans are to say of it */
+};
+
 struct conf {
 	char *data_dir;
 	struct {
@@ -279,6 +292,9 @@ struct conf {
 	size_t n_budgets;
 	struct conf_redaction redaction;
 	struct conf_audit audit;
+	enum conf_identity identity;
+	struct conf_client *clients;
+	size_t n_clients;
 };
 
 /* Reads `path`, or, for NULL, takes the defaults and an exporter from the environment. Borrows the

@@ -23,6 +23,8 @@
 	offsetof(struct conf_source, field), sizeof(((struct conf_source *)NULL)->field)
 #define IN_ALLOW(field)                                                                            \
 	offsetof(struct conf_allow, field), sizeof(((struct conf_allow *)NULL)->field)
+#define IN_CLIENT(field)                                                                           \
+	offsetof(struct conf_client, field), sizeof(((struct conf_client *)NULL)->field)
 #define IN_BUDGET(field)                                                                           \
 	offsetof(struct conf_budget, field), sizeof(((struct conf_budget *)NULL)->field)
 
@@ -39,6 +41,7 @@ static const char *const NO_YES[] = {"false", "true", NULL};
 static const char *const RANDOMNESS[] = {"id", "hash", NULL};
 static const char *const MASKS[] = {"keep_length", "replace", "typed", "hmac",
 				    "keep_last_4", "drop",    NULL};
+static const char *const IDENTITIES[] = {"off", "annotate", "require", NULL};
 static const char *const MARKS[] = {"silent", "count", NULL};
 static const char *const MONTH_POLICIES[] = {"pace", "cap", "report", NULL};
 
@@ -192,6 +195,25 @@ const struct option OPTIONS[] = {
      "The key of the mask `hmac`: all of the file, at least 32 bytes.", HOT},
     {"redaction.marks", OPTION_CHOICE, AT(redaction.marks), "silent", 0, 0, MARKS,
      "`count`: spans say how much was masked, as `redaction.masked.count`.", HOT},
+
+    {"identity.policy", OPTION_CHOICE, AT(identity), "off", 0, 0, IDENTITIES,
+     "Whether the relay looks who sends (docs/identity.md). `annotate`: spans say so, as "
+     "`spanrelay.identity.*`. `require`: spans of nobody known are not taken, too.",
+     HOT},
+    {"clients[].name", OPTION_NAME, IN_CLIENT(name), "", 1, 63, NULL,
+     "Required, and unique: what spans say of who sent them.", HOT},
+    {"clients[].token.file", OPTION_TEXT, IN_CLIENT(token_file), "", 0, 1024, NULL,
+     "A file with its bearer token, and a second one in a second line while it is exchanged. Read "
+     "again by each reload.",
+     HOT},
+    {"clients[].certificate.subject", OPTION_TEXT, IN_CLIENT(certificate_subject), "", 0, 1024,
+     NULL, "The subject of its certificate, as RFC 2253 writes it: `CN=edge,O=Example`.", HOT},
+    {"clients[].certificate.san", OPTION_TEXT, IN_CLIENT(certificate_san), "", 0, 1024, NULL,
+     "A DNS name, URI or e-mail address that its certificate is for.", HOT},
+    {"clients[].environment", OPTION_TEXT, IN_CLIENT(environment), "", 0, 63, NULL,
+     "What spans say of where it stands, such as `production`.", HOT},
+    {"clients[].role", OPTION_TEXT, IN_CLIENT(role), "", 0, 63, NULL,
+     "What spans say of what it is, such as `edge`.", HOT},
 
     {"sampling.wait", OPTION_TIME, AT(sampling.wait_ms), "30s", 100, 60 * MINUTE, NULL,
      "The longest wait for a trace, after its first span. Longer than the slowest flush of the "
@@ -389,6 +411,9 @@ const struct option_list OPTION_LISTS[] = {
     {"redaction.allow", offsetof(struct conf, redaction.allow),
      offsetof(struct conf, redaction.n_allow), sizeof(struct conf_allow), CONF_MAX_ALLOW,
      "What is no secret, though a rule finds it."},
+    {"clients", offsetof(struct conf, clients), offsetof(struct conf, n_clients),
+     sizeof(struct conf_client), CONF_MAX_CLIENTS,
+     "Who may send, and by what each is known (docs/identity.md)."},
     {"sampling.rules", offsetof(struct conf, sampling.rules),
      offsetof(struct conf, sampling.n_rules), sizeof(struct conf_rule), CONF_MAX_RULES,
      "What to keep: the first rule that is for a trace decides. The last one takes all that is "

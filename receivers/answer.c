@@ -66,13 +66,18 @@ const char *answer_text(const struct batch *b)
 
 enum { REPLY_MAX = 256 }; /* one number and one of our own sentences */
 
-static void pack_partial_success(const struct otlp_index *ix, struct buf *out)
+static const char *rejection(const struct batch *b)
+{
+	return b->why != NULL ? b->why : INDEX_REASONS[b->index.why];
+}
+
+static void pack_partial_success(const struct batch *b, struct buf *out)
 {
 	char text[128];
-	snprintf(text, sizeof(text), "%s", INDEX_REASONS[ix->why]);
+	snprintf(text, sizeof(text), "%s", rejection(b));
 	Partial partial;
 	partial_init(&partial);
-	partial.rejected_spans = ix->rejected;
+	partial.rejected_spans = b->index.rejected;
 	partial.error_message = text;
 	Reply reply;
 	reply_init(&reply);
@@ -103,7 +108,7 @@ static void grpc_body(const struct batch *b, struct buf *out)
 	if (b->answer == HEALTHY)
 		buf_append(out, SERVING, sizeof(SERVING));
 	else if (b->index.rejected != 0)
-		pack_partial_success(&b->index, out);
+		pack_partial_success(b, out);
 	out->data[3] = (uint8_t)((out->len - GRPC_PREFIX) >> 8);
 	out->data[4] = (uint8_t)(out->len - GRPC_PREFIX);
 }
@@ -135,7 +140,7 @@ static void protobuf_body(const struct batch *b, const struct words *w, const ch
 	if (w->http != 200)
 		pack_status(w->grpc, text, out);
 	else if (b->index.rejected != 0)
-		pack_partial_success(&b->index, out);
+		pack_partial_success(b, out);
 }
 
 /* Nothing in our sentences needs an escape in JSON; a test sees to that. */
@@ -147,7 +152,7 @@ static void json_body(const struct batch *b, const struct words *w, const char *
 	else if (b->index.rejected != 0)
 		buf_printf(
 		    out, "{\"partialSuccess\":{\"rejectedSpans\":\"%u\",\"errorMessage\":\"%s\"}}",
-		    b->index.rejected, INDEX_REASONS[b->index.why]);
+		    b->index.rejected, rejection(b));
 	else
 		buf_append(out, "{}", 2);
 }

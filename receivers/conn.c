@@ -73,6 +73,7 @@ void conn_destroy(struct conn *c)
 	buf_finish(&c->pending);
 	buf_finish(&c->out);
 	conn_tls_close(c);
+	free(c->names);
 	close(c->fd);
 	list_del(&c->link);
 	list_del(&c->touched_link);

@@ -54,6 +54,7 @@ struct conn {
 	enum conn_state state;
 	struct tls_conn *tls; /* NULL: plain text, or not begun. It has the client's certificate. */
 	char peer[INET6_ADDRSTRLEN]; /* TLS: who it is, for the log */
+	struct credentials *names;   /* of the client's certificate; NULL: it showed none */
 	bool more;                   /* has more to read than its socket shows */
 	bool turned;                 /* to read on it must write first */
 	bool closing;                /* close when `out` is written */

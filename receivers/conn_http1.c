@@ -42,6 +42,8 @@ static int on_head(void *ctx, const struct http1_head *h)
 				    .path = h->target,
 				    .content_type = h->content_type,
 				    .content_encoding = h->content_encoding,
+				    .authorization = h->authorization,
+				    .two_authorizations = h->two_authorizations,
 				    .content_length = h->content_length};
 	c->current = exchange_begin(c, NULL);
 	c->keep = h->keep_alive && !c->room->draining;

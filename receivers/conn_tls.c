@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * TLS below HTTP: the first byte, the handshake, reading and writing. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -96,6 +98,20 @@ static void begin(struct conn *c)
 	r->n_shaking++;
 }
 
+static int on_name(void *ctx, struct slice name)
+{
+	return credentials_name(ctx, name);
+}
+
+/* 0, or negative: no memory. */
+static int read_names(struct conn *c)
+{
+	if (!tls_is_verified(c->tls))
+		return 0;
+	c->names = calloc(1, sizeof(*c->names));
+	return c->names == NULL ? -ENOMEM : tls_each_name(c->tls, on_name, c->names);
+}
+
 void conn_tls_shake(struct conn *c)
 {
 	if (c->state == CONN_HELLO)
@@ -110,6 +126,10 @@ void conn_tls_shake(struct conn *c)
 	if (rc != 0) {
 		refuse(c, METRIC_CLOSED_TLS_HANDSHAKE,
 		       rc == TLS_CLOSED ? "the peer closed the connection" : tls_reason(c->tls));
+		return;
+	}
+	if (read_names(c) != 0) {
+		refuse(c, METRIC_CLOSED_TLS_HANDSHAKE, "no memory");
 		return;
 	}
 	metric_add(c->room->o.metrics, METRIC_TLS_HANDSHAKES, 1);

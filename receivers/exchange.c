@@ -47,6 +47,10 @@ enum answer exchange_head(struct exchange *x, const struct request_head *head)
 		return NO_MEMORY;
 	b->exchange = x;
 	x->batch = b;
+	if (x->conn->names != NULL)
+		b->from = *x->conn->names;
+	if (credentials_bearer(&b->from, head->authorization, head->two_authorizations) != 0)
+		return NO_MEMORY;
 	x->timeout_ms = grpc_timeout_ms(head->grpc_timeout);
 	enum answer a = receiver->on_head(b, head, r->o.request_bytes);
 	if (a == ANSWER_NONE && account_above(r->o.account, REFUSE_PERCENT))

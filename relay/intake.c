@@ -126,7 +126,55 @@ void intake_close(struct intake *in)
 	receivers_destroy(in->receivers);
 	condition_scratch_destroy(in->scratch);
 	redactor_destroy(in->redactor);
+	stamper_finish(&in->stamper);
 	room_finish(&in->room);
+}
+
+/* ---- who sends ---- */
+
+/* A decision of ours and no fault of the request's, so the client is not to send it again. */
+static void turn_away(struct batch *b)
+{
+	b->index.rejected += b->index.spans;
+	b->index.spans = 0;
+	b->why = "nobody known sent this: identity.policy is require";
+}
+
+/* Whose request it is. */
+static struct identity identify(struct intake *in, struct batch *b)
+{
+	static const enum metric SPANS[IDENTITY_SOURCES] = {
+	    METRIC_IDENTITY_NONE, METRIC_IDENTITY_TOKEN, METRIC_IDENTITY_MTLS};
+	struct metrics *m = &in->relay->metrics;
+	bool required = in->world->conf.identity == IDENTITY_REQUIRE;
+	struct identity who = registry_find(in->world->clients, &b->from);
+	metric_add(m, SPANS[who.source], b->index.spans);
+	if (who.client != REGISTRY_NOBODY)
+		return who;
+	const char *brought = b->from.unclear        ? "unclear"
+			      : b->from.has_token    ? "token"
+			      : b->from.n_names != 0 ? "certificate"
+						     : "nothing";
+	log_limited(LOG_WARN, "nobody known sends spans", "receiver=%s brought=%s taken=%d",
+		    b->receiver->name, brought, !required);
+	if (required) {
+		metric_add(m, METRIC_IDENTITY_REJECTED, b->index.spans);
+		turn_away(b);
+	}
+	return who;
+}
+
+/* Writes it into the request. ACCEPTED, or why not. */
+static enum answer stamp(struct intake *in, struct batch *b, struct identity who)
+{
+	const struct world *w = in->world;
+	uint64_t forged = 0;
+	int rc = stamp_request(&in->stamper, &b->body, registry_stamp(w->clients, who),
+			       b->index.reserved != 0, w->conf.limits.request_bytes, &forged);
+	metric_add(&in->relay->metrics, METRIC_IDENTITY_FORGED, forged);
+	if (rc == STAMP_TOO_LARGE)
+		return TOO_LARGE;
+	return rc == 0 && batch_charge(b, &in->relay->account) == 0 ? ACCEPTED : NO_MEMORY;
 }
 
 /* Takes the secrets out, before anyone else sees them; false: no memory for that. */
@@ -134,7 +182,7 @@ static bool redact(struct intake *in, struct batch *b)
 {
 	struct relay *relay = in->relay;
 	struct redaction_counts n = {0};
-	if (in->world->rules == NULL || b->index.spans == 0)
+	if (in->world->rules == NULL)
 		return true;
 	if (redact_request(in->redactor, in->world->rules, &b->body,
 			   in->world->conf.limits.request_bytes, &n) != 0 ||
@@ -150,7 +198,7 @@ static bool redact(struct intake *in, struct batch *b)
 static bool notice(struct intake *in, struct batch *b)
 {
 	struct relay *relay = in->relay;
-	if (!in->world->judges || b->index.spans == 0)
+	if (!in->world->judges)
 		return true;
 	if (relay->judge_is_behind)
 		return false;
@@ -159,17 +207,30 @@ static bool notice(struct intake *in, struct batch *b)
 	return b->notices != NULL;
 }
 
+/* What is asked of a request before it may go to the disk. */
+static enum answer make_ready(struct intake *in, struct batch *b)
+{
+	bool looks = in->world->clients != NULL && b->index.spans != 0;
+	struct identity who = {.client = REGISTRY_NOBODY};
+	if (looks)
+		who = identify(in, b);
+	if (b->index.spans == 0)
+		return ACCEPTED;
+	if (!redact(in, b))
+		return NO_MEMORY;
+	enum answer a = looks ? stamp(in, b, who) : ACCEPTED;
+	return a == ACCEPTED && !in->relay->discard && !notice(in, b) ? NO_MEMORY : a;
+}
+
 void path_received(struct intake *in, struct batch *b)
 {
 	struct relay *relay = in->relay;
 	b->mail.kind = MAIL_BATCH;
-	b->answer = ACCEPTED;
-	bool clean = redact(in, b);
-	if (clean && relay->discard) {
-		answer(in, b);
-	} else if (!clean || !notice(in, b) ||
-		   room_post(&relay->archive.room, &b->mail, b->body.len) == ROOM_FULL) {
+	b->answer = make_ready(in, b);
+	if (b->answer == ACCEPTED && !relay->discard) {
+		if (room_post(&relay->archive.room, &b->mail, b->body.len) == 0)
+			return;
 		b->answer = NO_MEMORY;
-		answer(in, b);
 	}
+	answer(in, b);
 }

@@ -149,6 +149,8 @@ static void end_refusals(struct interval *v, const struct metrics *m)
 				     {METRIC_REFUSED_LIMIT, "limit"},
 				     {METRIC_REFUSED_ENCODING, "encoding"},
 				     {METRIC_REFUSED_CONTENT_TYPE, "content_type"},
+				     {METRIC_REFUSED_METHOD, "method"},
+				     {METRIC_REFUSED_PATH, "path"},
 				     {METRIC_REFUSED_FRAMING, "framing"},
 				     {METRIC_REFUSED_MEMORY, "memory"},
 				     {METRIC_REFUSED_JOURNAL_FULL, "journal_full"},
@@ -159,6 +161,26 @@ static void end_refusals(struct interval *v, const struct metrics *m)
 		post_drop(v, "requests", ROWS[i].reason, "requests", n - v->refused[i]);
 		v->refused[i] = n;
 	}
+}
+
+/* ---- identity ---- */
+
+static void post_identity(struct interval *v, const char *decision, const char *what, uint64_t now,
+			  uint64_t *was)
+{
+	struct audit_note *n =
+	    now != *was ? audit_note(v->auditor, AUDIT_IDENTITY, "clients", decision, NULL) : NULL;
+	audit_count(audit_of(n), what, (int64_t)(now - *was));
+	audit_post(v->auditor, n);
+	*was = now;
+}
+
+static void end_identity(struct interval *v, const struct metrics *m)
+{
+	post_identity(v, "refused", "spans", metric_get(m, METRIC_IDENTITY_REJECTED),
+		      &v->unknown_spans);
+	post_identity(v, "stripped", "attributes", metric_get(m, METRIC_IDENTITY_FORGED),
+		      &v->forged);
 }
 
 /* ---- redaction ---- */
@@ -262,6 +284,7 @@ void interval_end(struct interval *v, const struct interval_now *now)
 		return;
 	end_ledger(v, now);
 	end_refusals(v, now->metrics);
+	end_identity(v, now->metrics);
 	end_redaction(v, now);
 	end_budgets(v, now->judge);
 }

@@ -14,13 +14,14 @@ struct judge_view;
 struct metrics;
 struct ruleset;
 
-enum { INTERVAL_REFUSALS = 10 };
+enum { INTERVAL_REFUSALS = 12 };
 
 struct interval {
 	struct auditor *auditor;
 	bool begun;
 	struct ledger was;
 	uint64_t refused[INTERVAL_REFUSALS];
+	uint64_t unknown_spans, forged; /* of identity */
 	struct interval_rule {
 		char *id;
 		uint64_t found;

@@ -7,6 +7,7 @@
 #include "base/charge.h"
 #include "conf/conf.h"
 #include "exporters/sender.h"
+#include "identity/stamp.h"
 #include "pipeline/rulebook.h"
 #include "pipeline/sampler.h"
 #include "receivers/room.h"
@@ -128,6 +129,7 @@ struct intake {
 	struct relay *relay;
 	const struct world *world;
 	struct receivers *receivers;
+	struct stamper stamper;    /* writes down who sends */
 	struct redactor *redactor; /* NULL: nothing is redacted */
 	struct condition_scratch *scratch;
 	/* connections; main adds what it sends, the room says what there is */

@@ -126,6 +126,8 @@ int world_load(struct world **out, const char *file, struct buf *findings)
 	int rc = load_configuration(&w->conf, &w->policy, file, findings);
 	if (rc == 0)
 		rc = load_rules(&w->conf, &w->rules, findings);
+	if (rc == 0)
+		rc = load_clients(&w->conf, &w->clients, findings);
 	if (rc != 0) {
 		world_destroy(w, NULL);
 		return rc;
@@ -137,6 +139,22 @@ int world_load(struct world **out, const char *file, struct buf *findings)
 	else
 		*out = w;
 	return rc;
+}
+
+/* Their tokens stand in files of their own, so they may change where the options do not. */
+static int make_clients(struct world *w, const struct world *running, struct world_news *news)
+{
+	int rc = load_clients(&w->conf, &w->clients, &news->findings);
+	if (rc != 0)
+		return rc;
+	news->clients = w->clients == NULL || running->clients == NULL
+			    ? w->clients != running->clients
+			    : !registry_equal(w->clients, running->clients);
+	if (!news->clients) {
+		registry_destroy(w->clients);
+		w->clients = running->clients;
+	}
+	return 0;
 }
 
 /* What the old one has and the new one would have again. */
@@ -160,7 +178,7 @@ static int make_parts(struct world *w, const char *file, const struct world *run
 	}
 	if (rc == 0 && !news->redaction)
 		w->rules = running->rules;
-	return rc;
+	return rc == 0 ? make_clients(w, running, news) : rc;
 }
 
 static int tell_changes(const struct world *w, const struct world *running, struct world_news *news)
@@ -169,6 +187,8 @@ static int tell_changes(const struct world *w, const struct world *running, stru
 	int full = change_write(&running->conf, &w->conf, &news->changes);
 	if (rules && strcmp(w->conf.redaction.rules_dir, running->conf.redaction.rules_dir) == 0)
 		full |= buf_printf(&news->changes, "redaction.rules_dir: files in it changed\n");
+	if (news->clients && !change_under("clients", &running->conf, &w->conf))
+		full |= buf_printf(&news->changes, "clients: their tokens changed\n");
 	return full;
 }
 
@@ -209,8 +229,11 @@ void world_retire(struct world *w, const struct world *next)
 		policy_destroy(w->policy);
 	if (next == NULL || next->rules != w->rules)
 		ruleset_release(w->rules);
+	if (next == NULL || next->clients != w->clients)
+		registry_destroy(w->clients);
 	w->policy = NULL;
 	w->rules = NULL;
+	w->clients = NULL;
 }
 
 void world_destroy(struct world *w, const struct world *next)

@@ -8,6 +8,7 @@
 #define RELAY_WORLD_H
 
 #include "conf/conf.h"
+#include "identity/registry.h"
 #include "pipeline/policy.h"
 #include "redaction/ruleset.h"
 
@@ -16,10 +17,11 @@ enum { WORLD_UNCHANGED = 2, WORLD_NO_SLOT = 16 };
 struct world {
 	struct conf conf;
 	struct policy *policy;
-	struct ruleset *rules; /* of redaction; NULL: nothing is redacted */
-	bool judges;           /* what comes in waits for a ruling */
-	uint64_t number;       /* 1 is what the worker began with */
-	uint64_t unix_ms;      /* when it was made */
+	struct ruleset *rules;    /* of redaction; NULL: nothing is redacted */
+	struct registry *clients; /* NULL: nobody looks who sends */
+	bool judges;              /* what comes in waits for a ruling */
+	uint64_t number;          /* 1 is what the worker began with */
+	uint64_t unix_ms;         /* when it was made */
 	/* An exporter keeps its slot as long as it is configured: by its place in conf. */
 	uint8_t slot[CONF_MAX_EXPORTERS];
 	uint64_t rules_dir_digest; /* of the files in it */
@@ -33,6 +35,7 @@ struct world_news {
 	struct buf restart;  /* likewise: what takes a restart */
 	bool judging;        /* the policy is another one */
 	bool redaction;      /* so are the rules of redaction */
+	bool clients;        /* and those who may send */
 };
 void world_news_finish(struct world_news *n);
 

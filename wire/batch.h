@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/mail.h"
 #include "wire/codec.h"
+#include "wire/credentials.h"
 #include "wire/grpc.h"
 #include "wire/otlp_index.h"
 
@@ -53,6 +54,7 @@ struct batch {
 	bool is_json;                /* OTLP/JSON: the body that came, and the answer */
 	struct grpc_framing framing; /* gRPC */
 	uint8_t call;                /* receiver's own: which method was called */
+	struct credentials from;     /* whose it says to be */
 	struct buf body;             /* as it came, less framing; later: decompressed,
 				      * protobuf, mended */
 	uint64_t whole_us;           /* when the last byte of it came, monotonic */

@@ -20,11 +20,12 @@ enum header {
 	CONTENT_LENGTH,
 	GRPC_ENCODING,
 	GRPC_TIMEOUT,
+	AUTHORIZATION,
 	HEADERS
 };
 static const char *const HEADER_NAMES[HEADERS] = {
     ":method",        ":path",         "content-type", "content-encoding",
-    "content-length", "grpc-encoding", "grpc-timeout",
+    "content-length", "grpc-encoding", "grpc-timeout", "authorization",
 };
 
 struct h2 {
@@ -48,6 +49,7 @@ struct h2_stream {
 		uint32_t at, len;
 	} header[HEADERS];
 	uint32_t header_bytes, header_fields;
+	bool two_authorizations;
 	bool begun;    /* on_head() was called: not for a head that nghttp2 refused */
 	bool ended;    /* the request is whole */
 	bool answered; /* a response or a reset of ours is on its way */
@@ -109,6 +111,11 @@ static int on_headers_begin(nghttp2_session *session, const nghttp2_frame *frame
 	return 0;
 }
 
+static struct slice header_of(const struct h2_stream *s, enum header i)
+{
+	return slice_of(s->text.data + s->header[i].at, s->header[i].len);
+}
+
 /* The cap ends the session, not the stream: HPACK decoding would go on otherwise. */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
 		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
@@ -126,16 +133,14 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	for (unsigned i = 0; i < HEADERS; i++) {
 		if (!slice_equal(slice_of(name, name_len), slice_str(HEADER_NAMES[i])))
 			continue;
+		s->two_authorizations |=
+		    i == AUTHORIZATION && s->header[i].len != 0 &&
+		    !slice_equal(header_of(s, AUTHORIZATION), slice_of(value, value_len));
 		s->header[i].at = (uint32_t)s->text.len;
 		s->header[i].len = (uint32_t)value_len;
 		return buf_append(&s->text, value, value_len) == 0 ? 0 : give_up(ctx);
 	}
 	return 0;
-}
-
-static struct slice header_of(const struct h2_stream *s, enum header i)
-{
-	return slice_of(s->text.data + s->header[i].at, s->header[i].len);
 }
 
 static int64_t length_header(const struct h2_stream *s)
@@ -159,10 +164,14 @@ static void head_done(struct h2 *h, struct h2_stream *s)
 	    .content_encoding = header_of(s, CONTENT_ENCODING),
 	    .grpc_encoding = header_of(s, GRPC_ENCODING),
 	    .grpc_timeout = header_of(s, GRPC_TIMEOUT),
+	    .authorization = header_of(s, AUTHORIZATION),
+	    .two_authorizations = s->two_authorizations,
 	    .content_length = length_header(s),
 	};
 	s->begun = true;
 	h->events->on_head(h->ctx, s, &head);
+	if (head.authorization.len != 0)
+		explicit_bzero(s->text.data, s->text.len);
 	buf_finish(&s->text);
 }
 

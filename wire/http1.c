@@ -58,7 +58,11 @@ static int end_header(struct http1 *h)
 		h->head.content_type = value;
 	else if (slice_is_nocase(name, "content-encoding"))
 		h->head.content_encoding = value;
-	else if (slice_is_nocase(name, "retry-after"))
+	else if (slice_is_nocase(name, "authorization")) {
+		h->head.two_authorizations |=
+		    h->head.authorization.len != 0 && !slice_equal(h->head.authorization, value);
+		h->head.authorization = value;
+	} else if (slice_is_nocase(name, "retry-after"))
 		h->head.retry_after = value;
 	else if (slice_is_nocase(name, "user-agent"))
 		h->head.user_agent = value;

@@ -21,7 +21,8 @@ struct http1_head {
 	unsigned status;             /* responses */
 	bool keep_alive, expect_continue;
 	int64_t content_length; /* -1: none was given */
-	struct slice content_type, content_encoding, retry_after, user_agent;
+	struct slice content_type, content_encoding, retry_after, user_agent, authorization;
+	bool two_authorizations; /* that differ */
 };
 
 struct http1;

@@ -424,10 +424,18 @@ static bool is_plain_attribute(const uint8_t *p, size_t len)
 	}
 }
 
+/* Keys that only the relay writes: whoever does looks for them again. */
+static bool is_reserved(const uint8_t *key, size_t len)
+{
+	static const char OURS[] = "spanrelay.";
+	return len >= sizeof(OURS) - 1 && *key == 's' && memcmp(key, OURS, sizeof(OURS) - 1) == 0;
+}
+
 static enum index_verdict string(struct walk *w, enum kind kind, uint32_t length_at, struct slice s)
 {
 	uint32_t limit = kind == KEY ? w->limits->key_bytes : w->limits->value_bytes;
 	w->cost += COST_STRING + s.len;
+	w->ix->reserved += kind == KEY && is_reserved(s.data, s.len);
 	if (s.len > limit)
 		return fault(w, INDEX_LENGTH);
 	if (kind == BYTES || utf8_is_valid(s))
@@ -466,6 +474,7 @@ static void skip_plain_attributes(struct walk *w, struct frame *f, uint8_t tag)
 	       is_plain_attribute(p + 2, p[1]) && p[3] <= w->limits->key_bytes) {
 		n++;
 		w->cost += p[1];
+		w->ix->reserved += is_reserved(p + 4, p[3]);
 		p += 2 + p[1];
 	}
 	w->cost += n * (uint64_t)(COST[ATTRIBUTE] + COST[VALUE]);
@@ -490,6 +499,7 @@ static enum index_verdict submessage(struct walk *w, struct field field, uint32_
 	if (field.message == ATTRIBUTE && is_plain_attribute(w->p, (size_t)(end - w->p)) &&
 	    w->p[1] <= w->limits->key_bytes) {
 		w->cost += COST[ATTRIBUTE] + COST[VALUE] + (size_t)(end - w->p);
+		w->ix->reserved += is_reserved(w->p + 2, w->p[1]);
 		w->p = end;
 		if (length_at - tag_at == 1)
 			skip_plain_attributes(w, f, w->base[tag_at]);

@@ -48,6 +48,7 @@ struct otlp_index {
 	uint32_t rejected;      /* the others: gone after the edits */
 	enum index_verdict why; /* the first of them was rejected */
 	uint32_t repaired;      /* strings that were not UTF-8 */
+	uint32_t reserved;      /* keys that begin as the relay's own: "spanrelay." */
 	struct edit *edits;     /* in the order of their offsets; NULL: use the request as it is */
 	size_t edited_size;     /* of the request after the edits */
 };

@@ -193,6 +193,36 @@ void otlp_rewrite_write(const struct otlp_rewrite *w, struct slice request, uint
 		memcpy(out, request.data + at, request.len - at);
 }
 
+static int64_t growth(const struct otlp_patch *p)
+{
+	size_t len = p->with == NULL ? varint_size(p->length) : p->len;
+	return (int64_t)len - (int64_t)p->drop;
+}
+
+/* From the back: what stands between two changes moves by what those before it add. */
+bool otlp_rewrite_in_place(const struct otlp_rewrite *w, struct slice request, uint8_t *same)
+{
+	int64_t by = 0;
+	for (uint32_t i = 0; i < w->n; i++) {
+		by += growth(&w->patches[i]);
+		if (by < 0)
+			return false;
+	}
+	size_t end = request.len;
+	for (uint32_t i = w->n; i-- > 0;) {
+		const struct otlp_patch *p = &w->patches[i];
+		size_t from = (size_t)p->at + p->drop;
+		memmove(same + from + by, request.data + from, end - from);
+		by -= growth(p);
+		end = p->at;
+		if (p->with == NULL)
+			put_varint(same + end + by, p->length);
+		else
+			memcpy(same + end + by, p->with, p->len);
+	}
+	return true;
+}
+
 void otlp_rewrite_finish(struct otlp_rewrite *w)
 {
 	free(w->patches);

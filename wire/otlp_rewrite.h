@@ -5,6 +5,7 @@
 #ifndef WIRE_OTLP_REWRITE_H
 #define WIRE_OTLP_REWRITE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -34,6 +35,10 @@ int otlp_rewrite_plan(struct otlp_rewrite *w, struct slice request, const struct
 		      uint32_t n);
 void otlp_rewrite_write(const struct otlp_rewrite *w, struct slice request,
 			uint8_t *out); /* size bytes */
+/* The same in the request's own memory, which has room for w->size bytes, and seldom touches more
+ * than what stands behind the first change. False: something would have to move forward, and
+ * nothing was done. */
+bool otlp_rewrite_in_place(const struct otlp_rewrite *w, struct slice request, uint8_t *same);
 void otlp_rewrite_finish(struct otlp_rewrite *w);
 
 #endif

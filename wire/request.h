@@ -13,6 +13,8 @@
 struct request_head {
 	struct slice method, path, content_type, content_encoding;
 	struct slice grpc_encoding, grpc_timeout; /* HTTP/2 only */
+	struct slice authorization;               /* a secret: not to be kept */
+	bool two_authorizations;                  /* that differ */
 	int64_t content_length;                   /* -1: none was given */
 };
 

@@ -287,6 +287,16 @@ def test_masks_budgets_and_exporters_are_told_of(start, tmp_path):
     backend.close()
 
 
+def test_spans_of_nobody_known_are_told_of(start, backend):
+    relay = start(QUICK % "" + "identity: { policy: require }\n")
+    peers.post(relay.http, otlp.request(otlp.span(), otlp.span()))
+    relay.wait_until(lambda: records(relay, "identity"))
+    refused = records(relay, "identity")[0]
+    assert refused["decision"] == "refused" and refused["counts"] == {"spans": 2}
+    assert relay.stop() == 0
+    assert all(r["decision"] == "balanced" for r in records(relay, "balance"))
+
+
 def test_an_upgrade_is_told_of(start, backend):
     relay = start(QUICK % "")
     was = relay.worker_pid()

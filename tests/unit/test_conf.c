@@ -78,7 +78,7 @@ static const struct {
     {"limits.spans: 5\n",
      "f:1:1: unknown key \"limits.spans\"; known here: data_dir, receivers, "
      "admin, limits, journal, outbox, quarantine, audit, log, "
-     "intake, shutdown, credentials, redaction, sampling, budgets, exporters\n"},
+     "intake, shutdown, credentials, redaction, identity, clients, sampling, budgets, exporters\n"},
     {"data_dir: a\ndata_dir: b\n", "f:2:1: duplicate key \"data_dir\", first in line 1\n"},
     {"limits: 5\n", "f:1:9: limits: wanted a map of keys and values\n"},
     {"limits: { spans: [1] }\n", "f:1:18: limits.spans: wanted one value, not a list\n"},

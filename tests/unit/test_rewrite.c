@@ -42,6 +42,23 @@ static void make(unsigned spans)
 	pb_request(&in, "checkout", &all);
 }
 
+static unsigned in_place;
+
+/* Where the request's own memory does, it comes to the same. */
+static void check_in_place(void)
+{
+	uint8_t *same = malloc(in.len + w.size);
+	CHECK(same != NULL);
+	memcpy(same, in.data, in.len);
+	if (otlp_rewrite_in_place(&w, slice_of(same, in.len), same)) {
+		in_place++;
+		CHECK(memcmp(same, out.data, out.len) == 0);
+	} else {
+		CHECK(memcmp(same, in.data, in.len) == 0);
+	}
+	free(same);
+}
+
 static int rewrite(struct otlp_change *list, uint32_t n)
 {
 	otlp_changes_sort(list, n);
@@ -52,6 +69,7 @@ static int rewrite(struct otlp_change *list, uint32_t n)
 	CHECK_EQ(buf_reserve(&out, w.size + 1), 0);
 	otlp_rewrite_write(&w, buf_slice(&in), out.data);
 	out.len = w.size;
+	check_in_place();
 	return 0;
 }
 
@@ -88,6 +106,7 @@ static void test_every_length_around_a_longer_value_grows(void)
 		CHECK_STR(span_of(r, 2)->events[0]->name, "an event");
 		request_free(r, NULL);
 	}
+	CHECK_EQ(in_place, sizeof(text) - 5); /* all that are not shorter than "GET /" */
 }
 
 static void test_no_change_gives_the_same_bytes(void)
