@@ -288,7 +288,7 @@ def test_masks_budgets_and_exporters_are_told_of(start, tmp_path):
 
 
 def test_spans_of_nobody_known_are_told_of(start, backend):
-    relay = start(QUICK % "" + "identity: { policy: require }\n")
+    relay = start(QUICK % "" + "identity: { policy: require }\nclients: [{ name: bank, certificate: { subject: CN=bank } }]\n")
     peers.post(relay.http, otlp.request(otlp.span(), otlp.span()))
     relay.wait_until(lambda: records(relay, "identity"))
     refused = records(relay, "identity")[0]
