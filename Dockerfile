@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # docker build -t spanrelay .          The last stage is the program, its libraries and the CA roots.
-# BASE may be any Debian 12, 13 or Ubuntu 24.04, for instance an imported debootstrap tree.
-ARG BASE=debian:bookworm-slim
+# BASE may be any Debian 12, 13 or Ubuntu 24.04, for instance an imported debootstrap tree. With the OpenSSL 3.5 of
+# Debian 13 AES-GCM is twice as fast as with the 3.0 of Debian 12, where the processor has VAES.
+ARG BASE=debian:trixie-slim
 FROM ${BASE} AS build
 WORKDIR /src
 COPY packages.txt ./
