@@ -12,7 +12,7 @@ Q := $(if $(V),,@)
 WERROR  ?= $(if $(CI),-Werror)
 
 PACKAGES := libnghttp2 libzstd libdeflate libisal libprotobuf-c openssl yaml-0.1 libcares jansson libpcre2-8 libhs
-FOLDERS  := base wire conf identity pipeline redaction storage exporters receivers relay
+FOLDERS  := base wire conf audit identity pipeline redaction storage exporters receivers relay
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
 	-Wwrite-strings -Wcast-qual -Wformat=2 -Wimplicit-fallthrough $(WERROR)
@@ -34,7 +34,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact tls-matrix crash judged reload rotation outage torture model powercut corrupt budget-truth identity-timing plan-truth sampler-truth redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
+.PHONY: all help run test unit e2e asan tsan fuzz rules recall redact-truth redact-linear bench-redact tls-matrix crash judged reload rotation outage torture model powercut corrupt budget-truth identity-timing plan-truth sampler-truth audit-damage redact-matrix redact-again budget-live start interop bench bench-sampler bench-budget bench-peer layers tidy format docs check-docs install clean
 
 all: $(BUILD)/spanrelay ## builds build/spanrelay
 
@@ -110,6 +110,16 @@ identity-timing: $(BUILD)/truth/identity_timing ## whether looking up a token ta
 
 plan-truth: all $(BENCH_P) ## what `spanrelay plan` predicts and what a relay then keeps, 7 minutes (PLAN="--seconds 30")
 	BUILD=$(BUILD) $(PYTHON) tests/truth/plan.py $(PLAN)
+
+# Copies of an audit log, damaged in every way.
+$(BUILD)/audit-test/%: tests/audit/%.c tests/unit/audit_fixture.h $(BUILD)/parts.a
+	@mkdir -p $(@D)
+	@echo CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARNINGS) -o $@ $(filter %.c,$^) $(BUILD)/parts.a $(LDFLAGS) $(LDLIBS)
+
+AUDIT ?= 1000
+audit-damage: $(BUILD)/audit-test/damage ## AUDIT (1000) damaged copies of an audit log: each is found
+	$(Q)$(BUILD)/audit-test/damage $(AUDIT)
 
 # The sampler beside a model of it, and killed at random.
 $(BUILD)/sampler/truth: tests/sampler/model.c tests/sampler/model.h tests/unit/sampler_fixture.h

@@ -350,6 +350,79 @@ bool change_under(const char *key, const struct conf *was, const struct conf *is
 	return any;
 }
 
+/* ---- all of one configuration ---- */
+
+static int put_text(const char *text, struct buf *out)
+{
+	return buf_printf(out, " %zu:%s", text != NULL ? strlen(text) : 0,
+			  text != NULL ? text : "");
+}
+
+/* Secrets by their fingerprints: what is made of this is a hash, but it passes through memory. */
+static int put_headers(const struct conf_exporter *e, struct buf *out)
+{
+	int full = 0;
+	for (size_t i = 0; i < e->n_headers; i++) {
+		const struct conf_header *h = &e->headers[i];
+		char mark[SECRET_FINGERPRINT] = "";
+		if (h->value != NULL)
+			secret_print_fingerprint(slice_str(h->value), mark);
+		full |= buf_printf(out, " %d", (int)h->source) | put_text(h->name, out);
+		full |= put_text(h->secret != NULL ? secret_fingerprint(h->secret) : mark, out);
+		full |= put_text(h->path, out) | put_text(h->prefix, out);
+	}
+	return full;
+}
+
+static int put_names(const struct conf_names *names, struct buf *out)
+{
+	int full = 0;
+	for (size_t i = 0; i < names->n; i++)
+		full |= put_text(names->names[i], out);
+	return full;
+}
+
+static int put_row(const char *key, const struct option *o, const void *base, struct buf *out)
+{
+	int full = buf_printf(out, "%s:", key);
+	if (o->type == OPTION_HEADERS)
+		full |= put_headers(base, out);
+	else if (o->type == OPTION_NAMES)
+		full |= put_names(field_of(o, base), out);
+	else if (option_is_text(o))
+		full |= put_text(text_of(o, base), out);
+	else
+		full |= put_value(o, base, out);
+	return full | buf_printf(out, "\n");
+}
+
+static int put_items(const struct option_list *l, const struct conf *c, struct buf *out)
+{
+	struct items all = items_of(l, c);
+	char key[KEY_MAX];
+	int full = 0;
+	for (size_t i = 0; i < all.n; i++)
+		for (size_t k = 0; k < N_OPTIONS; k++) {
+			if (!is_of_list(&OPTIONS[k], l))
+				continue;
+			snprintf(key, sizeof(key), "%s[%zu]%s", l->key, i,
+				 strstr(OPTIONS[k].key, "[]") + 2);
+			full |= put_row(key, &OPTIONS[k], item_at(&all, i), out);
+		}
+	return full;
+}
+
+int change_canonical(const struct conf *c, struct buf *out)
+{
+	int full = 0;
+	for (size_t i = 0; i < N_OPTIONS; i++)
+		if (option_is_of(&OPTIONS[i], ""))
+			full |= put_row(OPTIONS[i].key, &OPTIONS[i], c, out);
+	for (size_t i = 0; i < N_OPTION_LISTS; i++)
+		full |= put_items(&OPTION_LISTS[i], c, out);
+	return full | put_text(c->redaction.hmac_key_id, out);
+}
+
 bool change_of_exporter(const struct conf_exporter *was, const struct conf_exporter *is,
 			bool (*except)(const char *key))
 {

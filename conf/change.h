@@ -31,6 +31,11 @@ bool change_of_exporter(const struct conf_exporter *was, const struct conf_expor
 bool change_of_credential(const struct conf_exporter *was, const struct conf_exporter *is);
 bool change_of_secret_names(const struct conf_exporter *was, const struct conf_exporter *is);
 
+/* Appends all that a configuration says, as it holds after defaults and the environment, a line for
+ * each option: the same text for the same configuration. For a hash and nothing else: texts that
+ * came out of the environment are in it, secrets as their fingerprints. 0 or BUF_FULL. */
+int change_canonical(const struct conf *c, struct buf *out);
+
 /* Options that only a restart changes, and whether a port speaks TLS: `c` gets what `running` has,
  * and a line for each difference is appended to `restart`. */
 void change_keep(struct conf *c, const struct conf *running, struct buf *restart, struct report *r);

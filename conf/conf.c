@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "conf/address.h"
+#include "conf/audit.h"
 #include "conf/change.h"
 #include "conf/clients.h"
 #include "conf/discovery.h"
@@ -124,6 +125,7 @@ static void read_all(struct conf *c, struct slice text, const struct reload *rel
 		exporters_inherit(c);
 		sampling_read(c, d.root, r);
 		redaction_read(c, d.root, r);
+		audit_conf_read(c, d.root, r);
 		clients_read(c, d.root, r);
 	}
 	document_finish(&d);
@@ -262,5 +264,6 @@ void conf_finish(struct conf *c)
 	lists_free(c);
 	options_free("", c);
 	redaction_finish(&c->redaction);
+	audit_conf_finish(&c->audit);
 	*c = (struct conf){.data_dir = NULL};
 }

@@ -228,6 +228,15 @@ struct conf_redaction {
 	enum conf_marks marks;
 };
 
+/* What was decided, by whom and why, on disk (docs/audit.md). */
+struct conf_audit {
+	bool enabled, decisions;
+	char *key_file;     /* "": none */
+	struct secret *key; /* what is in it; NULL: none */
+	uint64_t limit_bytes, keep_ms;
+	uint64_t interval_ms; /* of balances and checkpoints */
+};
+
 struct conf_sampling {
 	uint64_t wait_ms, root_wait_ms, trace_spans, trace_bytes, memory_bytes, pending_bytes;
 	uint64_t kept_records, dropped_records, records_ms;
@@ -282,6 +291,7 @@ struct conf {
 	struct conf_budget *budgets; /* no way of parents is a circle */
 	size_t n_budgets;
 	struct conf_redaction redaction;
+	struct conf_audit audit;
 	enum conf_identity identity;
 	struct conf_client *clients;
 	size_t n_clients;

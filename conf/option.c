@@ -133,6 +133,25 @@ const struct option OPTIONS[] = {
      "quarantine` shows them. Beyond it they are dropped and counted as refused.",
      HOT},
 
+    {"audit.enabled", OPTION_CHOICE, AT(audit.enabled), "true", 0, 0, NO_YES,
+     "Keeps an audit log in `audit` of the data folder (docs/audit.md).", RESTART},
+    {"audit.key.file", OPTION_TEXT, AT(audit.key_file), "", 0, 1024, NULL,
+     "A file with a secret of at least 32 bytes that records are signed with. Without it the log "
+     "shows damage, but not that somebody made all of it anew.",
+     RESTART},
+    {"audit.decisions", OPTION_CHOICE, AT(audit.decisions), "true", 0, 0, NO_YES,
+     "Every decision to keep or drop a trace, packed into 48 bytes.", RESTART},
+    {"audit.limit", OPTION_SIZE, AT(audit.limit_bytes), "1GiB", 4 * MIB, 1024 * TIB, NULL,
+     "The oldest files go when there is more: a quarter is for the chain of records, the rest for "
+     "decisions.",
+     RESTART},
+    {"audit.retention", OPTION_TIME, AT(audit.keep_ms), "90d", MINUTE, 3650 * DAY, NULL,
+     "Files whose last record is older go.", RESTART},
+    {"audit.interval", OPTION_TIME, AT(audit.interval_ms), "1m", SECOND, 60 * MINUTE, NULL,
+     "How often spans are balanced, what was dropped and masked is told, and the head of the chain "
+     "goes to the log as a checkpoint.",
+     RESTART},
+
     {"log.level", OPTION_CHOICE, AT(log.level), "info", 0, 0, LEVELS, "What is worth a line.", HOT},
     {"log.format", OPTION_CHOICE, AT(log.json), "text", 0, 0, FORMATS,
      "key=value pairs, or a JSON object a line.", HOT},

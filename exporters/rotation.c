@@ -32,6 +32,8 @@ static void log_state(const struct sender *s, enum credential_state was)
 								: LOG_INFO;
 	log_line(level, "credential", FIELDS, s->conf->name, CREDENTIAL_STATE_NAMES[c->state],
 		 CREDENTIAL_STATE_NAMES[was], shown(c->current), shown(c->previous));
+	path_credential_state(s->room, s->conf->name, CREDENTIAL_STATE_NAMES[c->state],
+			      CREDENTIAL_STATE_NAMES[was], c->current, c->previous);
 }
 
 static void publish(struct sender *s)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "exporters/internal.h"
+#include "relay/path.h"
 
 enum {
 	/* no backend's limit is below this: "too large" then means a quota */
@@ -57,15 +58,25 @@ static void log_trouble(const struct sender *s, bool changed, const struct outco
 			    s->conf->name, state, o->status, o->reason, ms);
 }
 
+/* Somebody has to do something. To retry is everyday business, and no news for the audit log. */
+static bool is_hold(enum sender_state s)
+{
+	return s != SENDER_OK && s != SENDER_RETRYING;
+}
+
 /* One step back: nothing is sent until the timer lets one probe go. */
 void sender_back_off(struct sender *s, enum sender_state to, const struct outcome *o)
 {
-	bool changed = state_of(s) != to;
+	enum sender_state was = state_of(s);
+	bool changed = was != to;
 	s->backoff_ms = next_step(s, to);
 	uint64_t wait = jitter(s->backoff_ms);
 	if (wait < o->retry_ms)
 		wait = o->retry_ms;
 	atomic_store(&s->stats.state, to);
+	if (changed && (is_hold(was) || is_hold(to)))
+		path_exporter_state(s->room, s->conf->name, SENDER_STATE_NAMES[to],
+				    SENDER_STATE_NAMES[was], o->reason);
 	atomic_store(&s->stats.last_status, o->status);
 	atomic_store(&s->stats.next_try_unix_ms, clock_wall_ms() + wait);
 	if (s->draining)
@@ -91,8 +102,12 @@ void sender_later(struct sender *s, bool was_probe)
 
 void sender_recover(struct sender *s)
 {
-	if (state_of(s) == SENDER_OK)
+	enum sender_state was = state_of(s);
+	if (was == SENDER_OK)
 		return;
+	if (is_hold(was))
+		path_exporter_state(s->room, s->conf->name, SENDER_STATE_NAMES[SENDER_OK],
+				    SENDER_STATE_NAMES[was], "it delivers again");
 	atomic_store(&s->stats.state, SENDER_OK);
 	atomic_store(&s->stats.next_try_unix_ms, 0);
 	s->backoff_ms = 0;

@@ -162,6 +162,7 @@ static void respond_page(struct client *c, const struct ledger *ledger,
 			    .not_ready = a->o.not_ready(a->o.ctx),
 			    .rules = a->o.rules,
 			    .certificates = a->o.certificates,
+			    .checkpoint = a->o.checkpoint,
 			    .redacted = a->o.redacted,
 			    .ctx = a->o.ctx};
 	for (unsigned i = 0; i < a->o.conf->n_exporters; i++) {

@@ -25,6 +25,7 @@
 
 /* What is pointed to is borrowed until admin_stop(). */
 struct certificate;
+struct audit_head;
 struct certificates;
 struct keyring;
 struct ruleset;
@@ -61,6 +62,7 @@ struct admin_options {
 	const struct certificates *certificates;
 	/* How often what was found at a place (redaction/redact.h). */
 	uint64_t (*redacted)(void *ctx, uint32_t number, unsigned position);
+	const struct audit_head *checkpoint; /* of the audit log; seq 0, or NULL: there is none */
 	void *ctx;
 };
 

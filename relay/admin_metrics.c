@@ -3,6 +3,8 @@
  * restarts, then each exporter, then the process. */
 #include <inttypes.h>
 
+#include "audit/chain.h"
+#include "base/hex.h"
 #include "relay/admin_page.h"
 #include "relay/process.h"
 
@@ -193,10 +195,28 @@ static int put_process(const struct page *p, struct buf *out)
 	return full;
 }
 
+/* For somebody else to keep, for what is cut off the end of the log shows by nothing else. */
+static int put_checkpoint(const struct page *p, struct buf *out)
+{
+	static const char NAME[] = "spanrelay_audit_checkpoint_info";
+	char mac[2 * AUDIT_MAC + 1];
+	if (p->checkpoint == NULL || p->checkpoint->seq == 0)
+		return 0;
+	hex_print(p->checkpoint->mac, AUDIT_MAC, mac);
+	return page_family(out, NAME, "gauge",
+			   "Always 1; its labels are the head of the audit log, for `spanrelay "
+			   "audit verify --checkpoint SEQ:MAC`.") |
+	       buf_printf(out, "%s{seq=\"%" PRIu64 "\",mac=\"%s\"} 1\n", NAME, p->checkpoint->seq,
+			  mac) |
+	       single(out, "spanrelay_audit_checkpoint_seq", "gauge",
+		      "The number of that record: it only grows.", p->checkpoint->seq);
+}
+
 int page_metrics(const struct page *p, struct buf *out)
 {
 	return metrics_render(p->metrics, out) | put_ledger(p->ledger, out) |
 	       page_redaction_metrics(p, out) | page_sampling_metrics(p, out) |
 	       put_delivery(p->ledger, out) | put_boxes(p, out) | put_senders(p, out) |
-	       page_tls_metrics(p, out) | page_credential_metrics(p, out) | put_process(p, out);
+	       page_tls_metrics(p, out) | page_credential_metrics(p, out) | put_checkpoint(p, out) |
+	       put_process(p, out);
 }

@@ -28,6 +28,7 @@ struct page {
 	const struct ruleset *rules; /* and so on: as in struct admin_options */
 	uint64_t (*redacted)(void *ctx, uint32_t number, unsigned position);
 	const struct certificates *certificates;
+	const struct audit_head *checkpoint;
 	void *ctx;
 };
 

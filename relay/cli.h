@@ -3,6 +3,7 @@
 #ifndef RELAY_CLI_H
 #define RELAY_CLI_H
 
+int cli_audit(int argc, char **argv);
 int cli_buffer(int argc, char **argv);
 int cli_quarantine(int argc, char **argv);
 int cli_redact(int argc, char **argv);

@@ -369,6 +369,7 @@ static void on_ruling(struct judge *j, struct ruling_note *n)
 {
 	j->ruling_out = false;
 	j->introduced = true;
+	audit_post_chapter(&j->relay->auditor, n->ruling.chapter, j->next_chapter, n->ruling.spans);
 	if (n->ruling.chapter.len != 0)
 		j->next_chapter++;
 	pending_drop(&j->pending, n->ruling.first_pending);
@@ -561,6 +562,9 @@ static int remember_chapter(void *ctx, uint64_t number, struct slice bytes)
 		return 0;
 	}
 	uint32_t n = rulebook_map(buf_slice(&j->rulebook), c.generation, p, map);
+	struct auditor *a = &j->relay->auditor;
+	if (a->tells_again && number > a->chapter) /* it was decided, and a crash came first */
+		audit_post_chapter(a, bytes, number, NULL);
 	int rc = sampler_remember(j->sampler, number, bytes,
 				  c.generation == p->generation ? NULL : map, n, now_of());
 	return rc > 0 ? 0 : rc;

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/environment.h"
+#include "relay/caller.h"
 #include "relay/sockets.h"
 
 #define BIRTH_VARIABLE "SPANRELAY_WORKER"
@@ -56,15 +57,21 @@ struct keeper {
 };
 
 static volatile sig_atomic_t stop_signals, upgrade_signals, reload_signals;
+/* Of the last SIGHUP. Signals come while we wait, and at no other time: see catch_signals(). */
+static volatile sig_atomic_t reload_pid, reload_uid;
 
-static void on_signal(int number)
+static void on_signal(int number, siginfo_t *info, void *context)
 {
-	if (number == SIGUSR2)
+	(void)context;
+	if (number == SIGUSR2) {
 		upgrade_signals++;
-	else if (number == SIGHUP)
+	} else if (number == SIGHUP) {
 		reload_signals++;
-	else if (number != SIGCHLD)
+		reload_pid = (int)info->si_pid;
+		reload_uid = (int)info->si_uid;
+	} else if (number != SIGCHLD) {
 		stop_signals++;
+	}
 }
 
 bool worker_birth_read(struct worker_birth *b)
@@ -383,7 +390,7 @@ static void pass_reload(struct worker *w)
 	if (!w->reload_due || !w->ready)
 		return;
 	w->reload_due = false;
-	kill(w->pid, SIGHUP);
+	caller_pass(w->pid, (struct caller){(uint32_t)reload_pid, (uint32_t)reload_uid});
 }
 
 static int keep(struct keeper *k, const sigset_t *unblocked)
@@ -423,7 +430,7 @@ static int keep(struct keeper *k, const sigset_t *unblocked)
 static void catch_signals(sigset_t *unblocked)
 {
 	static const int CAUGHT[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD};
-	struct sigaction act = {.sa_handler = on_signal};
+	struct sigaction act = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
 	sigset_t blocked;
 	sigemptyset(&blocked);
 	sigemptyset(&act.sa_mask);

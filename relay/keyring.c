@@ -253,6 +253,30 @@ static void log_attempt(const struct keyring *r, const struct attempt *a, const 
 		 (unsigned long long)(r->first != NULL ? r->first->generation : 0));
 }
 
+/* The attempt, for the audit log: what was there before is `old`. */
+static void tell_auditor(const struct keyring *r, const struct attempt *a, const char *trigger,
+			 const struct key *old, enum key_result result)
+{
+	static const char *const SOURCES[] = {"text",     "env",    "file",
+					      "env_file", "oauth2", "missing"};
+	struct auditor *auditor = &r->keys->relay->auditor;
+	struct audit_note *n =
+	    audit_note(auditor, AUDIT_CREDENTIAL, r->conf->name, KEY_RESULT_NAMES[result], trigger);
+	struct audit_record *record = audit_of(n);
+	const struct conf_header *h = r->conf->headers;
+	while (h->source == SOURCE_TEXT) /* one of them is a credential */
+		h++;
+	audit_detail(record, "source", SOURCES[h->source]);
+	audit_detail(record, "path", a->path != NULL ? a->path : h->path);
+	audit_detail(record, "why", a->fault);
+	audit_detail(record, "old", old != NULL ? old->fingerprint : NULL);
+	audit_detail(record, "new", r->first != NULL ? r->first->fingerprint : NULL);
+	audit_count(record, "old_generation", old != NULL ? (int64_t)old->generation : 0);
+	audit_count(record, "new_generation", r->first != NULL ? (int64_t)r->first->generation : 0);
+	audit_caller(n, r->keys->caller);
+	audit_post(auditor, n);
+}
+
 static void warn_of_length(const struct keyring *r)
 {
 	size_t len = 0;
@@ -272,13 +296,15 @@ void keyring_read(struct keyring *r, const char *trigger)
 	struct attempt a = {.ring = r};
 	char was[SECRET_FINGERPRINT];
 	enum key_result result = attempt(&a);
-	memcpy(was, r->first != NULL ? r->first->fingerprint : "-",
-	       r->first != NULL ? sizeof(was) : 2);
+	struct key *old = r->first != NULL ? key_share(r->first) : NULL;
+	memcpy(was, old != NULL ? old->fingerprint : "-", old != NULL ? sizeof(was) : 2);
 	if (result == KEY_CHANGED)
 		result = adopt(r, &a);
 	atomic_fetch_add(&r->results[result], 1);
 	atomic_store(&r->last_result, (int)result);
 	log_attempt(r, &a, trigger, was, result);
+	tell_auditor(r, &a, trigger, old, result);
+	key_release(old);
 	if (result == KEY_CHANGED)
 		warn_of_length(r);
 	key_release(a.first);

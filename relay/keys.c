@@ -95,7 +95,9 @@ static void read_all(struct keys *k, const char *trigger)
 static void on_reread(struct keys *k)
 {
 	atomic_store(&k->posted, false);
+	k->caller = caller_unpack(atomic_load(&k->asked));
 	read_all(k, "signal");
+	k->caller = (struct caller){0, 0};
 }
 
 static void read_refused(struct keyring *r)
@@ -192,8 +194,9 @@ static void on_mail(void *ctx, struct mail *m)
 		on_refused(container_of(m, struct keyring, mail));
 }
 
-void keys_reread(struct keys *k)
+void keys_reread(struct keys *k, struct caller who)
 {
+	atomic_store(&k->asked, caller_pack(who));
 	if (atomic_exchange(&k->posted, true))
 		return;
 	k->mail.kind = MAIL_KEYS_REREAD;

@@ -13,6 +13,7 @@
 #include "base/watch.h"
 #include "conf/conf.h"
 #include "exporters/oauth2.h"
+#include "relay/caller.h"
 #include "relay/key_file.h"
 #include "relay/room.h"
 
@@ -66,6 +67,8 @@ struct keys {
 	struct keyring rings[CONF_MAX_EXPORTERS];
 	struct mail mail; /* of SIGHUPs, under way while `posted`: many are one */
 	_Atomic bool posted;
+	_Atomic uint64_t asked; /* who sent the last one, packed */
+	struct caller caller;   /* during a reading that a SIGHUP asked for */
 	_Atomic bool closing;
 };
 
@@ -78,7 +81,7 @@ void keys_close(struct keys *k); /* when the rooms that post to it have ended */
 
 /* Any room: everything is read again. Calls while a reading has not begun yet are one with it; one
  * that comes during a reading is followed by another. */
-void keys_reread(struct keys *k);
+void keys_reread(struct keys *k, struct caller who);
 /* Export room: a backend refused what this exporter has. */
 void keys_refused(struct keys *k, unsigned exporter);
 

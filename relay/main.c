@@ -27,6 +27,7 @@ static const struct command {
     {"buffer", cli_buffer, "list, export or verify what waits on disk"},
     {"quarantine", cli_quarantine, "list, export, send again or clear what a backend calls bad"},
     {"credentials", cli_credentials, "show the tokens of exporters by fingerprint, age and state"},
+    {"audit", cli_audit, "prove that the audit log is whole, or show it"},
     {"upgrade", cli_upgrade, "let a running relay go on with the program file as it is now"},
     {"version", cli_version, "show the versions of spanrelay and of its libraries"},
 };

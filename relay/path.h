@@ -29,6 +29,7 @@
 struct batch;
 struct intake;
 struct export;
+struct key;
 struct progress;
 struct slice;
 struct spill;
@@ -60,6 +61,13 @@ void path_seal(struct export *room, unsigned exporter, int box);
 /* Export room: a backend refused an exporter's credential: its source is read again, if that was
  * not done in the last five seconds. What is new comes as sender_on_key(). */
 void path_refused(struct export *room, unsigned exporter);
+
+/* Export room, for the audit log: an exporter is held, or delivers again; what a backend made of a
+ * credential. Borrows all; previous and current may be NULL. */
+void path_exporter_state(struct export *room, const char *exporter, const char *is, const char *was,
+			 const char *reason);
+void path_credential_state(struct export *room, const char *exporter, const char *is,
+			   const char *was, const struct key *current, const struct key *previous);
 
 /* Export room: the first whole parcel of a box that ends after span `id`. Its body stays valid
  * until path_parcel_done(). What is missing before it was damaged. 0, BOX_NONE (no sealed segment

@@ -11,6 +11,7 @@
 #include "pipeline/rulebook.h"
 #include "pipeline/sampler.h"
 #include "receivers/room.h"
+#include "relay/auditor.h"
 #include "relay/certificates.h"
 #include "relay/keys.h"
 #include "relay/pending.h"
@@ -42,11 +43,14 @@ enum mail_kind {
 	MAIL_KEY,      /* keys -> export: struct key_note */
 	MAIL_DROP_KEY, /* main -> export: struct key_note */
 	MAIL_KEYS_START,
-	MAIL_KEYS_REREAD,  /* any -> keys: keys.mail */
-	MAIL_KEYS_REFUSED, /* export -> keys: keyring.mail */
-	MAIL_RECORD,       /* judge -> spill -> judge: struct record_note */
-	MAIL_TLS,          /* keys -> intake, export: struct tls_note */
-	MAIL_RELOAD        /* from room to room, see relay/reload.h: struct reload_note */
+	MAIL_KEYS_REREAD,     /* any -> keys: keys.mail */
+	MAIL_KEYS_REFUSED,    /* export -> keys: keyring.mail */
+	MAIL_RECORD,          /* judge -> spill -> judge: struct record_note */
+	MAIL_TLS,             /* keys -> intake, export: struct tls_note */
+	MAIL_AUDIT,           /* any -> audit: struct audit_note */
+	MAIL_AUDIT_DECISIONS, /* judge -> audit: struct audit_batch */
+	MAIL_CHECKPOINT,      /* audit -> main: struct checkpoint_note */
+	MAIL_RELOAD           /* from room to room, see relay/reload.h: struct reload_note */
 };
 
 struct accepted {
@@ -79,6 +83,7 @@ struct ledger_request {
 	struct mail mail;
 	struct ledger ledger;
 	struct judge_view *judge; /* NULL: nothing is judged, or no memory */
+	bool for_audit;           /* main asks for the audit log's sake, not for the page's */
 };
 
 struct explain_request {
@@ -237,6 +242,7 @@ struct relay {
 	struct export export;
 	struct reloader reloader;
 	struct keys keys;
+	struct auditor auditor;
 	struct room *main_room; /* for answers to main */
 };
 

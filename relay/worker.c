@@ -72,6 +72,15 @@ static void ledger_request_free(struct ledger_request *request)
 	free(request);
 }
 
+static void on_ledger(struct worker *w, struct ledger_request *request)
+{
+	if (request->for_audit)
+		worker_end_interval(w, &request->ledger, request->judge);
+	else if (w->admin != NULL)
+		admin_on_ledger(w->admin, &request->ledger, request->judge);
+	ledger_request_free(request);
+}
+
 static void on_mail(void *ctx, struct mail *m)
 {
 	struct worker *w = ctx;
@@ -86,19 +95,24 @@ static void on_mail(void *ctx, struct mail *m)
 		free(e);
 		return;
 	}
-	struct ledger_request *request = container_of(m, struct ledger_request, mail);
-	if (w->admin != NULL)
-		admin_on_ledger(w->admin, &request->ledger, request->judge);
-	ledger_request_free(request);
+	if (m->kind == MAIL_CHECKPOINT) {
+		struct checkpoint_note *n = container_of(m, struct checkpoint_note, mail);
+		w->checkpoint = n->head;
+		free(n);
+		return;
+	}
+	on_ledger(w, container_of(m, struct ledger_request, mail));
 }
 
-/* Answers to a page that is closed. */
+/* Answers to a page that is closed, and the last checkpoint. */
 static void on_late(struct mail *m)
 {
 	if (m->kind == MAIL_LEDGER)
 		ledger_request_free(container_of(m, struct ledger_request, mail));
 	else if (m->kind == MAIL_EXPLAIN)
 		free(container_of(m, struct explain_request, mail));
+	else if (m->kind == MAIL_CHECKPOINT)
+		free(container_of(m, struct checkpoint_note, mail));
 }
 
 static const struct room_rules RULES = {"main", 4096, on_mail, NULL, on_late};
@@ -187,8 +201,9 @@ static void on_signal(struct ev_loop *loop, struct ev_io *watcher, int events)
 	if (read(w->signal_fd, &which, sizeof(which)) < 0) /* a signal all the same */
 		log_warn("a signal cannot be read", "code=%d", errno);
 	if (which.ssi_signo == SIGHUP) {
-		keys_reread(&w->relay.keys);
-		worker_ask_reload(w, false);
+		struct caller who = caller_of(&which);
+		keys_reread(&w->relay.keys, who);
+		worker_ask_reload(w, false, (struct asked){"signal", who});
 	} else {
 		stop(w);
 	}
@@ -221,10 +236,12 @@ static int take_lock(struct worker *w, bool wait)
 	}
 }
 
-static int open_rooms(struct worker *w)
+static int open_rooms(struct worker *w, bool succeeds)
 {
 	struct relay *relay = &w->relay;
-	int rc = archive_open(&relay->archive, relay);
+	int rc = auditor_open(&relay->auditor, relay, succeeds);
+	if (rc == 0)
+		rc = archive_open(&relay->archive, relay);
 	if (rc == 0)
 		rc = judge_open(&relay->judge, relay);
 	if (rc == 0)
@@ -247,7 +264,9 @@ static int open_rooms(struct worker *w)
 
 static int start_rooms(struct relay *relay)
 {
-	int rc = room_start(&relay->export.room);
+	int rc = auditor_start(&relay->auditor);
+	if (rc == 0)
+		rc = room_start(&relay->export.room);
 	if (rc == 0)
 		rc = keys_start(&relay->keys);
 	if (rc == 0)
@@ -266,7 +285,7 @@ static int start_rooms(struct relay *relay)
 
 /* In the order of the path: whoever is stopped gets no more mail, and what it sent is still read.
  * The intakes last of all free the batches that come back. False: a thread could not be ended. */
-static bool close_rooms(struct worker *w)
+static bool close_rooms(struct worker *w, int code)
 {
 	struct relay *relay = &w->relay;
 	bool whole = keys_stop(&relay->keys);
@@ -276,6 +295,7 @@ static bool close_rooms(struct worker *w)
 	room_stop(&relay->spillway.room); /* it holds what the senders own */
 	room_stop(&relay->archive.room);
 	room_stop(&relay->judge.room);
+	worker_end_account(w);
 	for (unsigned i = 0; i < w->intakes_open; i++)
 		intake_close(&relay->intakes[i]);
 	export_close(&relay->export);
@@ -285,6 +305,9 @@ static bool close_rooms(struct worker *w)
 	if (whole)
 		keys_close(&relay->keys);
 	found_finish(&w->found);
+	whole = auditor_stop(&relay->auditor, code) && whole;
+	if (whole) /* else somebody may still tell it something */
+		auditor_close(&relay->auditor);
 	return whole;
 }
 
@@ -374,6 +397,7 @@ static void look_at_rooms(struct worker *w)
 static int serve(struct worker *w, const struct worker_birth *birth)
 {
 	look_at_rooms(w);
+	worker_start_account(w);
 	int rc = start_rooms(&w->relay);
 	if (rc == 0)
 		rc = worker_start_admin(w, birth->sockets[SOCKET_ADMIN]);
@@ -432,9 +456,9 @@ int worker_run(struct world *world, struct certificates *certificates, const cha
 	if (code != 0)
 		goto undo_signals;
 	code = EX_IOERR;
-	if (open_rooms(w) == 0)
+	if (open_rooms(w, birth->succeeds) == 0)
 		code = serve(w, birth);
-	bool whole = close_rooms(w);
+	bool whole = close_rooms(w, code);
 	store_lock_close(w->lock);
 	log_info("stopped", "code=%d", code);
 	if (!whole)

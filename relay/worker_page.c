@@ -8,12 +8,7 @@
 
 static void ask_ledger(void *ctx)
 {
-	struct worker *w = ctx;
-	struct ledger_request *request = calloc(1, sizeof(*request));
-	if (request == NULL)
-		return; /* the page answers 503 by itself */
-	request->mail.kind = MAIL_LEDGER;
-	room_answer(&w->relay.archive.room, &request->mail);
+	(void)worker_ask_ledger(ctx, false); /* without memory the page answers 503 by itself */
 }
 
 /* NULL: ready for spans. */
@@ -103,19 +98,9 @@ static bool ask_why(void *ctx, uint64_t ticket, const uint8_t *trace_id)
 	return true;
 }
 
-static uint64_t redacted(void *ctx, uint32_t number, unsigned position)
-{
-	struct worker *w = ctx;
-	uint64_t n = 0;
-	for (unsigned i = 0; i < w->relay.n_intakes; i++)
-		n += redactor_count(w->redactors[i], number, (enum position)position);
-	return n + found_of(&w->found, ruleset_id(w->relay.world->rules, number),
-			    (enum position)position);
-}
-
 static uint64_t ask_reload(void *ctx, bool dry_run)
 {
-	return worker_ask_reload(ctx, dry_run);
+	return worker_ask_reload(ctx, dry_run, (struct asked){.trigger = "admin"});
 }
 
 int worker_start_admin(struct worker *w, int fd)
@@ -140,7 +125,8 @@ int worker_start_admin(struct worker *w, int fd)
 	    .rules = w->relay.world->rules,
 	    .reload = ask_reload,
 	    .certificates = w->relay.certificates,
-	    .redacted = redacted,
+	    .redacted = worker_redacted,
+	    .checkpoint = &w->checkpoint,
 	    .ctx = w,
 	};
 	w->admin = admin_start(&o);

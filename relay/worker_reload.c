@@ -14,6 +14,7 @@ static void begin_turn(struct worker *w)
 	uint64_t turn = w->state == SERVING ? turns_begin(&w->turns, &kind) : 0;
 	if (turn == 0)
 		return;
+	w->asking = w->asked;
 	w->reload = reload_begin(&w->relay, w->relay.world, turn, kind == TURN_DRY_RUN);
 	if (w->reload != NULL)
 		return;
@@ -21,8 +22,10 @@ static void begin_turn(struct worker *w)
 	turns_end(&w->turns); /* whoever waits for it is told nothing, and gives up */
 }
 
-uint64_t worker_ask_reload(struct worker *w, bool dry_run)
+uint64_t worker_ask_reload(struct worker *w, bool dry_run, struct asked by)
 {
+	if (!dry_run)
+		w->asked = by;
 	uint64_t turn = turns_ask(&w->turns, dry_run ? TURN_DRY_RUN : TURN_RELOAD);
 	begin_turn(w);
 	return turn;
@@ -162,6 +165,8 @@ void worker_on_reload(struct worker *w, struct reload_note *n)
 	if (!n->dry_run)
 		metric_add(&w->relay.metrics, COUNTERS[n->result], 1);
 	log_reload(n);
+	if (!n->dry_run)
+		audit_reload(&w->relay.auditor, n, w->asking.trigger, w->asking.who);
 	if (w->admin != NULL)
 		admin_on_reloaded(w->admin, n);
 	w->reload = NULL;

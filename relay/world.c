@@ -3,10 +3,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/siphash.h"
 #include "conf/change.h"
@@ -94,11 +97,27 @@ static struct world *begin(uint64_t number)
 	return w;
 }
 
-static void complete(struct world *w, const struct world *before)
+/* For the audit log, by which somebody may show later what was in force. */
+static int put_hash(struct world *w)
+{
+	struct buf text = {.data = NULL};
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	int full = change_canonical(&w->conf, &text) |
+		   buf_printf(&text, "%016llx", (unsigned long long)w->rules_dir_digest);
+	SHA256(text.data, text.len, digest);
+	hex_print(digest, sizeof(digest), w->hash);
+	if (text.data != NULL)
+		OPENSSL_cleanse(text.data, text.cap);
+	buf_finish(&text);
+	return full == 0 ? 0 : fail(-ENOMEM, "configuration: no memory");
+}
+
+static int complete(struct world *w, const struct world *before)
 {
 	w->judges = policy_judges(&w->conf);
 	w->unix_ms = clock_wall_ms();
 	give_slots(w, before);
+	return put_hash(w);
 }
 
 int world_load(struct world **out, const char *file, struct buf *findings)
@@ -116,13 +135,16 @@ int world_load(struct world **out, const char *file, struct buf *findings)
 		return rc;
 	}
 	w->rules_dir_digest = digest_folder(w->conf.redaction.rules_dir);
-	complete(w, NULL);
 	for (size_t i = 0; i < w->conf.n_exporters; i++)
 		w->since.exporter[i] = w->since.credential[i] = w->since.tls[i] = w->number;
 	for (unsigned i = 0; i < PORTS; i++)
 		w->since.port[i] = w->number;
-	*out = w;
-	return 0;
+	rc = complete(w, NULL);
+	if (rc != 0)
+		world_destroy(w, NULL);
+	else
+		*out = w;
+	return rc;
 }
 
 /* Their tokens stand in files of their own, so they may change where the options do not. */
@@ -188,7 +210,7 @@ int world_reload(struct world **out, const char *file, const struct world *runni
 	if (rc == 0)
 		rc = make_parts(w, file, running, news);
 	if (rc == 0)
-		complete(w, running);
+		rc = complete(w, running);
 	if (rc == 0 && tell_changes(w, running, news) != 0)
 		rc = -ENOMEM;
 	if (rc == 0 && !has_slots(w)) {

@@ -37,6 +37,7 @@ struct world {
 	uint8_t slot[CONF_MAX_EXPORTERS];
 	struct world_since since;  /* relay/reload_plan.c */
 	uint64_t rules_dir_digest; /* of the files in it */
+	char hash[65];             /* SHA-256 of all that the options say, in digits */
 };
 
 /* What a reload found. */

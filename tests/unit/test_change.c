@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a reload would change, by the keys of the option table. */
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -173,6 +174,66 @@ static void test_what_takes_a_restart_stays_as_it_was(void)
 	conf_finish(&next);
 }
 
+static struct buf canonical(const char *text)
+{
+	struct buf out = {.data = NULL};
+	struct conf c;
+	parse(&c, text);
+	CHECK_EQ(change_canonical(&c, &out), 0);
+	conf_finish(&c);
+	return out;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	struct buf x = canonical(a), y = canonical(b);
+	bool same = slice_equal(buf_slice(&x), buf_slice(&y));
+	buf_finish(&x);
+	buf_finish(&y);
+	return same;
+}
+
+static void test_the_same_configuration_is_the_same_text(void)
+{
+	static const char HEADER[] = "exporters: [{ name: a, endpoint: \"https://h:1\", headers: "
+				     "{ x-team: hunter2 } }]\n";
+	static const char OTHER[] = "exporters: [{ name: a, endpoint: \"https://h:1\", headers: "
+				    "{ x-team: hunter3 } }]\n";
+	CHECK(same_text(EXPORTER, EXPORTER "# a remark\nlog: { level: info }\n"));
+	CHECK(!same_text(EXPORTER, EXPORTER "log: { level: debug }\n"));
+	CHECK(!same_text(RULES("10%", "1%"), RULES("20%", "1%")));
+	CHECK(!same_text(OTHER, HEADER));
+	CHECK(!same_text(EXPORTER "redaction: { keys: { block: [a, b] } }\n",
+			 EXPORTER "redaction: { keys: { block: [\"a b\"] } }\n"));
+	struct buf text = canonical(HEADER);
+	CHECK(!slice_contains(buf_slice(&text), slice_str("hunter2")));
+	buf_finish(&text);
+}
+
+static void test_the_key_of_the_audit_log_is_read_and_never_shown(void)
+{
+	char path[] = "/tmp/spanrelay-key-XXXXXX", text[256];
+	int fd = mkstemp(path);
+	struct conf c;
+	struct buf findings = {.data = NULL};
+	CHECK(fd >= 0 && write(fd, "too short", 9) == 9);
+	snprintf(text, sizeof(text), EXPORTER "audit: { key: { file: %s } }\n", path);
+	CHECK_EQ(conf_parse(&c, "f", slice_str(text), &findings), CONF_FAULTY);
+	CHECK(slice_contains(buf_slice(&findings), slice_str("f:2:23: audit.key.file: ")));
+	CHECK(!slice_contains(buf_slice(&findings), slice_str("too short")));
+	CHECK_EQ(pwrite(fd, "0123456789abcdef0123456789abcdef\n", 33, 0), 33);
+	parse(&c, text);
+	CHECK(slice_is(secret_reveal(c.audit.key), "0123456789abcdef0123456789abcdef"));
+	conf_finish(&c);
+	CHECK_EQ(fchmod(fd, 0644), 0);
+	findings.len = 0;
+	CHECK_EQ(conf_parse(&c, "f", slice_str(text), &findings), CONF_FAULTY);
+	CHECK(slice_contains(buf_slice(&findings), slice_str("everybody may read it")));
+	buf_finish(&findings);
+	close(fd);
+	unlink(path);
+}
+
 int main(int argc, char **argv)
 {
 	CHECK_MAIN(TEST(test_nothing_is_said_of_what_is_the_same),
@@ -182,5 +243,7 @@ int main(int argc, char **argv)
 		   TEST(test_secrets_are_said_to_have_changed_and_no_more),
 		   TEST(test_another_source_of_a_credential_is_one),
 		   TEST(test_another_way_to_fetch_a_token_is_another_source),
+		   TEST(test_the_same_configuration_is_the_same_text),
+		   TEST(test_the_key_of_the_audit_log_is_read_and_never_shown),
 		   TEST(test_what_takes_a_restart_stays_as_it_was));
 }

@@ -77,7 +77,7 @@ static const struct {
     {"exporters[]: {}\n", "f:1:1: unknown key \"exporters[]\"; did you mean \"exporters\"?\n"},
     {"limits.spans: 5\n",
      "f:1:1: unknown key \"limits.spans\"; known here: data_dir, receivers, "
-     "admin, limits, journal, outbox, quarantine, log, "
+     "admin, limits, journal, outbox, quarantine, audit, log, "
      "intake, shutdown, credentials, redaction, identity, clients, sampling, budgets, exporters\n"},
     {"data_dir: a\ndata_dir: b\n", "f:2:1: duplicate key \"data_dir\", first in line 1\n"},
     {"limits: 5\n", "f:1:9: limits: wanted a map of keys and values\n"},
