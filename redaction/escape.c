@@ -123,12 +123,12 @@ static bool entity(const uint8_t *p, size_t left, struct escape *e)
 {
 	static const struct {
 		char text[7];
-		uint8_t len, byte;
-	} NAMED[] = {{"&amp;", 5, '&'},
-		     {"&quot;", 6, '"'},
-		     {"&lt;", 4, '<'},
-		     {"&gt;", 4, '>'},
-		     {"&apos;", 6, '\''}};
+		uint8_t len, byte, second;
+	} NAMED[] = {{"&amp;", 5, '&', 'a'},
+		     {"&quot;", 6, '"', 'q'},
+		     {"&lt;", 4, '<', 'l'},
+		     {"&gt;", 4, '>', 'g'},
+		     {"&apos;", 6, '\'', 'a'}};
 	if (left < 4)
 		return false;
 	if (p[1] == '#') {
@@ -136,7 +136,7 @@ static bool entity(const uint8_t *p, size_t left, struct escape *e)
 		return end != NULL && end - p > 2 && numeric_entity(p, (size_t)(end - p), e);
 	}
 	for (size_t i = 0; i < sizeof(NAMED) / sizeof(NAMED[0]); i++) {
-		if (p[1] != NAMED[i].text[1] || left < NAMED[i].len ||
+		if (p[1] != NAMED[i].second || left < NAMED[i].len ||
 		    memcmp(p, NAMED[i].text, NAMED[i].len) != 0)
 			continue;
 		means_byte(e, NAMED[i].len, NAMED[i].byte);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "redaction/relax.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 
@@ -215,8 +216,11 @@ static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct r
 	struct regex **at = &cat->first, *r;
 	if (run.bytes < RELAX_LEAST)
 		return false;
-	for (; *at != run.first; at = &(*at)->next)
+	assert(run.first != NULL && run.last != NULL);
+	for (; *at != run.first; at = &(*at)->next) {
+		assert(*at != NULL);
 		before = width_add(before, (*at)->wide);
+	}
 	cat->first = *at;
 	if (degree == RELAX_LITERAL)
 		gate_add(&out->gate, &run, run.last->next);
@@ -232,10 +236,9 @@ static bool relax_sequence(struct regex *cat, enum relax_degree degree, struct r
 	out->lingers = out->lingers || lingers(run.last->next);
 	struct regex *behind = kept_until(cat->first, run.last);
 	if (degree == RELAX_LITERAL)
-		for (behind = cat->first; behind != run.last->next;)
-			behind = behind->next;
-	for (r = cat->first; r->next != behind;)
-		r = r->next;
+		behind = run.last->next;
+	for (r = cat->first; r->next != behind; r = r->next)
+		assert(r->next != NULL);
 	r->next = NULL;
 	if (degree == RELAX_LITERAL)
 		cut_to_literal(cat);

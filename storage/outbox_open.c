@@ -288,7 +288,10 @@ static int open_all(struct box *b, const struct box_options *o)
 		rc = look_at_all(b);
 	if (rc == 0)
 		rc = take_back(b, o);
-	if (rc > 0)
+	if (rc == BOX_FULL)
+		rc = fail(-ENOSPC, "outbox: no space to take back what was half moved into %s",
+			  b->dir);
+	else if (rc > 0)
 		rc = fail(-EIO, "outbox: damage in %s", b->dir);
 	if (rc != 0)
 		return rc;
