@@ -248,7 +248,9 @@ def test_a_budget_holds_and_errors_are_protected(start, backend):
     took = time.monotonic() - begun
     kept = ledger["judged"]["kept"]
     assert kept < 100 * (took + 2) * 1.05 and kept > 100 * 8 * 0.5, (kept, took)
-    assert ledger["judged"]["budget"] == ledger["accepted"] - kept
+    # One trace of twenty comes in two requests: on a slow machine its last span is late, and follows.
+    assert ledger["judged"]["budget"] + ledger["judged"]["late"] == ledger["accepted"] - kept
+    assert ledger["judged"]["late"] <= sent / 60
     got = arrived(backend)
     whole = sum(any(dict(otlp.fields(s)).get(15) for s in spans) for spans in got.values())
     assert whole > 0.9 * errors, (whole, errors)
